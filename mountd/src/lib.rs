@@ -1,0 +1,11 @@
+//! The file system of `wpar`: a directory tree or a backup image underneath, read-only; a store
+//! of the WPAR's own above it, copy-on-write; one merged tree in front.
+//!
+//! Read in this order: [`types`] and [`error`] (the words), [`lower`] (what is underneath),
+//! `upper` (the store), `overlay` (the merged tree: the core), `fuse` (the kernel's side, thin).
+//! The crate's README has the architecture, the lock order and the formats.
+
+pub mod error;
+pub mod lower;
+pub mod spec;
+pub mod types;

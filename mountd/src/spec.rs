@@ -1,0 +1,63 @@
+//! What to mount: the daemon's whole input, written by the launcher, read once at its start.
+//!
+//! Pure data. Paths are the host's; nothing of an image's contents ever appears here.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// One mount: a lower, a store above it, and what is not to be seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MountSpec {
+    /// What is shown underneath.
+    pub lower: LowerSpec,
+    /// Directory of the upper store; `None` makes the view read-only.
+    pub store: Option<PathBuf>,
+    /// Names of the lower that do not exist for the WPAR.
+    #[serde(default)]
+    pub hidden: Vec<HiddenName>,
+}
+
+/// The source underneath.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", tag = "kind")]
+pub enum LowerSpec {
+    /// A directory tree of this host, of one file system (mounts below it are not entered).
+    Directory {
+        /// Its root.
+        path: PathBuf,
+    },
+    /// A tar image, plain or compressed, through its index.
+    Image {
+        /// The archive.
+        path: PathBuf,
+        /// Its index, built beforehand.
+        index: PathBuf,
+    },
+}
+
+/// A name of the lower that is left out, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HiddenName {
+    /// Path below the lower's root, without a leading `/`; no component may be `.` or `..`. It is
+    /// looked up without following symbolic links.
+    pub path: String,
+    /// What of it is hidden.
+    #[serde(default)]
+    pub extent: HiddenExtent,
+    /// Why, in words for the administrator.
+    pub reason: String,
+}
+
+/// How much of a [`HiddenName`] is left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HiddenExtent {
+    /// The name itself, with everything below it.
+    #[default]
+    Name,
+    /// Everything below the directory; the directory itself stays, empty.
+    Contents,
+}

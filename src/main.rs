@@ -1,0 +1,3 @@
+//! The one binary: `wpar`, its verbs, and the daemon under the name `wpar-mountd`.
+
+fn main() {}
