@@ -6,6 +6,9 @@
 //! The crate's README has the architecture, the lock order and the formats.
 
 pub mod error;
+pub mod fuse;
 pub mod lower;
+pub mod overlay;
 pub mod spec;
 pub mod types;
+pub mod upper;
