@@ -6,6 +6,7 @@
 //! The crate's README has the architecture, the lock order and the formats.
 
 pub mod error;
+pub mod filter;
 pub mod lower;
 pub mod spec;
 pub mod types;
