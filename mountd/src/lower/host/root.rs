@@ -1,0 +1,156 @@
+//! The root of the tree: how it is opened and what belongs to it.
+//!
+//! The normal way is a private clone of the one mount that the path lies on, read-only and
+//! without the mounts below it: what they cover is seen as it is, and neither `/proc` nor a file
+//! system of this very daemon can be entered, which would be waiting for itself. Where the kernel
+//! refuses that, the directory is opened as it is and every step is checked not to leave the
+//! mount ([`Root::sealed`] is false then).
+
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use log::warn;
+use rustix::fs::{self, AtFlags, CWD, Mode, OFlags, ResolveFlags, Statx, StatxFlags};
+use rustix::io::Errno;
+use rustix::mount::{OpenTreeFlags, open_tree};
+use thiserror::Error;
+
+use super::sys;
+
+/// Why a directory of the host cannot be shown.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum HostError {
+    /// It cannot be opened.
+    #[error("cannot open the directory {} to show it: {why}", path.display())]
+    Open {
+        /// The directory.
+        path: PathBuf,
+        /// What the kernel said.
+        why: Errno,
+    },
+    /// Extended attributes could not be read.
+    #[error(
+        "cannot show the directory {}: /proc is not mounted, and extended attributes are read \
+         through /proc/self/fd; mount it first",
+        path.display()
+    )]
+    NoProc {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// Its file system numbers inodes in a way that leaves the store none.
+    #[error(
+        "cannot show the directory {}: its inode number {inode} is over the limit of 2^47; \
+         use a directory on another file system",
+        path.display()
+    )]
+    InodeNumber {
+        /// The directory.
+        path: PathBuf,
+        /// Number of its inode.
+        inode: u64,
+    },
+}
+
+/// The opened root.
+#[derive(Debug)]
+pub(super) struct Root {
+    pub(super) fd: Arc<OwnedFd>,
+    /// Whether `fd` is on a mount of our own that nothing else is mounted in.
+    pub(super) sealed: bool,
+    /// Whether every directory below is certainly of the same file system, without asking each.
+    pub(super) whole: bool,
+    pub(super) inode: u64,
+    /// Major and minor number of the file system.
+    device: (u32, u32),
+    /// Number of the mount, 0 before Linux 5.8.
+    mount: u64,
+}
+
+/// `f_type` of btrfs (`linux/magic.h`).
+const BTRFS_SUPER_MAGIC: fs::FsWord = 0x9123_683e;
+
+/// Attributes asked for in every call.
+pub(super) const STATX: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::MNT_ID);
+
+impl Root {
+    pub(super) fn open(path: &Path) -> Result<Self, HostError> {
+        let failed = |why| HostError::Open {
+            path: path.to_owned(),
+            why,
+        };
+        let (fd, sealed) = match clone_mount(path) {
+            Ok(fd) => (fd, true),
+            Err(why @ (Errno::PERM | Errno::NOSYS | Errno::INVAL | Errno::ACCESS)) => {
+                warn!(
+                    "no private view of {} ({why}): mounts below it are left out one by one",
+                    path.display()
+                );
+                (open_directory(path).map_err(failed)?, false)
+            }
+            Err(why) => return Err(failed(why)),
+        };
+        Self::of(fd, sealed).map_err(failed)
+    }
+
+    /// The root without a clone of the mount.
+    #[cfg(test)]
+    pub(super) fn open_unsealed(path: &Path) -> Result<Self, HostError> {
+        let fd = open_directory(path).and_then(|fd| Self::of(fd, false));
+        fd.map_err(|why| HostError::Open {
+            path: path.to_owned(),
+            why,
+        })
+    }
+
+    fn of(fd: OwnedFd, sealed: bool) -> Result<Self, Errno> {
+        let stat = fs::statx(&fd, "", AtFlags::EMPTY_PATH, STATX)?;
+        // Everything relies on openat2: a kernel or a filter without it is told here.
+        drop(fs::openat2(
+            &fd,
+            ".",
+            OFlags::PATH | OFlags::CLOEXEC,
+            Mode::empty(),
+            RESOLVE,
+        )?);
+        // Subvolumes of btrfs have devices of their own without being mounts.
+        let whole = sealed && fs::fstatfs(&fd)?.f_type != BTRFS_SUPER_MAGIC;
+        Ok(Self {
+            fd: Arc::new(fd),
+            sealed,
+            whole,
+            inode: stat.stx_ino,
+            device: (stat.stx_dev_major, stat.stx_dev_minor),
+            mount: stat.stx_mnt_id,
+        })
+    }
+
+    /// Whether `stat` is of the root's own file system and mount.
+    pub(super) fn owns(&self, stat: &Statx) -> bool {
+        (stat.stx_dev_major, stat.stx_dev_minor) == self.device && stat.stx_mnt_id == self.mount
+    }
+}
+
+/// How one component is resolved: within its directory, in every respect.
+pub(super) const RESOLVE: ResolveFlags = ResolveFlags::BENEATH
+    .union(ResolveFlags::NO_SYMLINKS)
+    .union(ResolveFlags::NO_MAGICLINKS)
+    .union(ResolveFlags::NO_XDEV);
+
+fn clone_mount(path: &Path) -> Result<OwnedFd, Errno> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let tree = open_tree(CWD, path, flags)?;
+    // The descriptor of the clone itself is the only thing that keeps the mount alive.
+    let stat = fs::statx(&tree, "", AtFlags::EMPTY_PATH, StatxFlags::TYPE)?;
+    if !fs::FileType::from_raw_mode(stat.stx_mode.into()).is_dir() {
+        return Err(Errno::NOTDIR);
+    }
+    sys::seal_mount(&tree)?;
+    Ok(tree)
+}
+
+fn open_directory(path: &Path) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    fs::open(path, flags, Mode::empty())
+}
