@@ -45,10 +45,21 @@ impl Server {
     }
 }
 
-/// A mount served by threads of this process; unmounted when dropped.
+/// A mount served by threads of this process; unmounted, and its store closed, when
+/// dropped.
 #[derive(Debug)]
 pub struct Mounted {
-    _session: BackgroundSession,
+    session: Option<BackgroundSession>,
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        if let Some(session) = self.session.take()
+            && let Err(error) = session.umount_and_join()
+        {
+            log::warn!("cannot end a mount: {error}");
+        }
+    }
 }
 
 /// Mounts `overlay` on `directory` and serves it in the background.
@@ -64,5 +75,7 @@ pub fn mount(overlay: Overlay, directory: &Path) -> io::Result<Mounted> {
         MountOption::Dev,
     ];
     let session = Session::new(Adapter::new(overlay), directory, &config)?.spawn()?;
-    Ok(Mounted { _session: session })
+    Ok(Mounted {
+        session: Some(session),
+    })
 }
