@@ -52,6 +52,13 @@ pub struct Mounted {
     session: Option<BackgroundSession>,
 }
 
+impl Mounted {
+    /// Whether somebody else unmounted it.
+    pub fn is_finished(&self) -> bool {
+        self.session.as_ref().is_none_or(|session| session.guard.is_finished())
+    }
+}
+
 impl Drop for Mounted {
     fn drop(&mut self) {
         if let Some(session) = self.session.take()
