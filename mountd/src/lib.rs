@@ -5,8 +5,14 @@
 //! `upper` (the store), `overlay` (the merged tree: the core), `fuse` (the kernel's side, thin).
 //! The crate's README has the architecture, the lock order and the formats.
 
+pub mod daemon;
 pub mod error;
 pub mod filter;
+pub mod fuse;
 pub mod lower;
+pub mod overlay;
+pub mod source;
 pub mod spec;
+mod sys;
 pub mod types;
+pub mod upper;

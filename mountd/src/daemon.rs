@@ -1,0 +1,152 @@
+//! The daemon: one process that serves one mount until it is unmounted.
+//!
+//! Called as `wpar-mountd --fuse-fd N --spec-fd N --ready-fd N`. The starter has opened
+//! `/dev/fuse` and mounted it already; from `spec-fd` comes the [`MountSpec`] as JSON; to
+//! `ready-fd` goes one line, `ready` or `error: ` and why, and then its end. From then on the
+//! daemon opens nothing by a path of the host's.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{OwnedFd, RawFd};
+use std::process::ExitCode;
+
+use thiserror::Error;
+
+use crate::fuse::session::Server;
+use crate::source::{self, OpenError};
+use crate::spec::MountSpec;
+use crate::sys::descriptor;
+
+/// Largest spec that is read, in bytes: room for many thousand hidden names.
+const SPEC_MAX: u64 = 64 << 20;
+
+const USAGE: &str = "usage: wpar-mountd --fuse-fd N --spec-fd N --ready-fd N \
+                     (it is started by wpar, not by hand)";
+
+#[derive(Debug, Error)]
+enum DaemonError {
+    #[error("{USAGE}")]
+    Usage,
+    #[error("descriptor {number} of {option}: {source}")]
+    Descriptor {
+        option: &'static str,
+        number: RawFd,
+        source: io::Error,
+    },
+    #[error("cannot read the mount's description: {0}")]
+    Spec(String),
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error("cannot serve the mount: {0}")]
+    Serve(io::Error),
+}
+
+struct Descriptors {
+    fuse: OwnedFd,
+    spec: OwnedFd,
+    ready: OwnedFd,
+}
+
+/// Runs the daemon with the arguments after its own name.
+pub fn main<I: IntoIterator<Item = String>>(arguments: I) -> ExitCode {
+    let descriptors = match parse(arguments) {
+        Ok(descriptors) => descriptors,
+        Err(error) => return fail(&error),
+    };
+    let mut ready = File::from(descriptors.ready);
+    let started = read_spec(descriptors.spec)
+        .and_then(|spec| Ok(source::open(&spec)?))
+        .and_then(|overlay| Server::new(overlay, descriptors.fuse).map_err(DaemonError::Serve));
+    let server = match started {
+        Ok(server) => server,
+        Err(error) => {
+            // The starter may be gone; then there is nobody to tell.
+            let _ = writeln!(ready, "error: {error}");
+            return fail(&error);
+        }
+    };
+    if ready.write_all(b"ready\n").is_err() {
+        log::warn!("nobody waits for this mount any more");
+    }
+    drop(ready);
+    match server.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&DaemonError::Serve(error)),
+    }
+}
+
+fn fail(error: &DaemonError) -> ExitCode {
+    // Standard error may be closed; a daemon must not fall over that.
+    let _ = writeln!(io::stderr(), "wpar-mountd: {error}");
+    ExitCode::FAILURE
+}
+
+fn parse<I: IntoIterator<Item = String>>(arguments: I) -> Result<Descriptors, DaemonError> {
+    let mut numbers: [Option<RawFd>; 3] = [None; 3];
+    let mut arguments = arguments.into_iter();
+    while let Some(option) = arguments.next() {
+        let slot = match option.as_str() {
+            "--fuse-fd" => &mut numbers[0],
+            "--spec-fd" => &mut numbers[1],
+            "--ready-fd" => &mut numbers[2],
+            _ => return Err(DaemonError::Usage),
+        };
+        *slot = arguments.next().and_then(|number| number.parse().ok());
+    }
+    let [Some(fuse), Some(spec), Some(ready)] = numbers else {
+        return Err(DaemonError::Usage);
+    };
+    if fuse == spec || fuse == ready || spec == ready {
+        return Err(DaemonError::Usage);
+    }
+    let take = |option, number| {
+        descriptor::take(number).map_err(|source| DaemonError::Descriptor {
+            option,
+            number,
+            source,
+        })
+    };
+    Ok(Descriptors {
+        fuse: take("--fuse-fd", fuse)?,
+        spec: take("--spec-fd", spec)?,
+        ready: take("--ready-fd", ready)?,
+    })
+}
+
+fn read_spec(file: OwnedFd) -> Result<MountSpec, DaemonError> {
+    let mut text = Vec::new();
+    File::from(file)
+        .take(SPEC_MAX)
+        .read_to_end(&mut text)
+        .map_err(|error| DaemonError::Spec(error.to_string()))?;
+    serde_json::from_slice(&text).map_err(|error| DaemonError::Spec(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrong_arguments_are_refused_before_any_descriptor_is_touched() {
+        for bad in [
+            "",
+            "--fuse-fd 3",
+            "--fuse-fd 3 --spec-fd 4 --ready-fd x",
+            "--fuse-fd 3 --spec-fd 3 --ready-fd 4",
+            "--verbose",
+        ] {
+            let arguments = bad.split_whitespace().map(str::to_owned);
+            assert!(matches!(parse(arguments), Err(DaemonError::Usage)), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_standard_descriptors_are_never_taken() {
+        let arguments = "--fuse-fd 0 --spec-fd 1 --ready-fd 2".split_whitespace();
+        let parsed = parse(arguments.map(str::to_owned));
+        assert!(matches!(
+            parsed,
+            Err(DaemonError::Descriptor { number: 0, .. })
+        ));
+    }
+}

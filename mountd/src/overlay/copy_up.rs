@@ -1,0 +1,325 @@
+//! Copy-up: an inode of the lower gets its place in the store, because it is about to change.
+//!
+//! Steps for a file: draft in the work directory, data, attributes, record, then one rename into
+//! place. A crash before the rename leaves nothing but a draft that the next opening sweeps; after
+//! it, everything. Directories are made empty. What a copy-up must not be seen by: the number, all
+//! attributes and times, and the times of the directory that it happens in.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use rustix::fs::{self, OFlags, XattrFlags};
+use rustix::io::Errno;
+
+use super::Overlay;
+use super::node::{Node, Place};
+use crate::error::{FsError, FsResult};
+use crate::lower::{LowerFile, LowerNode};
+use crate::types::{Attr, EntryName, FileKind, Ino, Timestamp};
+use crate::upper::object::{UpperObject, attr_of};
+use crate::upper::record::Record;
+use crate::upper::{Draft, LinkedInode, UpperStore, guest_xattr, names, number_name};
+
+/// How much is copied by one call.
+const CHUNK: usize = 1 << 20;
+
+impl Overlay {
+    /// Gives an inode its place in the store, if it has none yet. Of a regular file the first
+    /// `keep` bytes are copied; the caller is about to cut it there.
+    ///
+    /// Takes the copy-up lock and the `names` lock; call it with neither held.
+    ///
+    /// # Errors
+    /// `ReadOnly` without a store, else those of the layers; the inode is then as before.
+    pub(super) fn copy_up(&self, ino: Ino, keep: u64) -> FsResult<()> {
+        let store = self.store()?;
+        if self.in_store(ino)? {
+            return Ok(());
+        }
+        let slot = usize::try_from(ino.0 % self.copy_ups.len() as u64).unwrap_or(0);
+        let _one_at_a_time = self.copy_ups.get(slot).map(parking_lot::Mutex::lock);
+        let attr = {
+            let _names = self.names.read();
+            let node = self.node(ino)?;
+            if node.place.is_some() {
+                return Ok(());
+            }
+            self.attr_of(ino, &node)?
+        };
+        if attr.kind == FileKind::Directory {
+            let _names = self.names.write();
+            return self.copy_up_directory(ino).map(drop);
+        }
+        let lower = LowerNode(ino.0);
+        let draft = Draft::new(store.work(), attr.kind)?;
+        self.fill(lower, &attr, draft.file()?, keep)?;
+        let _names = self.names.write();
+        self.publish_file(ino, &attr, draft)
+    }
+
+    /// Whether an inode has its place in the store already.
+    pub(super) fn in_store(&self, ino: Ino) -> FsResult<bool> {
+        let _names = self.names.read();
+        Ok(self.node(ino)?.place.is_some())
+    }
+
+    fn fill(
+        &self,
+        lower: LowerNode,
+        attr: &Attr,
+        draft: BorrowedFd<'_>,
+        keep: u64,
+    ) -> FsResult<()> {
+        match attr.kind {
+            FileKind::Regular => {
+                let source = self.lower.open(lower)?;
+                copy_data(&*source, draft, attr.size.min(keep))?;
+            }
+            FileKind::Symlink => write_all(draft, &self.lower.read_link(lower)?, 0)?,
+            _ => {}
+        }
+        self.copy_xattrs(lower, draft)?;
+        names::set_times(draft, Some(attr.atime), Some(attr.mtime))
+    }
+
+    fn copy_xattrs(&self, lower: LowerNode, draft: BorrowedFd<'_>) -> FsResult<()> {
+        for name in self.lower.xattr_names(lower)? {
+            if let Some(value) = self.lower.xattr(lower, &name)? {
+                guest_xattr::set(draft, &name, &value, XattrFlags::empty())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives a filled draft its place. The names may have changed while it was filled: the inode
+    /// may have lost its last one.
+    fn publish_file(&self, ino: Ino, attr: &Attr, draft: Draft<'_>) -> FsResult<()> {
+        let store = self.store()?;
+        let node = self.node(ino)?;
+        let number = number_name(ino);
+        let number = EntryName::new(number.as_bytes())?;
+        let nlink = self.attr_of(ino, &node)?.nlink;
+        let mut record = record_of(attr, ino);
+        let place = if node.removed {
+            draft.publish(record, store.orphans(), number)?;
+            Place::Orphan
+        } else if self.lower.attr(LowerNode(ino.0))?.nlink > 1 {
+            record.linked = true;
+            record.nlink = nlink;
+            draft.publish(record, store.links(), number)?;
+            Place::Linked
+        } else {
+            let (parent, name) = self
+                .lower
+                .location(LowerNode(ino.0))?
+                .ok_or(FsError::InvalidArgument)?;
+            let parent = Ino(parent.0);
+            let directory = self.copy_up_directory(parent)?;
+            let name_in_parent = EntryName::new(&name)?;
+            keeping_times(&directory, || {
+                draft.publish(record, directory.as_fd(), name_in_parent)
+            })?;
+            self.listings.evict(parent);
+            Place::Named { parent, name }
+        };
+        self.nodes.set(
+            ino,
+            Node {
+                lower: None,
+                place: Some(place),
+                removed: node.removed,
+            },
+        );
+        self.files.evict(ino);
+        Ok(())
+    }
+
+    /// The store's directory of a directory of the merged tree, made with all above it where the
+    /// store does not have them yet. Under the `names` lock, for writing.
+    pub(super) fn copy_up_directory(&self, ino: Ino) -> FsResult<Arc<OwnedFd>> {
+        let node = self.node(ino)?;
+        if node.place.is_some() {
+            return self.directory(ino);
+        }
+        let store = self.store()?;
+        if node.removed {
+            return self.copy_up_removed_directory(store, ino);
+        }
+        let lower = LowerNode(ino.0);
+        let attr = self.lower.attr(lower)?;
+        if attr.kind != FileKind::Directory {
+            return Err(FsError::NotDirectory);
+        }
+        let (parent, name) = self.lower.location(lower)?.ok_or(FsError::Stale)?;
+        let parent = Ino(parent.0);
+        let above = self.copy_up_directory(parent)?;
+        let draft = self.directory_draft(store, lower, &attr)?;
+        let name_above = EntryName::new(&name)?;
+        keeping_times(&above, || {
+            draft.publish(record_of(&attr, ino), above.as_fd(), name_above)
+        })?;
+        let place = Place::Named { parent, name };
+        self.nodes.set(
+            ino,
+            Node {
+                lower: Some(lower),
+                place: Some(place),
+                removed: false,
+            },
+        );
+        self.listings.evict(parent);
+        self.directory(ino)
+    }
+
+    fn directory_draft<'a>(
+        &self,
+        store: &'a UpperStore,
+        lower: LowerNode,
+        attr: &Attr,
+    ) -> FsResult<Draft<'a>> {
+        let draft = Draft::new(store.work(), FileKind::Directory)?;
+        self.copy_xattrs(lower, draft.file()?)?;
+        names::set_times(draft.file()?, Some(attr.atime), Some(attr.mtime))?;
+        Ok(draft)
+    }
+
+    /// A directory that was removed while somebody stands in it can still be given other
+    /// attributes.
+    fn copy_up_removed_directory(&self, store: &UpperStore, ino: Ino) -> FsResult<Arc<OwnedFd>> {
+        let lower = LowerNode(ino.0);
+        let attr = self.lower.attr(lower)?;
+        let draft = self.directory_draft(store, lower, &attr)?;
+        let number = number_name(ino);
+        let record = Record {
+            opaque: true,
+            ..record_of(&attr, ino)
+        };
+        draft.publish(record, store.orphans(), EntryName::new(number.as_bytes())?)?;
+        self.nodes.set(
+            ino,
+            Node {
+                lower: None,
+                place: Some(Place::Orphan),
+                removed: true,
+            },
+        );
+        self.directory(ino)
+    }
+
+    /// Makes sure that a name which is about to move or go is the store's own. Returns the
+    /// inode's object. Under the `names` lock, for writing; the inode was copied up.
+    pub(super) fn own_name(
+        &self,
+        ino: Ino,
+        directory: &OwnedFd,
+        name: EntryName<'_>,
+    ) -> FsResult<UpperObject> {
+        let store = self.store()?;
+        if let names::UpperName::Object(object) = names::look_up(directory.as_fd(), name)? {
+            return Ok(object);
+        }
+        match store.linked(ino)? {
+            LinkedInode::Copied(object) => {
+                let number = number_name(ino);
+                let flags = rustix::fs::AtFlags::empty();
+                keeping_times(directory, || {
+                    fs::linkat(
+                        store.links(),
+                        number.as_str(),
+                        directory,
+                        name.as_bytes(),
+                        flags,
+                    )?;
+                    Ok(())
+                })?;
+                Ok(object)
+            }
+            LinkedInode::Counted(_) | LinkedInode::Unknown => Err(FsError::Stale),
+        }
+    }
+}
+
+/// The record of an inode of the lower.
+pub(super) fn record_of(attr: &Attr, ino: Ino) -> Record {
+    Record {
+        kind: attr.kind,
+        permissions: attr.permissions,
+        uid: attr.uid,
+        gid: attr.gid,
+        rdev: attr.rdev,
+        ino,
+        nlink: 0,
+        opaque: false,
+        linked: false,
+        // No layer tells when an inode was born; its last change is the latest it can be.
+        birth: attr.ctime.min(attr.mtime),
+    }
+}
+
+/// Does something to a directory of the store that the WPAR must not see in its times.
+pub(super) fn keeping_times<T>(
+    directory: &OwnedFd,
+    change: impl FnOnce() -> FsResult<T>,
+) -> FsResult<T> {
+    let before: (Timestamp, Timestamp) = {
+        let object = UpperObject::from_fd(directory.try_clone()?)?.ok_or(FsError::Stale)?;
+        let attr = attr_of(object.record(), &object.stat()?, 0);
+        (attr.atime, attr.mtime)
+    };
+    let result = change()?;
+    names::set_times(directory.as_fd(), Some(before.0), Some(before.1))?;
+    Ok(result)
+}
+
+/// Copies the first `length` bytes, keeping holes; by reference where both files are on one file
+/// system that can share blocks.
+fn copy_data(source: &dyn LowerFile, draft: BorrowedFd<'_>, length: u64) -> FsResult<()> {
+    if let Some(backing) = source.backing()
+        && fs::fstat(backing)?.st_size.cast_unsigned() == length
+        && fs::ioctl_ficlone(draft, backing).is_ok()
+    {
+        return Ok(());
+    }
+    let mut buffer = Vec::new();
+    let mut at = 0;
+    while at < length {
+        let Some((start, end)) = source.next_data(at)? else {
+            break;
+        };
+        let end = end.min(length);
+        at = start.max(at);
+        while at < end {
+            let want = usize::try_from(end - at).unwrap_or(CHUNK).min(CHUNK);
+            buffer.resize(want, 0);
+            let got = source.read_at(&mut buffer, at)?;
+            if got == 0 {
+                break;
+            }
+            write_all(draft, buffer.get(..got).unwrap_or(&[]), at)?;
+            at += got as u64;
+        }
+        if at < end {
+            // The lower is shorter than it said: a living source. What is left is a hole.
+            break;
+        }
+    }
+    Ok(fs::ftruncate(draft, length)?)
+}
+
+/// Writes everything at `offset`.
+pub(super) fn write_all(file: BorrowedFd<'_>, mut data: &[u8], mut offset: u64) -> FsResult<()> {
+    while !data.is_empty() {
+        let written = match rustix::io::pwrite(file, data, offset) {
+            Ok(0) => return Err(FsError::Layer(Errno::IO)),
+            Ok(written) => written,
+            Err(Errno::INTR) => continue,
+            Err(errno) => return Err(errno.into()),
+        };
+        data = data.get(written..).unwrap_or(&[]);
+        offset += written as u64;
+    }
+    Ok(())
+}
+
+/// How the data of a file of the store is opened.
+pub(super) const READ_WRITE: OFlags = OFlags::RDWR;

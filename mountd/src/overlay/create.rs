@@ -1,0 +1,191 @@
+//! New inodes: files, directories, symbolic links, device nodes, FIFOs, sockets.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustix::fs::{self, AtFlags, Mode, OFlags, XattrFlags};
+use rustix::io::Errno;
+
+use super::copy_up::write_all;
+use super::find::{Found, Source};
+use super::node::Place;
+use super::{LookedUp, Overlay, acl};
+use crate::error::{FsError, FsResult};
+use crate::types::{Caller, EntryName, FileKind, Ino, Timestamp};
+use crate::upper::names::DIRECTORY;
+use crate::upper::object::UpperObject;
+use crate::upper::record::Record;
+use crate::upper::{Draft, guest_xattr};
+
+const SET_GID: u16 = 0o2000;
+
+/// Longest target of a symbolic link (`PATH_MAX` without the closing NUL).
+const TARGET_MAX: usize = 4095;
+
+/// What is to be made.
+#[derive(Clone, Copy, Debug)]
+pub struct NewInode<'a> {
+    /// Its type.
+    pub kind: FileKind,
+    /// Permission, set-id and sticky bits, before `umask`.
+    pub permissions: u16,
+    /// The caller's mask, which a default ACL of the directory replaces.
+    pub umask: u16,
+    /// Device number of a device node, else 0.
+    pub rdev: u32,
+    /// Target of a symbolic link, else empty.
+    pub target: &'a [u8],
+    /// Whom it belongs to.
+    pub caller: Caller,
+}
+
+impl Overlay {
+    /// Makes `name` in `parent` and counts a lookup of it.
+    ///
+    /// # Errors
+    /// `Exists`, `NotFound` in a directory that was removed, or those of the store; nothing is
+    /// then made.
+    pub fn create(
+        &self,
+        parent: Ino,
+        name: EntryName<'_>,
+        new: &NewInode<'_>,
+    ) -> FsResult<LookedUp<'_>> {
+        self.store()?;
+        if new.target.len() > TARGET_MAX {
+            return Err(FsError::NameTooLong);
+        }
+        let _names = self.names.write();
+        let node = self.node(parent)?;
+        if node.removed || node.place == Some(Place::Orphan) {
+            return Err(FsError::NotFound);
+        }
+        if self.find(parent, &node, name)?.is_some() {
+            return Err(FsError::Exists);
+        }
+        let directory = self.copy_up_directory(parent)?;
+        let object = self.make(&directory, name, new)?;
+        self.listings.evict(parent);
+        let source = Source::Upper {
+            place: Place::Named {
+                parent,
+                name: name.as_bytes().into(),
+            },
+            object,
+            lower: None,
+            named: true,
+        };
+        let Source::Upper { object, .. } = &source else {
+            return Err(FsError::Stale);
+        };
+        let ino = object.record().ino;
+        self.count_found(Found { ino, source })
+    }
+
+    fn make(
+        &self,
+        directory: &Arc<OwnedFd>,
+        name: EntryName<'_>,
+        new: &NewInode<'_>,
+    ) -> FsResult<UpperObject> {
+        let store = self.store()?;
+        let above = UpperObject::from_fd(directory.try_clone()?)?.ok_or(FsError::Stale)?;
+        let inherited = acl::inherit(above.as_fd(), new)?;
+        let record = self.new_record(above.record(), new, inherited.permissions)?;
+        if let Some(file) = make_in_place(directory, name, new.kind)? {
+            return fill(&file, new, &inherited)
+                .and_then(|()| UpperObject::establish(file, record))
+                .inspect_err(|_| discard(directory, name, new.kind));
+        }
+        // There is a whiteout, or the remains of a creation that a crash cut off.
+        let draft = Draft::new(store.work(), new.kind)?;
+        fill(&draft.file()?, new, &inherited)?;
+        draft.publish(record, directory.as_fd(), name)
+    }
+
+    fn new_record(
+        &self,
+        above: &Record,
+        new: &NewInode<'_>,
+        mut permissions: u16,
+    ) -> FsResult<Record> {
+        let mut gid = new.caller.gid;
+        if above.permissions & SET_GID != 0 {
+            gid = above.gid;
+            if new.kind == FileKind::Directory {
+                permissions |= SET_GID;
+            }
+        }
+        Ok(Record {
+            kind: new.kind,
+            permissions,
+            uid: new.caller.uid,
+            gid,
+            rdev: new.rdev,
+            ino: self.store()?.allocate_number()?,
+            nlink: 0,
+            opaque: new.kind == FileKind::Directory,
+            linked: false,
+            birth: now(),
+        })
+    }
+}
+
+/// Makes an empty file or directory under its final name; `None` if something is there. Without a
+/// record it does not exist yet.
+fn make_in_place(
+    directory: &OwnedFd,
+    name: EntryName<'_>,
+    kind: FileKind,
+) -> FsResult<Option<OwnedFd>> {
+    let made = if kind == FileKind::Directory {
+        fs::mkdirat(directory, name.as_bytes(), Mode::RWXU)
+            .and_then(|()| fs::openat(directory, name.as_bytes(), DIRECTORY, Mode::empty()))
+    } else {
+        let flags =
+            OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        fs::openat(directory, name.as_bytes(), flags, Mode::RUSR | Mode::WUSR)
+    };
+    match made {
+        Ok(file) => Ok(Some(file)),
+        Err(Errno::EXIST) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+fn fill(file: &impl AsFd, new: &NewInode<'_>, inherited: &acl::Inherited) -> FsResult<()> {
+    let file = file.as_fd();
+    if new.kind == FileKind::Symlink {
+        write_all(file, new.target, 0)?;
+    }
+    if let Some(access) = &inherited.access {
+        guest_xattr::set(file, acl::ACCESS, access, XattrFlags::empty())?;
+    }
+    if let Some(default) = &inherited.default {
+        guest_xattr::set(file, acl::DEFAULT, default, XattrFlags::empty())?;
+    }
+    Ok(())
+}
+
+/// Takes away what could not be completed. Without a record nobody sees it if even that fails.
+fn discard(directory: &OwnedFd, name: EntryName<'_>, kind: FileKind) {
+    let flags = if kind == FileKind::Directory {
+        AtFlags::REMOVEDIR
+    } else {
+        AtFlags::empty()
+    };
+    if let Err(error) = fs::unlinkat(directory, name.as_bytes(), flags) {
+        log::debug!("left an incomplete {name:?}: {error}");
+    }
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    Timestamp {
+        seconds: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
+        nanoseconds: since.subsec_nanos(),
+    }
+}

@@ -1,0 +1,261 @@
+//! Which inode a name of the merged tree stands for.
+
+use std::os::fd::AsFd;
+
+use super::node::{Node, Place};
+use super::{LookedUp, Overlay};
+use crate::error::{FsError, FsResult};
+use crate::lower::LowerNode;
+use crate::types::{Attr, EntryName, FileKind, Ino};
+use crate::upper::LinkedInode;
+use crate::upper::names::{self, UpperName};
+use crate::upper::object::UpperObject;
+
+/// An inode, found under a name.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) ino: Ino,
+    pub(super) source: Source,
+}
+
+/// Where what was found is.
+#[derive(Debug)]
+pub(super) enum Source {
+    /// In the lower only.
+    Lower {
+        /// Its attributes there, with the number of names that are left to it.
+        attr: Attr,
+    },
+    /// In the store.
+    Upper {
+        object: UpperObject,
+        place: Place,
+        /// The directory of the lower that shows through.
+        lower: Option<LowerNode>,
+        /// Whether the store has this very name; if not, the name is the lower's and the inode is
+        /// in `links`.
+        named: bool,
+    },
+}
+
+impl Found {
+    pub(super) fn kind(&self) -> FileKind {
+        match &self.source {
+            Source::Lower { attr } => attr.kind,
+            Source::Upper { object, .. } => object.record().kind,
+        }
+    }
+
+    pub(super) fn into_node(self) -> Node {
+        match self.source {
+            Source::Lower { .. } => Node::lower(self.ino),
+            Source::Upper { place, lower, .. } => Node {
+                lower,
+                place: Some(place),
+                removed: false,
+            },
+        }
+    }
+
+    pub(super) fn attr(&self) -> FsResult<Attr> {
+        match &self.source {
+            Source::Lower { attr } => Ok(*attr),
+            Source::Upper {
+                object,
+                place,
+                lower,
+                ..
+            } => upper_attr(object, place, lower.is_some()),
+        }
+    }
+}
+
+/// Attributes of an inode of the store.
+pub(super) fn upper_attr(object: &UpperObject, place: &Place, merged: bool) -> FsResult<Attr> {
+    let record = object.record();
+    let stat = object.stat()?;
+    let nlink = match place {
+        Place::Orphan => 0,
+        Place::Linked => record.nlink,
+        // As everywhere on Linux, 1 says "not counted": how many directories a merged one has is
+        // known only after reading both.
+        _ if record.kind == FileKind::Directory && merged => 1,
+        _ if record.kind == FileKind::Directory => u32::try_from(stat.st_nlink).unwrap_or(1),
+        _ => 1,
+    };
+    Ok(crate::upper::object::attr_of(record, &stat, nlink))
+}
+
+impl Overlay {
+    /// Looks `name` up in the directory `parent` and counts the lookup; `None` if there is no
+    /// such name.
+    ///
+    /// # Errors
+    /// `NotDirectory` if `parent` is none, else those of the layers.
+    pub fn lookup(&self, parent: Ino, name: EntryName<'_>) -> FsResult<Option<LookedUp<'_>>> {
+        let _names = self.names.read();
+        let node = self.node(parent)?;
+        match self.find(parent, &node, name)? {
+            Some(found) => self.count_found(found).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Counts a lookup of what was found. Under the `names` lock.
+    pub(super) fn count_found(&self, found: Found) -> FsResult<LookedUp<'_>> {
+        let attr = found.attr()?;
+        let ino = found.ino;
+        self.nodes.count(ino, || found.into_node());
+        Ok(LookedUp {
+            overlay: self,
+            ino,
+            attr,
+            kept: false,
+        })
+    }
+
+    /// What `name` in the directory `dir` is, as `node` says where that directory is. Under the
+    /// `names` lock.
+    pub(super) fn find(
+        &self,
+        dir: Ino,
+        node: &Node,
+        name: EntryName<'_>,
+    ) -> FsResult<Option<Found>> {
+        if node.removed {
+            return Ok(None);
+        }
+        if node.place.is_some() {
+            match names::look_up(self.directory(dir)?.as_fd(), name)? {
+                UpperName::Object(object) => {
+                    return self.found_in_store(dir, node, name, object).map(Some);
+                }
+                UpperName::Whiteout => return Ok(None),
+                UpperName::Absent => {}
+            }
+        }
+        let Some(lower_dir) = node.lower else {
+            return Ok(None);
+        };
+        match self.lower.lookup(lower_dir, name)? {
+            Some((lower, attr)) => self.found_in_lower(lower, attr).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn found_in_store(
+        &self,
+        dir: Ino,
+        node: &Node,
+        name: EntryName<'_>,
+        object: UpperObject,
+    ) -> FsResult<Found> {
+        let record = object.record();
+        let place = if record.linked {
+            Place::Linked
+        } else {
+            Place::Named {
+                parent: dir,
+                name: name.as_bytes().into(),
+            }
+        };
+        let lower = if record.kind == FileKind::Directory && !record.opaque {
+            self.directory_shown(node.lower, name, &object)?
+        } else {
+            None
+        };
+        Ok(Found {
+            ino: record.ino,
+            source: Source::Upper {
+                object,
+                place,
+                lower,
+                named: true,
+            },
+        })
+    }
+
+    /// The directory of the lower that shows through one of the store.
+    fn directory_shown(
+        &self,
+        parent: Option<LowerNode>,
+        name: EntryName<'_>,
+        object: &UpperObject,
+    ) -> FsResult<Option<LowerNode>> {
+        let found = match object.redirect()? {
+            Some(path) => self.lower_at(&path)?,
+            None => match parent {
+                Some(parent) => self.lower.lookup(parent, name)?,
+                None => None,
+            },
+        };
+        Ok(found
+            .filter(|(_, attr)| attr.kind == FileKind::Directory)
+            .map(|(node, _)| node))
+    }
+
+    fn found_in_lower(&self, lower: LowerNode, mut attr: Attr) -> FsResult<Found> {
+        let ino = Ino(lower.0);
+        if attr.nlink > 1
+            && attr.kind != FileKind::Directory
+            && let Some(store) = &self.upper
+        {
+            match store.linked(ino)? {
+                LinkedInode::Unknown => {}
+                LinkedInode::Counted(count) => attr.nlink = count,
+                LinkedInode::Copied(object) => {
+                    let source = Source::Upper {
+                        object,
+                        place: Place::Linked,
+                        lower: None,
+                        named: false,
+                    };
+                    return Ok(Found { ino, source });
+                }
+            }
+        }
+        Ok(Found {
+            ino,
+            source: Source::Lower { attr },
+        })
+    }
+
+    /// Walks `path`, components separated by `/`, in the lower alone.
+    pub(super) fn lower_at(&self, path: &[u8]) -> FsResult<Option<(LowerNode, Attr)>> {
+        let mut at = (LowerNode::ROOT, self.lower.attr(LowerNode::ROOT)?);
+        for component in path
+            .split(|&byte| byte == b'/')
+            .filter(|part| !part.is_empty())
+        {
+            let name = EntryName::new(component).map_err(|_| FsError::Damaged)?;
+            if at.1.kind != FileKind::Directory {
+                return Ok(None);
+            }
+            match self.lower.lookup(at.0, name)? {
+                Some(next) => at = next,
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(at))
+    }
+
+    /// Path of a node in the lower alone, components separated by `/`.
+    pub(super) fn lower_path(&self, node: LowerNode) -> FsResult<Vec<u8>> {
+        let mut components = Vec::new();
+        let mut at = node;
+        while let Some((parent, name)) = self.lower.location(at)? {
+            components.push(name);
+            at = parent;
+        }
+        components.reverse();
+        Ok(components.join(&b'/'))
+    }
+
+    /// Whether the lower shows `name` in a directory, so that taking it away needs a whiteout.
+    pub(super) fn lower_shows(&self, node: &Node, name: EntryName<'_>) -> FsResult<bool> {
+        match node.lower {
+            Some(lower) => Ok(self.lower.lookup(lower, name)?.is_some()),
+            None => Ok(false),
+        }
+    }
+}

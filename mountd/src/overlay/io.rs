@@ -1,0 +1,293 @@
+//! The data of files. Addressed by inode, not by handle: whoever reads sees what was last
+//! written, whenever and however the file was opened.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use rustix::fs::{self, FallocateFlags, SeekFrom};
+use rustix::io::Errno;
+
+use super::attr::{SetAttr, without_set_ids};
+use super::caches::OpenFile;
+use super::copy_up::{READ_WRITE, write_all};
+use super::{Overlay, acl};
+use crate::error::{FsError, FsResult};
+use crate::lower::LowerNode;
+use crate::types::{FileKind, Ino};
+use crate::upper::guest_xattr;
+use crate::upper::object::UpperObject;
+
+/// Nobody has looked yet.
+const UNKNOWN: u8 = 0;
+/// No set-id bit and no capability: a write takes nothing away.
+const NONE: u8 = 1;
+
+/// Longest path that Linux knows.
+const PATH_MAX: usize = 4096;
+
+/// How `fallocate` changes a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AllocateMode {
+    /// Give it space; the file grows.
+    Grow,
+    /// Give it space; the size stays.
+    KeepSize,
+    /// Make it a hole.
+    PunchHole,
+    /// Make it zeros; the file grows.
+    Zero,
+    /// Make it zeros; the size stays.
+    ZeroKeepSize,
+}
+
+/// What `lseek` looks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// The next byte of data.
+    Data,
+    /// The next byte of a hole; the end of the file is one.
+    Hole,
+}
+
+impl Overlay {
+    /// Reads into `buffer` from `offset`; returns how many bytes, fewer only at the end.
+    ///
+    /// # Errors
+    /// Those of the layers.
+    pub fn read(&self, ino: Ino, buffer: &mut [u8], offset: u64) -> FsResult<usize> {
+        match &*self.open_file(ino)? {
+            OpenFile::Lower(file) => file.read_at(buffer, offset),
+            OpenFile::Upper { file, .. } => read_full(file.as_fd(), buffer, offset),
+        }
+    }
+
+    /// Writes all of `data` at `offset`. With `kill_privileges` set-id bits and capabilities go.
+    ///
+    /// # Errors
+    /// Those of the store; a part may then have been written, as by any write that fails.
+    pub fn write(
+        &self,
+        ino: Ino,
+        data: &[u8],
+        offset: u64,
+        kill_privileges: bool,
+    ) -> FsResult<usize> {
+        if kill_privileges {
+            self.kill_privileges(ino)?;
+        }
+        let opened = self.open_for_writing(ino)?;
+        let OpenFile::Upper { file, .. } = &*opened else {
+            return Err(FsError::Stale);
+        };
+        write_all(file.as_fd(), data, offset)?;
+        Ok(data.len())
+    }
+
+    /// Takes set-id bits and capabilities away, if there are any.
+    fn kill_privileges(&self, ino: Ino) -> FsResult<()> {
+        let opened = self.open_for_writing(ino)?;
+        let OpenFile::Upper { file, privileges } = &*opened else {
+            return Err(FsError::Stale);
+        };
+        if privileges.load(Ordering::Relaxed) == NONE {
+            return Ok(());
+        }
+        let object = UpperObject::from_fd(file.try_clone()?)?.ok_or(FsError::Stale)?;
+        let has_some = without_set_ids(object.record()) != object.record().permissions
+            || guest_xattr::get(object.as_fd(), acl::CAPABILITY)?.is_some();
+        if has_some {
+            let set = SetAttr {
+                kill_privileges: true,
+                ..SetAttr::default()
+            };
+            self.set_attr(ino, &set)?;
+        } else {
+            privileges.store(NONE, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Makes the data, and unless `data_only` the attributes, safe against a crash of the host.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn sync(&self, ino: Ino, data_only: bool) -> FsResult<()> {
+        let names = self.names.read();
+        let node = self.node(ino)?;
+        // What was never changed is as safe as the lower is.
+        let Some(place) = &node.place else {
+            return Ok(());
+        };
+        let object = self.object(ino, place)?;
+        drop(names);
+        if data_only {
+            fs::fdatasync(&object)?
+        } else {
+            fs::fsync(&object)?
+        }
+        Ok(())
+    }
+
+    /// Gives, or takes away, the space of a range.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn allocate(&self, ino: Ino, offset: u64, length: u64, mode: AllocateMode) -> FsResult<()> {
+        let flags = match mode {
+            AllocateMode::Grow => FallocateFlags::empty(),
+            AllocateMode::KeepSize => FallocateFlags::KEEP_SIZE,
+            AllocateMode::PunchHole => FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE,
+            AllocateMode::Zero => FallocateFlags::ZERO_RANGE,
+            AllocateMode::ZeroKeepSize => FallocateFlags::ZERO_RANGE | FallocateFlags::KEEP_SIZE,
+        };
+        self.kill_privileges(ino)?;
+        let opened = self.open_for_writing(ino)?;
+        let OpenFile::Upper { file, .. } = &*opened else {
+            return Err(FsError::Stale);
+        };
+        Ok(fs::fallocate(file, flags, offset, length)?)
+    }
+
+    /// Target of a symbolic link.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if the inode is none.
+    pub fn read_link(&self, ino: Ino) -> FsResult<Vec<u8>> {
+        let _names = self.names.read();
+        let node = self.node(ino)?;
+        let Some(place) = &node.place else {
+            return self.lower.read_link(LowerNode(ino.0));
+        };
+        let object = self.object(ino, place)?;
+        if object.record().kind != FileKind::Symlink {
+            return Err(FsError::InvalidArgument);
+        }
+        let length = usize::try_from(object.stat()?.st_size).map_err(|_| FsError::Damaged)?;
+        let mut target = vec![0; length.min(PATH_MAX)];
+        let read = read_full(object.as_fd(), &mut target, 0)?;
+        target.truncate(read);
+        Ok(target)
+    }
+
+    /// Where, from `offset` on, the next data or hole is.
+    ///
+    /// # Errors
+    /// `ENXIO` past the end, as `lseek` has it.
+    pub fn seek(&self, ino: Ino, offset: u64, extent: Extent) -> FsResult<u64> {
+        match &*self.open_file(ino)? {
+            OpenFile::Upper { file, .. } => {
+                let whence = match extent {
+                    Extent::Data => SeekFrom::Data(offset),
+                    Extent::Hole => SeekFrom::Hole(offset),
+                };
+                Ok(fs::seek(file, whence)?)
+            }
+            OpenFile::Lower(file) => {
+                let size = self.attr(ino)?.size;
+                if offset >= size {
+                    return Err(FsError::Layer(Errno::NXIO));
+                }
+                let mut at = offset;
+                while let Some((start, end)) = file.next_data(at)? {
+                    match extent {
+                        Extent::Data => return Ok(start),
+                        Extent::Hole if start > at => return Ok(at),
+                        Extent::Hole if end <= at => break,
+                        Extent::Hole => at = end,
+                    }
+                    if at >= size {
+                        break;
+                    }
+                }
+                match extent {
+                    Extent::Data => Err(FsError::Layer(Errno::NXIO)),
+                    Extent::Hole => Ok(at.min(size)),
+                }
+            }
+        }
+    }
+
+    /// Copies a range from one file to another without the data passing through the caller.
+    ///
+    /// # Errors
+    /// `EXDEV` unless both files are in the store: the caller then reads and writes.
+    pub fn copy_range(
+        &self,
+        (from, from_offset): (Ino, u64),
+        (to, to_offset): (Ino, u64),
+        length: u64,
+    ) -> FsResult<usize> {
+        let source = self.open_file(from)?;
+        let OpenFile::Upper { file: source, .. } = &*source else {
+            return Err(FsError::Layer(Errno::XDEV));
+        };
+        self.kill_privileges(to)?;
+        let target = self.open_for_writing(to)?;
+        let OpenFile::Upper { file: target, .. } = &*target else {
+            return Err(FsError::Stale);
+        };
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        let mut from_offset = from_offset;
+        let mut to_offset = to_offset;
+        let copied = fs::copy_file_range(
+            source,
+            Some(&mut from_offset),
+            target,
+            Some(&mut to_offset),
+            length,
+        )?;
+        Ok(copied)
+    }
+
+    /// The data of a file, the store's.
+    fn open_for_writing(&self, ino: Ino) -> FsResult<Arc<OpenFile>> {
+        if let Some(opened) = self.files.get(ino)
+            && matches!(*opened, OpenFile::Upper { .. })
+        {
+            return Ok(opened);
+        }
+        self.copy_up(ino, u64::MAX)?;
+        self.open_file(ino)
+    }
+
+    /// The data of a file, wherever it is.
+    fn open_file(&self, ino: Ino) -> FsResult<Arc<OpenFile>> {
+        if let Some(opened) = self.files.get(ino) {
+            return Ok(opened);
+        }
+        // Under `names` to the end: see the module of the core.
+        let _names = self.names.read();
+        let node = self.node(ino)?;
+        let opened = match &node.place {
+            None => OpenFile::Lower(self.lower.open(LowerNode(ino.0))?),
+            Some(place) => {
+                let file = self.open_upper(ino, place, READ_WRITE)?;
+                let object = UpperObject::from_fd(file)?.ok_or(FsError::Stale)?;
+                if object.record().kind != FileKind::Regular {
+                    return Err(FsError::InvalidArgument);
+                }
+                OpenFile::Upper {
+                    file: object.into_fd(),
+                    privileges: AtomicU8::new(UNKNOWN),
+                }
+            }
+        };
+        let opened = Arc::new(opened);
+        self.files.put(ino, Arc::clone(&opened));
+        Ok(opened)
+    }
+}
+
+fn read_full(file: BorrowedFd<'_>, buffer: &mut [u8], offset: u64) -> FsResult<usize> {
+    let mut done = 0;
+    while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
+        match rustix::io::pread(file, rest, offset + done as u64) {
+            Ok(0) => break,
+            Ok(read) => done += read,
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(done)
+}

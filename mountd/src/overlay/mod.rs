@@ -1,0 +1,282 @@
+//! The merged tree: a lower that is read, a store that is written, one method per operation.
+//!
+//! This is the core. It does not know FUSE, mounts or paths of the host; it is driven by the
+//! adapter in `fuse`, by the offline editor in [`edit`], and by tests, all alike.
+//!
+//! # How an inode is known
+//!
+//! An inode's number ([`Ino`]) is its identity for the kernel and in records. Numbers below
+//! [`LowerLayer::first_free`] are the lower's own, kept across copy-up, rename and remount; so an
+//! inode that was never written needs no memory here beyond the count of the kernel's lookups:
+//! whatever is to be known of it, its number finds in the lower. Only inodes that the store holds
+//! something of have a [`Node`] in the table.
+//!
+//! # Locks, in the order in which they may be taken
+//!
+//! ```text
+//! copy_ups[number]     one copy-up of an inode at a time; held while its data is copied
+//!   names              read: looking at names and places; write: changing any of them
+//!     nodes | directories | files | listings      leaves; never two of them at once
+//! ```
+//!
+//! No lock is held while a file's data is read or written. Whoever opens a file's data does it
+//! under `names`, so that it cannot open the lower's after the store's became the true one.
+//!
+//! # Rules
+//!
+//! * What is hidden (see `crate::filter`) is not here: the lower that the core gets does not
+//!   have it. Nothing here could show it by mistake.
+//! * A directory made by the WPAR is opaque: it never shows a lower one, whatever its name.
+//! * Permission is the kernel's to check (`default_permissions`).
+
+pub mod acl;
+mod attr;
+mod caches;
+mod copy_up;
+mod create;
+pub mod edit;
+mod find;
+mod io;
+mod link;
+mod listing;
+mod node;
+mod remove;
+mod rename;
+mod xattr;
+
+use std::fmt;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+use rustix::fs::{self, Mode};
+
+pub use attr::{SetAttr, SetTime};
+pub use create::NewInode;
+pub use io::{AllocateMode, Extent};
+pub use listing::{DirectoryEntry, DirectorySink};
+pub use rename::RenameMode;
+
+use caches::{DirectoryCache, FileCache, ListingCache};
+use node::{Node, NodeTable, Place, Tracked};
+
+use crate::error::{FsError, FsResult};
+use crate::lower::{LowerLayer, LowerNode};
+use crate::types::{Attr, EntryName, Ino};
+use crate::upper::names::{self, DIRECTORY};
+use crate::upper::{UpperStore, number_name};
+
+/// Copy-ups that may run at the same time, at the most.
+const COPY_UP_LOCKS: usize = 64;
+
+/// The merged tree of one WPAR.
+pub struct Overlay {
+    lower: Arc<dyn LowerLayer>,
+    upper: Option<UpperStore>,
+    copy_ups: [Mutex<()>; COPY_UP_LOCKS],
+    names: RwLock<()>,
+    nodes: NodeTable,
+    directories: DirectoryCache,
+    files: FileCache,
+    listings: ListingCache,
+}
+
+impl fmt::Debug for Overlay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Overlay")
+            .field("lower", &self.lower)
+            .field("upper", &self.upper)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An inode that was looked up, with one lookup counted for it. Dropped, the count is taken back;
+/// [`Self::hand_over`] passes it to the kernel, which gives it back by [`Overlay::forget`].
+#[derive(Debug)]
+pub struct LookedUp<'a> {
+    overlay: &'a Overlay,
+    ino: Ino,
+    attr: Attr,
+    kept: bool,
+}
+
+impl LookedUp<'_> {
+    /// The inode's number.
+    pub fn ino(&self) -> Ino {
+        self.ino
+    }
+
+    /// Its attributes.
+    pub fn attr(&self) -> &Attr {
+        &self.attr
+    }
+
+    /// Passes the counted lookup to whoever will call [`Overlay::forget`] for it.
+    pub fn hand_over(mut self) -> (Ino, Attr) {
+        self.kept = true;
+        (self.ino, self.attr)
+    }
+}
+
+impl Drop for LookedUp<'_> {
+    fn drop(&mut self) {
+        if !self.kept {
+            self.overlay.forget(self.ino, 1);
+        }
+    }
+}
+
+impl Overlay {
+    /// Puts `upper` above `lower`; without a store the view is read-only.
+    pub fn new(lower: Arc<dyn LowerLayer>, upper: Option<UpperStore>) -> Self {
+        let place = upper.as_ref().map(|_| Place::Root);
+        let root = Node {
+            lower: Some(LowerNode::ROOT),
+            place,
+            removed: false,
+        };
+        Self {
+            lower,
+            upper,
+            copy_ups: std::array::from_fn(|_| Mutex::new(())),
+            names: RwLock::new(()),
+            nodes: NodeTable::new(root),
+            directories: DirectoryCache::new(),
+            files: FileCache::new(),
+            listings: ListingCache::new(),
+        }
+    }
+
+    /// Whether the attributes of an inode, or the absence of a name, stay true until a call of
+    /// this object changes them.
+    pub fn is_immutable(&self) -> bool {
+        self.lower.is_immutable()
+    }
+
+    /// Gives back `count` lookups of an inode.
+    pub fn forget(&self, ino: Ino, count: u64) {
+        let Some(forgotten) = self.nodes.forget(ino, count) else {
+            return;
+        };
+        for (ino, node) in forgotten {
+            if ino.0 < self.lower.first_free() {
+                self.lower.forget(LowerNode(ino.0));
+            }
+            if node.is_some_and(|node| matches!(node.place, Some(Place::Orphan))) {
+                self.drop_orphan(ino);
+            }
+        }
+    }
+
+    fn drop_orphan(&self, ino: Ino) {
+        self.files.evict(ino);
+        self.directories.evict(ino);
+        if let Some(store) = &self.upper
+            && let Err(error) = names::remove_tree(store.orphans(), number_name(ino).as_str())
+        {
+            log::warn!("cannot remove the orphan {ino}: {error}; the next start will");
+        }
+    }
+
+    /// Space and inodes of the file system that the store lies on.
+    ///
+    /// # Errors
+    /// `ReadOnly` without a store, else those of the host's file system.
+    pub fn space(&self) -> FsResult<fs::StatVfs> {
+        self.store()?.space()
+    }
+
+    fn store(&self) -> FsResult<&UpperStore> {
+        self.upper.as_ref().ok_or(FsError::ReadOnly)
+    }
+
+    /// What is known of an inode.
+    fn node(&self, ino: Ino) -> FsResult<Arc<Node>> {
+        match self.nodes.get(ino) {
+            Tracked::Node(node) => Ok(node),
+            Tracked::OnlyCounted if self.is_lower_number(ino) => Ok(Arc::new(Node::lower(ino))),
+            Tracked::Unknown if self.is_lower_number(ino) => self.derive(ino),
+            Tracked::OnlyCounted | Tracked::Unknown => Err(FsError::Stale),
+        }
+    }
+
+    fn is_lower_number(&self, ino: Ino) -> bool {
+        ino.0 < self.lower.first_free()
+    }
+
+    /// What is to be known of an inode of the lower that nobody looked up: where the lower has
+    /// it, unless the store has it there.
+    fn derive(&self, ino: Ino) -> FsResult<Arc<Node>> {
+        let Some((parent, name)) = self.lower.location(LowerNode(ino.0))? else {
+            return Err(FsError::Stale);
+        };
+        let parent = Ino(parent.0);
+        let parent_node = self.node(parent)?;
+        let found = self.find(parent, &parent_node, EntryName::new(&name)?)?;
+        match found {
+            Some(found) if found.ino == ino => Ok(Arc::new(found.into_node())),
+            _ => Err(FsError::Stale),
+        }
+    }
+
+    /// The store's directory of a directory that the store has, open.
+    fn directory(&self, ino: Ino) -> FsResult<Arc<OwnedFd>> {
+        if let Some(directory) = self.directories.get(ino) {
+            return Ok(directory);
+        }
+        let node = self.node(ino)?;
+        let store = self.store()?;
+        let opened = match &node.place {
+            Some(Place::Root) => fs::openat(store.tree(), ".", DIRECTORY, Mode::empty())?,
+            Some(Place::Named { parent, name }) => {
+                let parent = self.directory(*parent)?;
+                fs::openat(&parent, &**name, DIRECTORY, Mode::empty())?
+            }
+            Some(Place::Orphan) => {
+                let name = number_name(ino);
+                fs::openat(store.orphans(), name.as_str(), DIRECTORY, Mode::empty())?
+            }
+            Some(Place::Linked) | None => return Err(FsError::Stale),
+        };
+        let opened = Arc::new(opened);
+        self.directories.put(ino, Arc::clone(&opened));
+        Ok(opened)
+    }
+
+    /// Opens the file or directory of the store that an inode is, with `access`.
+    fn open_upper(&self, ino: Ino, place: &Place, access: rustix::fs::OFlags) -> FsResult<OwnedFd> {
+        let store = self.store()?;
+        let number = number_name(ino);
+        let opened = match place {
+            Place::Root => fs::openat(store.tree(), ".", DIRECTORY, Mode::empty()),
+            Place::Named { parent, name } => names::open(
+                self.directory(*parent)?.as_fd(),
+                EntryName::new(name)?,
+                access,
+            ),
+            Place::Linked => names::open(store.links(), EntryName::new(number.as_bytes())?, access),
+            Place::Orphan => {
+                names::open(store.orphans(), EntryName::new(number.as_bytes())?, access)
+            }
+        };
+        Ok(opened?)
+    }
+
+    /// Path of a directory below the store's `tree`, without a leading slash.
+    fn upper_path(&self, ino: Ino) -> FsResult<Vec<u8>> {
+        let mut components = Vec::new();
+        let mut at = ino;
+        loop {
+            match &self.node(at)?.place {
+                Some(Place::Root) => break,
+                Some(Place::Named { parent, name }) => {
+                    components.push(name.clone());
+                    at = *parent;
+                }
+                _ => return Err(FsError::Stale),
+            }
+        }
+        components.reverse();
+        Ok(components.join(&b'/'))
+    }
+}

@@ -1,0 +1,261 @@
+//! What the core keeps in memory of inodes.
+//!
+//! Owns the counts of the kernel's lookups and the places of inodes in the store. An entry goes
+//! when the kernel has given back all lookups and no other entry's place stands on it (a place
+//! names its parent by number, so a parent stays as long as a child does).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::lower::LowerNode;
+use crate::types::Ino;
+
+/// Where an inode of the store is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// The root of the store's `tree`.
+    Root,
+    /// Under this name in the store's part of that directory.
+    Named {
+        /// The directory.
+        parent: Ino,
+        /// The name.
+        name: Box<[u8]>,
+    },
+    /// In `links`, under its number.
+    Linked,
+    /// In `orphans`, under its number: it has no name any more.
+    Orphan,
+}
+
+/// What is known of an inode. Never changed, only replaced, under the `names` lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Node {
+    /// The lower's inode: of a file its contents unless `place` is there, of a directory the one
+    /// that shows through.
+    pub(super) lower: Option<LowerNode>,
+    /// The store's file or directory.
+    pub(super) place: Option<Place>,
+    /// An inode of the lower that lost its last name.
+    pub(super) removed: bool,
+}
+
+impl Node {
+    /// An inode of the lower that nothing happened to.
+    pub(super) fn lower(ino: Ino) -> Self {
+        Self {
+            lower: Some(LowerNode(ino.0)),
+            place: None,
+            removed: false,
+        }
+    }
+
+    fn parent(&self) -> Option<Ino> {
+        match &self.place {
+            Some(Place::Named { parent, .. }) => Some(*parent),
+            _ => None,
+        }
+    }
+
+    /// Whether its number says all that there is to say.
+    fn is_derivable(&self, ino: Ino) -> bool {
+        *self == Self::lower(ino)
+    }
+}
+
+/// What the table has for a number.
+#[derive(Debug)]
+pub(super) enum Tracked {
+    /// This.
+    Node(Arc<Node>),
+    /// The kernel knows it; it is the lower's, as [`Node::lower`].
+    OnlyCounted,
+    /// Nothing.
+    Unknown,
+}
+
+#[derive(Debug, Default)]
+struct Entry {
+    node: Option<Arc<Node>>,
+    lookups: u64,
+    /// Entries whose place stands on this one.
+    children: u32,
+}
+
+/// The table.
+#[derive(Debug)]
+pub(super) struct NodeTable {
+    entries: Mutex<HashMap<Ino, Entry>>,
+}
+
+impl NodeTable {
+    /// A table with the root in it for good.
+    pub(super) fn new(root: Node) -> Self {
+        let entry = Entry {
+            node: Some(Arc::new(root)),
+            lookups: 1,
+            children: 0,
+        };
+        Self {
+            entries: Mutex::new(HashMap::from([(Ino::ROOT, entry)])),
+        }
+    }
+
+    pub(super) fn get(&self, ino: Ino) -> Tracked {
+        match self.entries.lock().get(&ino) {
+            Some(Entry {
+                node: Some(node), ..
+            }) => Tracked::Node(Arc::clone(node)),
+            Some(_) => Tracked::OnlyCounted,
+            None => Tracked::Unknown,
+        }
+    }
+
+    /// Counts a lookup of an inode that is found to be `node`. What is already known of it
+    /// stays: a second name of an inode must not change the place it is known by.
+    pub(super) fn count(&self, ino: Ino, node: impl FnOnce() -> Node) {
+        let mut entries = self.entries.lock();
+        let entry = entries.entry(ino).or_default();
+        entry.lookups += 1;
+        if entry.node.is_some() {
+            return;
+        }
+        let node = node();
+        if !node.is_derivable(ino) {
+            store(&mut entries, ino, node);
+        }
+    }
+
+    /// Whether the kernel knows the inode.
+    pub(super) fn is_known(&self, ino: Ino) -> bool {
+        self.entries
+            .lock()
+            .get(&ino)
+            .is_some_and(|entry| entry.lookups > 0)
+    }
+
+    /// Replaces what is known of an inode.
+    pub(super) fn set(&self, ino: Ino, node: Node) {
+        store(&mut self.entries.lock(), ino, node);
+    }
+
+    /// Takes `count` lookups back. If nothing holds the entry any more it is removed, and so are
+    /// those that were only held by it; these are returned.
+    pub(super) fn forget(&self, ino: Ino, count: u64) -> Option<Vec<(Ino, Option<Arc<Node>>)>> {
+        if ino == Ino::ROOT {
+            return None;
+        }
+        let mut entries = self.entries.lock();
+        let entry = entries.get_mut(&ino)?;
+        entry.lookups = entry.lookups.saturating_sub(count);
+        let mut removed = Vec::new();
+        let mut at = Some(ino);
+        while let Some(ino) = at.take() {
+            let unheld = entries
+                .get(&ino)
+                .is_some_and(|entry| entry.lookups == 0 && entry.children == 0);
+            if !unheld || ino == Ino::ROOT {
+                break;
+            }
+            let Some(entry) = entries.remove(&ino) else {
+                break;
+            };
+            if let Some(parent) = entry.node.as_ref().and_then(|node| node.parent()) {
+                release(&mut entries, parent);
+                at = Some(parent);
+            }
+            removed.push((ino, entry.node));
+        }
+        Some(removed)
+    }
+
+    /// Number of entries.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.entries.lock().len()
+    }
+}
+
+fn store(entries: &mut HashMap<Ino, Entry>, ino: Ino, node: Node) {
+    if let Some(parent) = node.parent() {
+        entries.entry(parent).or_default().children += 1;
+    }
+    let old = entries.entry(ino).or_default().node.replace(Arc::new(node));
+    if let Some(parent) = old.and_then(|old| old.parent()) {
+        release(entries, parent);
+    }
+}
+
+fn release(entries: &mut HashMap<Ino, Entry>, parent: Ino) {
+    if let Some(entry) = entries.get_mut(&parent) {
+        entry.children = entry.children.saturating_sub(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(parent: u64) -> Node {
+        let place = Place::Named {
+            parent: Ino(parent),
+            name: b"x".as_slice().into(),
+        };
+        Node {
+            lower: None,
+            place: Some(place),
+            removed: false,
+        }
+    }
+
+    fn table() -> NodeTable {
+        NodeTable::new(Node::lower(Ino::ROOT))
+    }
+
+    #[test]
+    fn an_inode_of_the_lower_needs_no_node() {
+        let table = table();
+        table.count(Ino(5), || Node::lower(Ino(5)));
+        assert!(matches!(table.get(Ino(5)), Tracked::OnlyCounted));
+        assert!(table.is_known(Ino(5)));
+        assert_eq!(table.forget(Ino(5), 1).map(|gone| gone.len()), Some(1));
+        assert!(matches!(table.get(Ino(5)), Tracked::Unknown));
+    }
+
+    #[test]
+    fn a_parent_stays_as_long_as_a_child_stands_on_it() {
+        let table = table();
+        table.count(Ino(10), || named(1));
+        table.count(Ino(11), || named(10));
+        assert_eq!(table.forget(Ino(10), 1), Some(vec![]), "held by its child");
+        assert!(matches!(table.get(Ino(10)), Tracked::Node(_)));
+        let gone = table.forget(Ino(11), 1).unwrap_or_default();
+        assert_eq!(
+            gone.iter().map(|(ino, _)| ino.0).collect::<Vec<_>>(),
+            [11, 10]
+        );
+        assert_eq!(table.len(), 1, "only the root is left");
+    }
+
+    #[test]
+    fn a_second_name_does_not_change_the_place() {
+        let table = table();
+        table.count(Ino(10), || named(1));
+        table.count(Ino(10), || named(2));
+        let Tracked::Node(node) = table.get(Ino(10)) else {
+            panic!("no node")
+        };
+        assert_eq!(*node, named(1));
+        assert_eq!(table.forget(Ino(10), 1), Some(vec![]));
+        assert!(table.is_known(Ino(10)));
+    }
+
+    #[test]
+    fn the_root_is_never_forgotten() {
+        let table = table();
+        assert_eq!(table.forget(Ino::ROOT, 99), None);
+        assert!(matches!(table.get(Ino::ROOT), Tracked::Node(_)));
+    }
+}

@@ -1,0 +1,70 @@
+//! From a [`MountSpec`] to the merged tree that it describes.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::error::FsError;
+use crate::filter::{HiddenError, HiddenLower};
+use crate::lower::LowerLayer;
+use crate::lower::LowerNode;
+use crate::overlay::Overlay;
+use crate::spec::{LowerSpec, MountSpec};
+use crate::upper::{StoreError, UpperStore};
+
+/// Why a spec cannot be opened.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// The directory underneath.
+    #[error("cannot open the directory {path} as a lower: {source}")]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// What was answered.
+        source: std::io::Error,
+    },
+    /// The root of what is underneath.
+    #[error("cannot read the root of the lower: {0}")]
+    Root(FsError),
+    /// The names to be hidden.
+    #[error(transparent)]
+    Hidden(#[from] HiddenError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Opens what `spec` describes: the lower with its hidden names, and the store above it.
+///
+/// # Errors
+/// See [`OpenError`].
+pub fn open(spec: &MountSpec) -> Result<Overlay, OpenError> {
+    let lower = open_lower(&spec.lower)?;
+    let lower: Arc<dyn LowerLayer> = if spec.hidden.is_empty() {
+        lower
+    } else {
+        Arc::new(HiddenLower::new(lower, &spec.hidden)?)
+    };
+    let upper = match &spec.store {
+        Some(path) => {
+            let root = lower.attr(LowerNode::ROOT).map_err(OpenError::Root)?;
+            Some(UpperStore::open(path, &root, lower.first_free())?)
+        }
+        None => None,
+    };
+    Ok(Overlay::new(lower, upper))
+}
+
+fn open_lower(spec: &LowerSpec) -> Result<Arc<dyn LowerLayer>, OpenError> {
+    match spec {
+        LowerSpec::Directory { path } => Err(OpenError::Directory {
+            path: path.clone(),
+            source: std::io::Error::from_raw_os_error(libc::ENOSYS),
+        }),
+        LowerSpec::Image { path, .. } => Err(OpenError::Directory {
+            path: path.clone(),
+            source: std::io::Error::from_raw_os_error(libc::ENOSYS),
+        }),
+    }
+}

@@ -1,0 +1,3 @@
+//! The only `unsafe` of this crate, each use with its reason.
+
+pub(crate) mod descriptor;

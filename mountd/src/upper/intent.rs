@@ -1,0 +1,195 @@
+//! What a rename is about to do, told to whoever opens the store after a crash in its middle.
+//!
+//! A rename that leaves a whiteout behind, or that puts something else than a plain file aside,
+//! is two calls of the host. Before the first one the symbolic link `work/intent` is made, after
+//! the last one it is removed. Its target is
+//!
+//! `rename//NUMBER//FROM//TO//whiteout` or `rename//NUMBER//FROM//TO//nothing`
+//!
+//! NUMBER is the moved inode, FROM and TO are paths below `tree` (which cannot contain `//`), the
+//! last word is what must be left at FROM. If TO already is that inode, the first call was made:
+//! FROM is put right. Otherwise nothing had happened. Renames do not overlap (the core has one
+//! lock for all names), so one intent is enough.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{self, AtFlags, Mode};
+use rustix::io::Errno;
+
+use super::UpperStore;
+use super::names::{self, DIRECTORY, UpperName};
+use crate::error::{FsError, FsResult};
+use crate::types::{EntryName, Ino};
+
+const LINK: &str = "intent";
+const SEPARATOR: &str = "//";
+
+/// The longest target that a symbolic link can have.
+const TARGET_MAX: usize = 4095;
+
+/// A rename in its middle; see the module.
+#[derive(Debug)]
+pub struct RenameIntent<'a> {
+    /// The inode that moves.
+    pub ino: Ino,
+    /// Path below `tree` that it leaves.
+    pub from: &'a [u8],
+    /// Path below `tree` that it gets.
+    pub to: &'a [u8],
+    /// Whether a whiteout must be left.
+    pub leaves_whiteout: bool,
+}
+
+/// An intent that stands until it is dropped.
+#[derive(Debug)]
+pub struct Standing<'a> {
+    work: Option<BorrowedFd<'a>>,
+}
+
+impl RenameIntent<'_> {
+    /// Declares the intent.
+    ///
+    /// Paths over 4 KiB cannot be told; such a rename goes without, and a crash in its middle may
+    /// leave the old name visible beside the new one.
+    ///
+    /// # Errors
+    /// Those of the host's file system.
+    pub fn declare<'a>(&self, store: &'a UpperStore) -> FsResult<Standing<'a>> {
+        let remainder = if self.leaves_whiteout {
+            "whiteout"
+        } else {
+            "nothing"
+        };
+        let number = self.ino.0.to_string();
+        let target = [
+            &b"rename"[..],
+            number.as_bytes(),
+            self.from,
+            self.to,
+            remainder.as_bytes(),
+        ]
+        .join(SEPARATOR.as_bytes());
+        if target.len() > TARGET_MAX {
+            return Ok(Standing { work: None });
+        }
+        fs::symlinkat(&target[..], store.work(), LINK)?;
+        Ok(Standing {
+            work: Some(store.work()),
+        })
+    }
+}
+
+impl Drop for Standing<'_> {
+    fn drop(&mut self) {
+        if let Some(work) = self.work {
+            names::remove_quietly(work, LINK);
+        }
+    }
+}
+
+/// Completes the rename that a crash interrupted, if there was one.
+pub(super) fn complete(store: &UpperStore) -> FsResult<()> {
+    let target = match fs::readlinkat(store.work(), LINK, Vec::new()) {
+        Ok(target) => target.into_bytes(),
+        Err(Errno::NOENT) => return Ok(()),
+        Err(errno) => return Err(errno.into()),
+    };
+    let (number, from, to, leaves_whiteout) = parse(&target).ok_or(FsError::Damaged)?;
+    let (Some((from_dir, from_name)), Some((to_dir, to_name))) =
+        (open_parent(store, from)?, open_parent(store, to)?)
+    else {
+        return Ok(());
+    };
+    let moved = match names::look_up(to_dir.as_fd(), to_name)? {
+        UpperName::Object(object) => object.record().ino == number,
+        UpperName::Absent | UpperName::Whiteout => false,
+    };
+    if !moved {
+        return Ok(());
+    }
+    log::info!(
+        "completing a rename that a crash interrupted: {}",
+        from.escape_ascii()
+    );
+    names::remove_tree(from_dir.as_fd(), from_name.as_bytes())?;
+    if leaves_whiteout {
+        names::put_whiteout(store.work(), from_dir.as_fd(), from_name)?;
+    }
+    Ok(())
+}
+
+fn parse(target: &[u8]) -> Option<(Ino, &[u8], &[u8], bool)> {
+    let mut fields = Vec::new();
+    let mut rest = target;
+    while let Some(at) = rest
+        .windows(SEPARATOR.len())
+        .position(|two| two == SEPARATOR.as_bytes())
+    {
+        fields.push(&rest[..at]);
+        rest = &rest[at + SEPARATOR.len()..];
+    }
+    fields.push(rest);
+    let &[b"rename", number, from, to, remainder] = &fields[..] else {
+        return None;
+    };
+    let number = std::str::from_utf8(number).ok()?.parse().ok()?;
+    let leaves_whiteout = match remainder {
+        b"whiteout" => true,
+        b"nothing" => false,
+        _ => return None,
+    };
+    Some((Ino(number), from, to, leaves_whiteout))
+}
+
+fn open_parent<'a>(
+    store: &UpperStore,
+    path: &'a [u8],
+) -> FsResult<Option<(OwnedFd, EntryName<'a>)>> {
+    let mut components = path.split(|&byte| byte == b'/');
+    let name = EntryName::new(components.next_back().unwrap_or(&[]))?;
+    let mut dir = fs::openat(store.tree(), ".", DIRECTORY, Mode::empty())?;
+    for component in components {
+        let component = EntryName::new(component)?;
+        match fs::openat(&dir, component.as_bytes(), DIRECTORY, Mode::empty()) {
+            Ok(next) => dir = next,
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(Some((dir, name)))
+}
+
+/// Whether an intent stands, for tests of what a crash leaves.
+///
+/// # Errors
+/// Those of the host's file system.
+pub fn stands(store: &UpperStore) -> FsResult<bool> {
+    match fs::statat(store.work(), LINK, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(_) => Ok(true),
+        Err(Errno::NOENT) => Ok(false),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_intent_is_read_as_it_was_written() {
+        let target = b"rename//7//a/b//c//whiteout";
+        assert_eq!(parse(target), Some((Ino(7), &b"a/b"[..], &b"c"[..], true)));
+        assert_eq!(
+            parse(b"rename//7//a//c//nothing"),
+            Some((Ino(7), &b"a"[..], &b"c"[..], false))
+        );
+        for bad in [
+            &b"rename//x//a//b//nothing"[..],
+            b"",
+            b"rename//7//a//b",
+            b"move//7//a//b//nothing",
+        ] {
+            assert_eq!(parse(bad), None, "{}", bad.escape_ascii());
+        }
+    }
+}

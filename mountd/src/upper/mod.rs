@@ -1,0 +1,399 @@
+//! The store of one WPAR: everything that it ever wrote, and nothing else.
+//!
+//! ```text
+//! STORE/store.json   format and version; the lock against a second daemon is held on it
+//! STORE/tree/        the upper part of the merged tree, under the names that the WPAR sees
+//! STORE/links/N      inode N that has, or had, several names
+//! STORE/orphans/N    inode N that has no name any more, while the kernel still knows it
+//! STORE/work/        what is being made; emptied when the store is opened
+//! STORE/numbers      symbolic link whose target is the next unused inode number
+//! ```
+//!
+//! Regular files and directories are inodes of the WPAR (see [`record`] for what they carry); a
+//! symbolic link in `tree` is a whiteout: that name of the lower does not exist here. A symbolic
+//! link in `links` carries the number of names left to an inode that is otherwise still the
+//! lower's. So `ls -l` and `cp` show a person what is in a store, and `tree/home/anna/letter` is
+//! the contents of `/home/anna/letter`.
+//!
+//! Invariants:
+//! * Every change is one atomic call of the host's file system, or a few whose crash in between
+//!   is harmless or told by the `intent` (see [`intent`]). Nothing waits in memory: what was
+//!   answered survives the daemon's death, and `fsync` makes it survive the machine's.
+//! * The small facts (whiteouts, counters, intents) are symbolic links because those are
+//!   journalled as metadata, in order with the renames that they belong to.
+//! * This module knows directories by descriptor and checked names only. It knows nothing of the
+//!   lower or of the merged tree.
+
+mod draft;
+pub mod guest_xattr;
+pub mod intent;
+pub mod names;
+mod numbers;
+pub mod object;
+pub mod record;
+
+use std::fmt;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{self, AtFlags, FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+pub use draft::Draft;
+use names::DIRECTORY;
+use numbers::Numbers;
+use object::UpperObject;
+use record::Record;
+
+use crate::error::{FsError, FsResult};
+use crate::types::{Attr, EntryName, Ino, Timestamp};
+
+/// Version of the store's format that this code writes.
+pub const STORE_VERSION: u32 = 1;
+
+const STORE_FORMAT: &str = "wpar upper store";
+const DESCRIPTION: &str = "store.json";
+
+/// Why a store cannot be used.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// A call of the host failed.
+    #[error("cannot {action} {path}: {source}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which object.
+        path: PathBuf,
+        /// What the host answered.
+        source: std::io::Error,
+    },
+    /// The host's file system cannot hold records.
+    #[error(
+        "the file system of {path} has no user extended attributes, which a store needs; \
+         use ext4, xfs, btrfs, or tmpfs of Linux 6.6 and later"
+    )]
+    NoXattrs {
+        /// The store.
+        path: PathBuf,
+    },
+    /// Somebody else has it open.
+    #[error("the store {path} is in use by another process; stop that WPAR first")]
+    InUse {
+        /// The store.
+        path: PathBuf,
+    },
+    /// Made by something else, or by a later version.
+    #[error("{path} is not a store that this version can open: {why}")]
+    Foreign {
+        /// The store.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// The store's contents make no sense.
+    #[error("the store {path} is damaged: {source}")]
+    Damaged {
+        /// The store.
+        path: PathBuf,
+        /// What failed.
+        source: FsError,
+    },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Description {
+    format: String,
+    version: u32,
+}
+
+/// An open store. Only one process can have a store open.
+pub struct UpperStore {
+    path: PathBuf,
+    tree: OwnedFd,
+    links: OwnedFd,
+    orphans: OwnedFd,
+    work: OwnedFd,
+    numbers: Numbers,
+    /// Holds the lock.
+    _lock: OwnedFd,
+}
+
+impl fmt::Debug for UpperStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UpperStore")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+impl UpperStore {
+    /// Opens the store at `path`, or makes one there if there is nothing yet; its root directory
+    /// then gets the attributes `root`, and its own inodes numbers from `first_number` on.
+    ///
+    /// Completes what a crash interrupted; that takes time only for what was in flight.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn open(path: &Path, root: &Attr, first_number: u64) -> Result<Self, StoreError> {
+        let io = |action| {
+            move |errno: Errno| StoreError::Io {
+                action,
+                path: path.to_path_buf(),
+                source: errno.into(),
+            }
+        };
+        match fs::mkdir(path, Mode::RWXU) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(errno) => return Err(io("create the store")(errno)),
+        }
+        let store = fs::open(path, DIRECTORY, Mode::empty()).map_err(io("open the store"))?;
+        let lock = lock_description(&store, path)?;
+        let directory = |name: &str| open_or_make(&store, name).map_err(io("open a part of"));
+        let tree = directory("tree")?;
+        let links = directory("links")?;
+        let orphans = directory("orphans")?;
+        let work = directory("work")?;
+        establish_root(&tree, root, path)?;
+        let numbers = Numbers::open(store, first_number).map_err(|source| StoreError::Damaged {
+            path: path.to_path_buf(),
+            source,
+        })?;
+        let opened = Self {
+            path: path.to_path_buf(),
+            tree,
+            links,
+            orphans,
+            work,
+            numbers,
+            _lock: lock,
+        };
+        opened.recover().map_err(|source| StoreError::Damaged {
+            path: path.to_path_buf(),
+            source,
+        })?;
+        Ok(opened)
+    }
+
+    fn recover(&self) -> FsResult<()> {
+        intent::complete(self)?;
+        names::remove_all_below(self.orphans.as_fd())?;
+        names::remove_all_below(self.work.as_fd())
+    }
+
+    /// Where the store is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Root of the upper part of the merged tree.
+    pub fn tree(&self) -> BorrowedFd<'_> {
+        self.tree.as_fd()
+    }
+
+    /// Directory of the inodes with several names.
+    pub fn links(&self) -> BorrowedFd<'_> {
+        self.links.as_fd()
+    }
+
+    /// Directory of the inodes without a name.
+    pub fn orphans(&self) -> BorrowedFd<'_> {
+        self.orphans.as_fd()
+    }
+
+    /// Directory of what is being made.
+    pub fn work(&self) -> BorrowedFd<'_> {
+        self.work.as_fd()
+    }
+
+    /// An inode number that was never used in this store.
+    ///
+    /// # Errors
+    /// Those of the host's file system.
+    pub fn allocate_number(&self) -> FsResult<Ino> {
+        self.numbers.allocate(self.work.as_fd())
+    }
+
+    /// What is known of inode `ino` in `links`.
+    ///
+    /// # Errors
+    /// Those of the host's file system.
+    pub fn linked(&self, ino: Ino) -> FsResult<LinkedInode> {
+        let name = number_name(ino);
+        let entry = EntryName::new(name.as_bytes())?;
+        match fs::readlinkat(&self.links, name.as_str(), Vec::new()) {
+            Ok(count) => {
+                let count = count.to_str().ok().and_then(|text| text.parse().ok());
+                Ok(LinkedInode::Counted(count.ok_or(FsError::Damaged)?))
+            }
+            Err(Errno::NOENT) => Ok(LinkedInode::Unknown),
+            // Not a symbolic link: the inode itself.
+            Err(Errno::INVAL) => match names::look_up(self.links.as_fd(), entry)? {
+                names::UpperName::Object(object) => Ok(LinkedInode::Copied(object)),
+                names::UpperName::Absent | names::UpperName::Whiteout => Ok(LinkedInode::Unknown),
+            },
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Records that `count` names are left to an inode of the lower; 0 forgets it.
+    ///
+    /// # Errors
+    /// Those of the host's file system.
+    pub fn set_link_count(&self, ino: Ino, count: u32) -> FsResult<()> {
+        let name = number_name(ino);
+        if count == 0 {
+            return match fs::unlinkat(&self.links, name.as_str(), AtFlags::empty()) {
+                Ok(()) | Err(Errno::NOENT) => Ok(()),
+                Err(errno) => Err(errno.into()),
+            };
+        }
+        names::replace_symlink(
+            self.work(),
+            count.to_string().as_bytes(),
+            self.links(),
+            &name,
+        )
+    }
+
+    /// Space of the host's file system that the store lies on.
+    ///
+    /// # Errors
+    /// Those of the host's file system.
+    pub fn space(&self) -> FsResult<fs::StatVfs> {
+        Ok(fs::fstatvfs(&self.tree)?)
+    }
+}
+
+/// What `links` says of an inode.
+#[derive(Debug)]
+pub enum LinkedInode {
+    /// Nothing: all is as the lower has it.
+    Unknown,
+    /// Still the lower's, with this number of names left.
+    Counted(u32),
+    /// Copied up.
+    Copied(UpperObject),
+}
+
+/// The name of inode `ino` in `links` and `orphans`.
+pub fn number_name(ino: Ino) -> String {
+    ino.0.to_string()
+}
+
+fn open_or_make(store: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
+    match fs::mkdirat(store, name, Mode::RWXU) {
+        Ok(()) | Err(Errno::EXIST) => fs::openat(store, name, DIRECTORY, Mode::empty()),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Opens the description, makes it if the store is new, and takes the lock on it.
+fn lock_description(store: &OwnedFd, path: &Path) -> Result<OwnedFd, StoreError> {
+    let io = |action| {
+        move |source: std::io::Error| StoreError::Io {
+            action,
+            path: path.join(DESCRIPTION),
+            source,
+        }
+    };
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = fs::openat(store, DESCRIPTION, flags, Mode::RUSR | Mode::WUSR)
+        .map_err(|errno| io("open")(errno.into()))?;
+    match fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(Errno::WOULDBLOCK) => {
+            return Err(StoreError::InUse {
+                path: path.to_path_buf(),
+            });
+        }
+        Err(errno) => return Err(io("lock")(errno.into())),
+    }
+    let foreign = |why: String| StoreError::Foreign {
+        path: path.to_path_buf(),
+        why,
+    };
+    let mut text = [0; 512];
+    let length =
+        rustix::io::pread(&file, &mut text, 0).map_err(|errno| io("read")(errno.into()))?;
+    let text = text.get(..length).unwrap_or(&[]);
+    if text.is_empty() {
+        let new = Description {
+            format: STORE_FORMAT.to_owned(),
+            version: STORE_VERSION,
+        };
+        let mut line = serde_json::to_vec(&new).map_err(|error| foreign(error.to_string()))?;
+        line.push(b'\n');
+        // One call for one short line: after a crash it is there whole, or not at all.
+        rustix::io::pwrite(&file, &line, 0).map_err(|errno| io("write")(errno.into()))?;
+        return Ok(file);
+    }
+    let found: Description =
+        serde_json::from_slice(text).map_err(|error| foreign(format!("{DESCRIPTION}: {error}")))?;
+    if found.format != STORE_FORMAT {
+        return Err(foreign(format!("its format is \"{}\"", found.format)));
+    }
+    if found.version != STORE_VERSION {
+        return Err(foreign(format!(
+            "version {}, not {STORE_VERSION}",
+            found.version
+        )));
+    }
+    Ok(file)
+}
+
+fn establish_root(tree: &OwnedFd, root: &Attr, path: &Path) -> Result<(), StoreError> {
+    match object::read_record(tree.as_fd()) {
+        Ok(Some(_)) => return Ok(()),
+        Ok(None) => {}
+        Err(FsError::Layer(Errno::OPNOTSUPP)) => {
+            return Err(StoreError::NoXattrs {
+                path: path.to_path_buf(),
+            });
+        }
+        Err(source) => {
+            return Err(StoreError::Damaged {
+                path: path.to_path_buf(),
+                source,
+            });
+        }
+    }
+    let record = Record {
+        kind: root.kind,
+        permissions: root.permissions,
+        uid: root.uid,
+        gid: root.gid,
+        rdev: 0,
+        ino: Ino::ROOT,
+        nlink: 0,
+        opaque: false,
+        linked: false,
+        birth: Timestamp::default(),
+    };
+    let own = tree.try_clone().map_err(|source| StoreError::Io {
+        action: "open",
+        path: path.to_path_buf(),
+        source,
+    })?;
+    match UpperObject::establish(own, record) {
+        Ok(object) => {
+            names::set_times(object.as_fd(), Some(root.atime), Some(root.mtime)).map_err(|source| {
+                StoreError::Damaged {
+                    path: path.to_path_buf(),
+                    source,
+                }
+            })
+        }
+        Err(FsError::NotSupported | FsError::Layer(Errno::OPNOTSUPP)) => {
+            Err(StoreError::NoXattrs {
+                path: path.to_path_buf(),
+            })
+        }
+        Err(source) => Err(StoreError::Io {
+            action: "write the first record of",
+            path: path.to_path_buf(),
+            source: source.errno().into(),
+        }),
+    }
+}
