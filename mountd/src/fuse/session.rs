@@ -55,7 +55,9 @@ pub struct Mounted {
 impl Mounted {
     /// Whether somebody else unmounted it.
     pub fn is_finished(&self) -> bool {
-        self.session.as_ref().is_none_or(|session| session.guard.is_finished())
+        self.session
+            .as_ref()
+            .is_none_or(|session| session.guard.is_finished())
     }
 }
 

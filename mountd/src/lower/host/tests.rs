@@ -399,6 +399,8 @@ fn a_host_that_renames_all_the_time_never_shows_one_file_as_another() {
         let stop = AtomicBool::new(false);
         let (mut served, mut stale) = (0, 0);
         std::thread::scope(|scope| {
+            // Also when an assertion fails, else the scope would wait for ever.
+            let _stopper = Stopper(&stop);
             scope.spawn(|| {
                 let swap = |from: &str, to: &str| {
                     let (from, to) = (path(from), path(to));
@@ -409,7 +411,10 @@ fn a_host_that_renames_all_the_time_never_shows_one_file_as_another() {
                     swap("a/file", "b/file").unwrap();
                 }
             });
-            while served < 300 || stale < 30 {
+            for _ in 0..1_000_000 {
+                if served >= 300 && stale >= 30 {
+                    break;
+                }
                 let file = match find(&lower, "a/file") {
                     Ok(Some((file, _))) => file,
                     Ok(None) | Err(FsError::Stale) => {
@@ -430,8 +435,16 @@ fn a_host_that_renames_all_the_time_never_shows_one_file_as_another() {
                 }
                 lower.directories.close(node_of_parent(&lower, file));
             }
-            stop.store(true, Ordering::Relaxed);
         });
+        assert!(served >= 300, "{served} served, {stale} stale");
+    }
+}
+
+struct Stopper<'a>(&'a AtomicBool);
+
+impl Drop for Stopper<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
