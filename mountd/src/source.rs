@@ -1,6 +1,5 @@
 //! From a [`MountSpec`] to the merged tree that it describes.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -9,6 +8,7 @@ use crate::error::FsError;
 use crate::filter::{HiddenError, HiddenLower};
 use crate::lower::LowerLayer;
 use crate::lower::LowerNode;
+use crate::lower::host::{HostError, HostLower};
 use crate::overlay::Overlay;
 use crate::spec::{LowerSpec, MountSpec};
 use crate::upper::{StoreError, UpperStore};
@@ -17,13 +17,8 @@ use crate::upper::{StoreError, UpperStore};
 #[derive(Debug, Error)]
 pub enum OpenError {
     /// The directory underneath.
-    #[error("cannot open the directory {path} as a lower: {source}")]
-    Directory {
-        /// The directory.
-        path: PathBuf,
-        /// What was answered.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Directory(#[from] HostError),
     /// The root of what is underneath.
     #[error("cannot read the root of the lower: {0}")]
     Root(FsError),
@@ -58,13 +53,8 @@ pub fn open(spec: &MountSpec) -> Result<Overlay, OpenError> {
 
 fn open_lower(spec: &LowerSpec) -> Result<Arc<dyn LowerLayer>, OpenError> {
     match spec {
-        LowerSpec::Directory { path } => Err(OpenError::Directory {
-            path: path.clone(),
-            source: std::io::Error::from_raw_os_error(libc::ENOSYS),
-        }),
-        LowerSpec::Image { path, .. } => Err(OpenError::Directory {
-            path: path.clone(),
-            source: std::io::Error::from_raw_os_error(libc::ENOSYS),
-        }),
+        LowerSpec::Directory { path } => Ok(Arc::new(HostLower::open(path)?)),
+        LowerSpec::Image { path, .. } => Err(OpenError::Root(FsError::NotSupported))
+            .inspect_err(|_: &OpenError| log::error!("{}", path.display())),
     }
 }

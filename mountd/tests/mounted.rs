@@ -2,6 +2,8 @@
 //!
 //! Needs root and `/dev/fuse`; says so when it is skipped.
 
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};

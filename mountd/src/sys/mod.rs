@@ -1,3 +1,4 @@
 //! The only `unsafe` of this crate, each use with its reason.
 
 pub(crate) mod descriptor;
+pub(crate) mod mount;

@@ -23,7 +23,6 @@ mod file;
 mod listing;
 mod number;
 mod root;
-mod sys;
 mod table;
 #[cfg(test)]
 mod tests;

@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use rustix::mount::{OpenTreeFlags, open_tree};
 use thiserror::Error;
 
-use super::sys;
+use crate::sys::mount;
 
 /// Why a directory of the host cannot be shown.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -146,7 +146,7 @@ fn clone_mount(path: &Path) -> Result<OwnedFd, Errno> {
     if !fs::FileType::from_raw_mode(stat.stx_mode.into()).is_dir() {
         return Err(Errno::NOTDIR);
     }
-    sys::seal_mount(&tree)?;
+    mount::seal_mount(&tree)?;
     Ok(tree)
 }
 

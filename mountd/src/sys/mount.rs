@@ -23,7 +23,7 @@ const MOUNT_ATTR_ATIME: u64 = 0x70;
 
 /// Makes the mount at whose root `mount` is open private (no mount of the host appears in it) and
 /// read-only, without access times and devices.
-pub(super) fn seal_mount(mount: impl AsFd) -> Result<(), Errno> {
+pub(crate) fn seal_mount(mount: impl AsFd) -> Result<(), Errno> {
     let attr = MountAttr {
         set: MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOATIME,
         clear: MOUNT_ATTR_ATIME,
