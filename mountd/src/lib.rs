@@ -8,4 +8,5 @@
 pub mod error;
 pub mod lower;
 pub mod spec;
+mod sys;
 pub mod types;
