@@ -70,24 +70,45 @@ fn processes(about: impl Fn(&Process, &[u8]) -> bool) -> Vec<Process> {
         .collect()
 }
 
+impl Process {
+    /// Whether one of its control groups is one of `groups` or below it.
+    pub fn is_in(&self, groups: &BTreeSet<PathBuf>) -> bool {
+        let names: Vec<String> = groups
+            .iter()
+            .filter_map(|group| within_mount(group))
+            .collect();
+        self.cgroups.lines().any(|line| {
+            let path = line.splitn(3, ':').nth(2).unwrap_or_default();
+            names
+                .iter()
+                .any(|name| path == name || path.starts_with(&format!("{name}/")))
+        })
+    }
+
+    /// Whether it works in `dir`, or has a file below it open.
+    fn uses(&self, dir: &Path) -> bool {
+        let links = fs::read_dir(format!("/proc/{}/fd", self.pid))
+            .into_iter()
+            .flatten()
+            .flatten();
+        let own =
+            ["cwd", "root", "exe"].map(|name| PathBuf::from(format!("/proc/{}/{name}", self.pid)));
+        let mut links = links.map(|link| link.path()).chain(own);
+        links.any(|link| fs::read_link(link).is_ok_and(|target| target.starts_with(dir)))
+    }
+}
+
 /// Processes that have to do with what is kept below `root`: its path stands in their arguments
-/// or their environment, or their control group is one of `groups`.
+/// or their environment, they have a file below it open, or they are in one of the control
+/// groups `groups`.
 pub fn processes_of(root: &Path, groups: &BTreeSet<PathBuf>) -> Vec<Process> {
     let needle = root.as_os_str().as_bytes();
-    let names: Vec<String> = groups
-        .iter()
-        .filter_map(|group| within_mount(group))
-        .collect();
     processes(|process, environment| {
         let mentions = |text: &[u8]| text.windows(needle.len()).any(|window| window == needle);
         mentions(process.command.as_bytes())
             || mentions(environment)
-            || process.cgroups.lines().any(|line| {
-                let path = line.splitn(3, ':').nth(2).unwrap_or_default();
-                names
-                    .iter()
-                    .any(|name| path == name || path.starts_with(&format!("{name}/")))
-            })
+            || process.is_in(groups)
+            || process.uses(root)
     })
 }
 

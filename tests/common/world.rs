@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
@@ -180,6 +179,19 @@ impl World {
         processes_of(self.dir.path(), &self.groups())
     }
 
+    /// The tool's own long-lived processes, outside of all WPARs: supervisors and daemons.
+    pub fn keepers(&self) -> Vec<Process> {
+        let groups = self
+            .groups()
+            .into_iter()
+            .filter(|group| !is_parent_group(group))
+            .collect();
+        self.processes()
+            .into_iter()
+            .filter(|process| !process.is_in(&groups))
+            .collect()
+    }
+
     /// What is there, for comparing before and after.
     pub fn summary(&self) -> Summary {
         Summary {
@@ -189,25 +201,26 @@ impl World {
         }
     }
 
-    /// Names below the root, except indexes of images (kept on purpose) and lock files.
+    /// Names below the root that belong to something: all but the directories that the tool makes
+    /// for itself, lock files, the note of the host's boot, and indexes of images, which are kept
+    /// on purpose.
     fn files(&self) -> BTreeSet<PathBuf> {
+        let mounts = mounts_below(self.dir.path());
         let mut found = BTreeSet::new();
         let mut todo = vec![self.root()];
         while let Some(dir) = todo.pop() {
-            // Not into a mounted WPAR: its contents are its own affair.
-            if dir != self.root() && mounts_below(self.dir.path()).contains(&dir) {
-                continue;
-            }
             for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
                 let path = entry.path();
-                let name = entry.file_name();
-                let kept =
-                    name.as_bytes().ends_with(b".wparidx") || name.as_bytes().ends_with(b"lock");
-                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                    todo.push(path.clone());
+                let own = path.strip_prefix(self.root()).unwrap_or(&path);
+                if SKELETON.iter().all(|kept| own != Path::new(kept)) {
+                    found.insert(path.clone());
                 }
-                if !kept {
-                    found.insert(path);
+                // Not into a mounted WPAR: its contents are its own affair.
+                let enter = entry.file_type().is_ok_and(|kind| kind.is_dir())
+                    && !mounts.contains(&path)
+                    && !CACHES.iter().any(|cache| own == Path::new(cache));
+                if enter {
+                    todo.push(path);
                 }
             }
         }
@@ -339,8 +352,29 @@ pub struct Summary {
     files: BTreeSet<PathBuf>,
 }
 
+/// What the tool makes below its root for itself, and leaves.
+const SKELETON: &[&str] = &[
+    "var",
+    "var/lib",
+    "var/lib/wpar",
+    "var/lib/wpar/registry",
+    "var/lib/wpar/kept",
+    "var/lib/wpar/stores",
+    "var/lib/wpar/images",
+    "var/lib/wpar/logs",
+    "var/lib/wpar/locks",
+    "var/lib/wpar/lock",
+    "run",
+    "run/wpar",
+    "run/wpar/.boot",
+    "wpars",
+];
+
+/// Directories of the skeleton that may hold anything: they are there to be used again.
+const CACHES: &[&str] = &["var/lib/wpar/images", "var/lib/wpar/locks"];
+
 /// Whether a control group is the tool's own parent of all WPARs' groups.
-fn is_parent_group(group: &Path) -> bool {
+pub fn is_parent_group(group: &Path) -> bool {
     group
         .file_name()
         .is_some_and(|name| name == "wpar" || name == "wpar.slice")

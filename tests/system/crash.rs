@@ -10,30 +10,6 @@ use crate::common::run::eventually;
 use crate::common::skip::need;
 use crate::common::world::World;
 
-/// The tool's own long-lived processes of this world, outside of all WPARs: supervisors, daemons.
-fn keepers(world: &World) -> Vec<Process> {
-    let groups = world.groups();
-    let inside = |process: &Process| {
-        groups.iter().any(|group| {
-            let name = group
-                .file_name()
-                .map(|name| name.to_string_lossy().into_owned());
-            name.is_some_and(|name| {
-                name != "wpar"
-                    && process
-                        .cgroups
-                        .lines()
-                        .any(|line| line.contains(&format!("/{name}")))
-            })
-        })
-    };
-    world
-        .processes()
-        .into_iter()
-        .filter(|process| !inside(process))
-        .collect()
-}
-
 #[track_caller]
 fn kill(process: &Process) {
     let pid = Pid::from_raw(process.pid).expect("a process id");
@@ -64,7 +40,7 @@ fn each_keeper_killed_alone_and_all_at_once() {
     let image = need!(fixture("debian12-systemd"));
     world.mkwpar(&image, "victim");
     world.ok("startwpar victim");
-    let number = keepers(&world).len();
+    let number = world.keepers().len();
     assert!(
         number > 0,
         "no supervisor and no daemon: {:#?}",
@@ -74,7 +50,7 @@ fn each_keeper_killed_alone_and_all_at_once() {
     for index in 0..=number {
         world.mkwpar(&image, "victim");
         world.ok("startwpar victim");
-        let keepers = keepers(&world);
+        let keepers = world.keepers();
         assert_eq!(keepers.len(), number, "{keepers:#?}");
         let what = if let Some(one) = keepers.get(index) {
             kill(one);
@@ -93,10 +69,11 @@ fn a_wpar_survives_the_death_of_another_ones_keepers() {
     let image = need!(fixture("busybox"));
     world.mkwpar(&image, "bystander");
     world.ok("startwpar bystander");
-    let before: Vec<i32> = keepers(&world).iter().map(|process| process.pid).collect();
+    let before: Vec<i32> = world.keepers().iter().map(|process| process.pid).collect();
     world.mkwpar(&image, "victim");
     world.ok("startwpar victim");
-    for process in keepers(&world)
+    for process in world
+        .keepers()
         .iter()
         .filter(|process| !before.contains(&process.pid))
     {
@@ -120,7 +97,7 @@ fn what_was_synced_before_a_crash_is_there_after_it() {
     world.mkwpar(&image, "victim");
     world.ok("startwpar victim");
     world.inside("victim", "echo precious >/root/note && sync");
-    keepers(&world).iter().for_each(kill);
+    world.keepers().iter().for_each(kill);
     eventually("state T or B", Duration::from_secs(30), || {
         matches!(world.state("victim").as_deref(), Some("T" | "B"))
     });
