@@ -10,7 +10,7 @@ use crate::machine::Machine;
 use crate::ours::{Life, Tool};
 use crate::report::{Report, Row};
 use crate::stats::milliseconds;
-use crate::{Fallible, Options, chart, pad};
+use crate::{Fallible, Options, chart, pad, readme};
 
 /// Name of the WPARs of the benchmark.
 const NAME: &str = "bench";
@@ -33,7 +33,7 @@ pub(crate) fn start(options: &Options) -> Fallible<()> {
     let mut report = Report::new("start", machine, &options.image);
     rows(&mut report, &[("wpar", &ours), ("full copy", &copies)]);
     report.compare("create, start, first command", "full copy", "wpar");
-    report.compare("READY=1", "full copy", "wpar");
+    report.compare("READY=1", "wpar", "full copy");
     report.compare("disk used", "full copy", "wpar");
     finish(options, &report)
 }
@@ -150,6 +150,9 @@ fn finish(options: &Options, report: &Report) -> Fallible<()> {
     fs::write(file("json"), report.json()?)?;
     if let Some(svg) = chart::draw(report) {
         fs::write(file("svg"), svg)?;
+    }
+    if let Some(readme) = &options.readme {
+        readme::update(readme, dir, report)?;
     }
     eprintln!("recorded in {}", dir.display());
     Ok(())

@@ -15,6 +15,7 @@ mod launcher;
 mod machine;
 mod ours;
 mod pad;
+mod readme;
 mod report;
 mod stats;
 
@@ -61,6 +62,9 @@ struct Options {
     /// Directory to record the results in, as in bench/runs/2026-01-31-laptop
     #[arg(long)]
     record: Option<PathBuf>,
+    /// Put the medians into this README, which has a place for them; needs --record
+    #[arg(long, requires = "record")]
+    readme: Option<PathBuf>,
     /// Do not wait for the systems to say that they are up
     #[arg(long)]
     no_ready: bool,
