@@ -38,6 +38,19 @@ impl World {
     /// # Errors
     /// Why this process cannot start WPARs, for a skip.
     pub fn new() -> Result<Self, String> {
+        Self::below("/var/tmp")
+    }
+
+    /// An empty world in a part of the system that a copy of the host shows, so that what a test
+    /// puts beside the tool's root is in the copy, and the root itself has to be hidden.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn in_view_of_the_host() -> Result<Self, String> {
+        Self::below("/var/lib")
+    }
+
+    fn below(parent: &str) -> Result<Self, String> {
         super::skip::privileged()?;
         // A test that failed has cleaned up as well as it could; the lock itself is fine.
         let guard = ONE_AT_A_TIME
@@ -46,11 +59,10 @@ impl World {
         let lock = std::env::temp_dir().join("wpar-system-tests.lock");
         let file = File::create(&lock).unwrap_or_else(|e| panic!("{}: {e}", lock.display()));
         flock(&file, FlockOperation::LockExclusive).expect("lock of the system tests");
-        // Not below /tmp: a copy of the host hides /tmp, and this has to be hidden for its own sake.
         let dir = tempfile::Builder::new()
             .prefix("wpar-test-")
-            .tempdir_in("/var/tmp")
-            .expect("a temporary directory in /var/tmp");
+            .tempdir_in(parent)
+            .unwrap_or_else(|error| panic!("a temporary directory in {parent}: {error}"));
         Ok(Self {
             dir,
             groups_before: wpar_cgroups(),

@@ -33,7 +33,8 @@ fn sample(world: &World) -> std::path::PathBuf {
 
 #[test]
 fn the_running_host_becomes_a_wpar() {
-    let world = need!(World::new());
+    let world = need!(World::in_view_of_the_host());
+    fs::write(world.scratch().join("seen"), "").expect("a file");
     world.ok("mkwpar -t -s -n clone1");
     let table = world.table();
     assert_eq!(table.len(), 1, "{table:?}");
@@ -63,6 +64,11 @@ fn the_running_host_becomes_a_wpar() {
         ""
     );
     let store = world.root();
+    let beside = world.inside("clone1", &format!("ls {}", world.scratch().display()));
+    assert_eq!(
+        beside, "seen",
+        "the test would see nothing of the root either way"
+    );
     let hidden = world.inside(
         "clone1",
         &format!("ls -A {} 2>/dev/null || true", store.display()),
@@ -82,7 +88,7 @@ fn the_running_host_becomes_a_wpar() {
 
 #[test]
 fn nothing_that_a_copy_does_reaches_the_host() {
-    let world = need!(World::new());
+    let world = need!(World::in_view_of_the_host());
     let dir = sample(&world);
     let before = Manifest::of(&dir, Times::All, |_| false);
     let system = host_manifest();
@@ -144,7 +150,7 @@ fn host_manifest() -> Manifest {
 
 #[test]
 fn a_throw_away_copy_of_the_host_shows_the_same_system() {
-    let world = need!(World::new());
+    let world = need!(World::in_view_of_the_host());
     let own = Run::new("sh", ["-c", "cat /etc/os-release; id; ls /usr/bin | wc -l"]).ok();
     let copy = world
         .wpar([
@@ -174,7 +180,7 @@ fn a_throw_away_copy_of_the_host_shows_the_same_system() {
 
 #[test]
 fn a_big_file_of_the_host_is_read_true() {
-    let world = need!(World::new());
+    let world = need!(World::in_view_of_the_host());
     let file = world.scratch().join("random");
     Run::new("sh", ["-c", "head -c 33554433 /dev/urandom >\"$1\"", "sh"])
         .arg(&file)
