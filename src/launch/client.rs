@@ -79,7 +79,7 @@ impl Launcher {
         spec: &LaunchSpec,
         progress: &mut dyn FnMut(StartEvent),
     ) -> Result<Started, LaunchError> {
-        let (channel, theirs) = Channel::<Order, Report>::pair().doing("make a channel")?;
+        let (channel, theirs) = Asker::pair().doing("make a channel")?;
         let child = Command::new(&self.executable)
             .arg0(SUPERVISOR)
             .env_clear()
@@ -140,7 +140,7 @@ impl Launcher {
                 rustix::termios::isatty(io::stdin()) && rustix::termios::isatty(io::stdout())
             }
         };
-        let (channel, theirs) = Channel::<Order, Report>::pair().doing("make a channel")?;
+        let (channel, theirs) = Asker::pair().doing("make a channel")?;
         let mut command = Command::new(&self.executable);
         session_command(&mut command, theirs.into_socket());
         if terminal {
@@ -166,7 +166,7 @@ impl Launcher {
     }
 }
 
-fn await_session(channel: &Channel<Order, Report>) -> Result<ExitStatus, LaunchError> {
+fn await_session(channel: &Asker) -> Result<ExitStatus, LaunchError> {
     match channel.receive().doing("hear from the session")? {
         Some((Report::Executed { .. }, fds)) => foreground::attend(channel, fds.into_iter().next()),
         Some((Report::Failed(failure), _)) => Err(LaunchError::Remote(failure)),
@@ -180,13 +180,16 @@ fn session_command(command: &mut Command, socket: OwnedFd) {
     command.arg0(SESSION).arg(number.to_string()).env_clear();
 }
 
-/// Makes `command` a session that runs `argv` and that nobody listens to.
+/// The end of a session's channel that orders.
+pub(super) type Asker = Channel<Order, Report>;
+
+/// Makes `command` a session that runs `argv`. It runs as long as what is returned is kept.
 pub(super) fn prepare_session(
     command: &mut Command,
     run_dir: &Path,
     argv: &[&str],
-) -> io::Result<()> {
-    let (channel, theirs) = Channel::<Order, Report>::pair()?;
+) -> io::Result<Asker> {
+    let (channel, theirs) = Asker::pair()?;
     session_command(command, theirs.into_socket());
     channel.send(&Order::Enter {
         run_dir: run_dir.to_owned(),
@@ -197,7 +200,8 @@ pub(super) fn prepare_session(
             .iter()
             .map(|part| OsStr::new(part).as_bytes().to_vec())
             .collect(),
-    })
+    })?;
+    Ok(channel)
 }
 
 /// A WPAR that was started. Dropping this leaves it running, except that a single command ends
@@ -206,7 +210,7 @@ pub(super) fn prepare_session(
 pub struct Started {
     pid: u32,
     kind: InitKind,
-    channel: Channel<Order, Report>,
+    channel: Asker,
     terminal: Option<OwnedFd>,
     supervisor: Child,
 }

@@ -22,13 +22,13 @@ use rustix::process::{Signal, fchdir, pivot_root, set_parent_process_death_signa
 use rustix::system::sethostname;
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
+use super::confine::confine;
 use super::error::{Doing, LaunchError};
 use super::message::FromInit;
 use super::stage::{DEVICES, Luggage, Plan, attach};
-use super::{InitKind, LaunchSpec, Payload, cgroup, init, reaper, seccomp, terminal};
+use super::{InitKind, LaunchSpec, Payload, cgroup, init, reaper, terminal};
 use crate::sys::mount::{Change, set_attributes};
 use crate::sys::namespace::{loopback_up, new_session_keyring};
-use crate::sys::signals;
 
 /// Parts of /proc that can be read but not written, in case a kernel is careless about them.
 const READ_ONLY: [&str; 6] = [
@@ -160,6 +160,8 @@ fn make(
     options: &[(&str, &str)],
 ) -> rustix::io::Result<OwnedFd> {
     let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    // What mount(8) shows as the device.
+    fsconfig_set_string(&context, "source", kind)?;
     for (key, value) in options {
         fsconfig_set_string(&context, *key, *value)?;
     }
@@ -327,8 +329,7 @@ fn run_payload(plan: &Plan) -> Result<i32, LaunchError> {
 /// What is the same for every first program: signals as new, system calls filtered, and no tie
 /// to the supervisor any more.
 fn lock_down() -> Result<(), LaunchError> {
-    signals::reset().doing("reset signals")?;
-    seccomp::load().doing("filter system calls")?;
+    confine().doing("confine process 1")?;
     set_parent_process_death_signal(None).doing("untie from the supervisor")
 }
 

@@ -24,6 +24,7 @@ mod cgroup;
 mod channel;
 mod cleanup;
 mod client;
+mod confine;
 mod console;
 mod control;
 mod error;

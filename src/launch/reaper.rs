@@ -12,14 +12,15 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, WaitOptions, WaitStatus, wait};
 
+use super::confine::confine;
 use super::error::{Doing, LaunchError};
 use super::message::FromInit;
 use super::stage::Plan;
 use super::terminal::{self, Pair};
-use super::{ExitStatus, Payload, execute, init, seccomp};
+use super::{ExitStatus, Payload, execute, init};
 use crate::sys::descriptors::close_others;
 use crate::sys::process::signal_all;
-use crate::sys::signals::{self, SignalDescriptor};
+use crate::sys::signals::SignalDescriptor;
 
 /// Signals that the command gets, too.
 const FORWARDED: [i32; 7] = [
@@ -128,8 +129,7 @@ impl Job<'_> {
             (None, _) => terminal::silence()?,
         }
         rustix::process::chdir(self.cwd)?;
-        signals::reset()?;
-        seccomp::load()
+        confine()
     }
 }
 

@@ -23,16 +23,19 @@ use rustix::thread::{
 use super::account::Account;
 use super::cgroup::Groups;
 use super::channel::Channel;
+use super::confine::confine;
 use super::error::{Doing, LaunchError};
 use super::inside::become_root;
 use super::message::{Order, Report};
 use super::reaper::exit_status;
+use super::stage::set_process_limits;
 use super::state::RunState;
 use super::terminal::{self, Pair};
 use super::watch::Watch;
-use super::{ExitStatus, InitKind, execute, init, seccomp};
+use super::{ExitStatus, InitKind, execute, init};
+use crate::sys::descriptors::close_others;
 use crate::sys::namespace::new_session_keyring;
-use crate::sys::signals::{self, SignalDescriptor};
+use crate::sys::signals::SignalDescriptor;
 
 /// The group of cgroup2 that sessions are in: the WPAR's own is not a leaf once its init has
 /// arranged groups below it.
@@ -78,6 +81,9 @@ struct Task {
 
 fn serve(asker: &Asker) -> Result<ExitStatus, LaunchError> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable).doing("protect the process")?;
+    // Whatever the administrator's shell has open besides is not for the WPAR.
+    close_others(&[asker.as_fd()]).doing("close files")?;
+    set_process_limits();
     let order = asker.receive().doing("receive the order")?;
     let Some((
         Order::Enter {
@@ -201,8 +207,7 @@ impl Task {
             // Without it, the administrator's terminal would take orders from inside.
             None => drop(rustix::process::setsid()?),
         }
-        signals::reset()?;
-        seccomp::load()?;
+        confine()?;
         let groups: Vec<_> = self
             .account
             .groups

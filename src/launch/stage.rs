@@ -166,7 +166,7 @@ pub(super) fn attach(
 
 /// Limits that a system expects at its start, whatever the starter's were. A host may forbid
 /// raising them; that is no reason not to start.
-fn set_process_limits() {
+pub(super) fn set_process_limits() {
     let limit = |current, maximum| Rlimit {
         current: Some(current),
         maximum: Some(maximum),

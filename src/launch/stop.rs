@@ -6,10 +6,11 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use super::client::{Asker, prepare_session};
 use super::control::Client;
 use super::error::{Doing, LaunchError};
 use super::message::Answer;
-use super::supervisor::{Init, Supervisor};
+use super::supervisor::Supervisor;
 use super::{InitKind, StopMode};
 use crate::sys::process::send_signal;
 
@@ -17,6 +18,9 @@ use crate::sys::process::send_signal;
 const HARD_PATIENCE: Duration = Duration::from_secs(10);
 /// After the supervisor itself was told to end: how long until everything is killed.
 const TERM_PATIENCE: Duration = Duration::from_secs(90);
+
+/// Between two looks whether init takes signals by now.
+const RETRY: Duration = Duration::from_millis(10);
 
 // systemd(1), section SIGNALS. SIGRTMIN is 34 for every C library but one that reserves one more.
 const SYSTEMD_HALT: i32 = 37;
@@ -32,9 +36,11 @@ pub(super) struct Stopping {
     pub(super) restart: bool,
     /// When everything is killed.
     kill_at: Option<Instant>,
+    /// A signal that init does not take yet, having been executed only just now.
+    unsent: Option<i32>,
     clients: Vec<Waiting>,
     /// A shutdown command that runs inside.
-    command: Option<Child>,
+    command: Option<(Child, Asker)>,
 }
 
 /// Somebody who waits for the end.
@@ -47,11 +53,9 @@ struct Waiting {
 impl Stopping {
     /// When something is due if nothing else happens.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.clients
-            .iter()
-            .filter_map(|waiting| waiting.deadline)
-            .chain(self.kill_at)
-            .min()
+        let clients = self.clients.iter().filter_map(|waiting| waiting.deadline);
+        let retry = self.unsent.map(|_| Instant::now() + RETRY);
+        clients.chain(self.kill_at).chain(retry).min()
     }
 
     /// Answers everybody.
@@ -63,7 +67,8 @@ impl Stopping {
             };
             let _ = waiting.client.send(&answer);
         }
-        if let Some(mut command) = self.command {
+        if let Some((mut command, asker)) = self.command {
+            drop(asker);
             let _ = command.wait();
         }
     }
@@ -82,6 +87,7 @@ impl Supervisor {
             mode,
             restart,
             kill_at: None,
+            unsent: None,
             clients: Vec::new(),
             command: None,
         });
@@ -119,16 +125,13 @@ impl Supervisor {
             return Ok(());
         };
         match (mode, init.kind) {
-            (StopMode::Soft, InitKind::Systemd) => signal(
-                init,
-                if restart {
-                    SYSTEMD_REBOOT
-                } else {
-                    SYSTEMD_HALT
-                },
-            ),
-            (StopMode::Soft, InitKind::Busybox) => signal(init, libc::SIGUSR2),
-            (StopMode::Soft, InitKind::Builtin) => signal(init, libc::SIGTERM),
+            (StopMode::Soft, InitKind::Systemd) => self.signal_init(if restart {
+                SYSTEMD_REBOOT
+            } else {
+                SYSTEMD_HALT
+            }),
+            (StopMode::Soft, InitKind::Busybox) => self.signal_init(libc::SIGUSR2),
+            (StopMode::Soft, InitKind::Builtin) => self.signal_init(libc::SIGTERM),
             (StopMode::Soft, InitKind::Sysvinit | InitKind::Openrc | InitKind::Other) => {
                 let command = run_inside(&self.spec.run_dir, &["/sbin/shutdown", "-h", "now"])
                     .doing("run shutdown inside")?;
@@ -137,14 +140,11 @@ impl Supervisor {
                 }
                 Ok(())
             }
-            (StopMode::Hard, InitKind::Systemd) => signal(
-                init,
-                if restart {
-                    SYSTEMD_REBOOT_NOW
-                } else {
-                    SYSTEMD_HALT_NOW
-                },
-            ),
+            (StopMode::Hard, InitKind::Systemd) => self.signal_init(if restart {
+                SYSTEMD_REBOOT_NOW
+            } else {
+                SYSTEMD_HALT_NOW
+            }),
             (StopMode::Hard, _) => {
                 if let Some(groups) = &self.groups {
                     groups.signal(libc::SIGTERM);
@@ -154,6 +154,22 @@ impl Supervisor {
             }
             (StopMode::Force, _) => self.kill(),
         }
+    }
+
+    /// Sends init a signal, now or as soon as it takes it.
+    fn signal_init(&mut self, number: i32) -> Result<(), LaunchError> {
+        let Some(init) = &self.init else {
+            return Ok(());
+        };
+        let pid = init.pid.as_raw_nonzero().get().cast_unsigned();
+        let ready = takes(pid, number);
+        if let Some(stopping) = &mut self.stopping {
+            stopping.unsent = (!ready).then_some(number);
+        }
+        if ready {
+            send_signal(init.process.as_fd(), number).doing("signal init")?;
+        }
+        Ok(())
     }
 
     /// Kills everything in the WPAR.
@@ -184,7 +200,7 @@ impl Supervisor {
         let failed = stopping
             .command
             .as_mut()
-            .and_then(|command| command.try_wait().ok().flatten());
+            .and_then(|(command, _)| command.try_wait().ok().flatten());
         if let Some(status) = failed {
             stopping.command = None;
             if !status.success() && stopping.mode == StopMode::Soft {
@@ -194,19 +210,57 @@ impl Supervisor {
                 return;
             }
         }
-        if kill && let Err(error) = self.kill() {
+        let retried = match stopping.unsent {
+            Some(number) => self.signal_init(number),
+            None => Ok(()),
+        };
+        if let Err(error) = retried.and_then(|()| if kill { self.kill() } else { Ok(()) }) {
             self.fail_stop(&error);
         }
     }
 }
 
-fn signal(init: &Init, number: i32) -> Result<(), LaunchError> {
-    send_signal(init.process.as_fd(), number).doing("signal init")
+/// Whether process `pid` does something of its own about a signal. To process 1 of a PID
+/// namespace any other signal is lost.
+fn takes(pid: u32, signal: i32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    status
+        .lines()
+        .filter_map(|line| {
+            line.strip_prefix("SigBlk:")
+                .or_else(|| line.strip_prefix("SigCgt:"))
+        })
+        .filter_map(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .any(|mask| mask & (1 << (signal - 1)) != 0)
 }
 
 /// Starts a command inside, through a session of its own, without waiting for it.
-fn run_inside(run_dir: &Path, argv: &[&str]) -> io::Result<Child> {
+fn run_inside(run_dir: &Path, argv: &[&str]) -> io::Result<(Child, Asker)> {
     let mut command = Command::new("/proc/self/exe");
-    super::client::prepare_session(&mut command, run_dir, argv)?;
-    command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()
+    let asker = prepare_session(&mut command, run_dir, argv)?;
+    Ok((
+        command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?,
+        asker,
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::signals::SignalDescriptor;
+
+    #[test]
+    fn a_signal_is_taken_once_it_is_blocked_or_caught() {
+        let pid = std::process::id();
+        assert!(!takes(pid, SYSTEMD_HALT));
+        // Of the main thread the test runs in another one: look at that.
+        let thread = rustix::thread::gettid()
+            .as_raw_nonzero()
+            .get()
+            .cast_unsigned();
+        assert!(!takes(thread, SYSTEMD_HALT));
+        let _signals = SignalDescriptor::new(&[SYSTEMD_HALT]).unwrap();
+        assert!(takes(thread, SYSTEMD_HALT));
+        assert!(!takes(thread, SYSTEMD_REBOOT));
+    }
 }

@@ -30,6 +30,7 @@ use super::stop::Stopping;
 use super::watch::Watch;
 use super::{ExitStatus, InitKind, LaunchSpec, Payload, ProcessId, RootSource, terminal, userns};
 use crate::mountd_client::Daemon;
+use crate::sys::descriptors::close_others;
 use crate::sys::process::{Birth, spawn};
 use crate::sys::signals::SignalDescriptor;
 
@@ -57,6 +58,8 @@ fn receive_order() -> Result<(Starter, LaunchSpec, Vec<OwnedFd>), LaunchError> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable).doing("protect the process")?;
     let socket = fcntl_dupfd_cloexec(io::stdin(), 3).doing("use standard input")?;
     terminal::silence().doing("open /dev/null")?;
+    // What else the administrator's shell had open would live as long as the WPAR.
+    close_others(&[socket.as_fd()]).doing("close files")?;
     rustix::process::chdir("/").doing("enter /")?;
     let starter = Starter::from_socket(socket);
     match starter.receive().doing("receive the order")? {
