@@ -20,7 +20,7 @@ pub(crate) fn start(options: &Options) -> Fallible<()> {
     let setting = Setting::new(options)?;
     let machine = Machine::here(&options.work);
     let tool = setting.tool("ours");
-    let copy = Copy::new(&setting.dir.path().join("copy"));
+    let copy = Copy::new(&setting.program, &setting.dir.path().join("copy"));
     // Not counted: the first run of ours makes the index, that of both warms the page cache.
     tool.live(&options.image, NAME, false)?;
     copy.live(&options.image, false)?;

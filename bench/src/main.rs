@@ -71,9 +71,6 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    if let Some(code) = launcher::role() {
-        return code;
-    }
     let result = match Cli::parse().case {
         Case::Start(options) => cases::start(&options),
         Case::Grow(options) => cases::grow(&options),
