@@ -39,6 +39,8 @@ pub(super) struct GzipDecoder<'f> {
     checksum: crc32fast::Hasher,
     member_bytes: u32,
     garbage: Option<u64>,
+    /// What the next call has to report.
+    failed: Option<ScanError>,
 }
 
 impl<'f> GzipDecoder<'f> {
@@ -54,6 +56,7 @@ impl<'f> GzipDecoder<'f> {
             checksum: crc32fast::Hasher::new(),
             member_bytes: 0,
             garbage: None,
+            failed: None,
         }
     }
 
@@ -146,33 +149,42 @@ impl<'f> GzipDecoder<'f> {
             _ => Err(self.corrupt("the compressed data cannot be decoded")),
         }
     }
+
+    /// Inflates once, with all the book-keeping.
+    fn step(&mut self, chunks: &mut ChunkLog<'_>) -> Result<(), ScanError> {
+        let (status, from) = self.inflate()?;
+        let made = &self.output[from..self.filled];
+        self.checksum.update(made);
+        self.member_bytes = self.member_bytes.wrapping_add(made.len() as u32);
+        chunks.decoded(made, self.input.position())?;
+        match status {
+            TINFLStatus::Done => self.end_member(),
+            TINFLStatus::BlockBoundary if chunks.open_bytes() >= CHUNK_TARGET => {
+                let state = self.inflate.block_boundary_state().unwrap_or_default();
+                let window = &self.output[self.filled.saturating_sub(WINDOW)..self.filled];
+                let bits = (state.num_bits, state.bit_buf);
+                chunks.cut(self.input.position(), Some((bits, window)))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Decoder for GzipDecoder<'_> {
     fn next(&mut self, chunks: &mut ChunkLog<'_>) -> Result<Option<&[u8]>, ScanError> {
         loop {
+            if let Some(error) = self.failed.take() {
+                return Err(error);
+            }
             if !self.in_member && !self.next_member(chunks)? {
                 return Ok(None);
             }
             self.make_room();
             let first = self.filled;
-            // As much as fits, in as many steps as it takes.
-            while self.in_member && self.filled < self.output.len() {
-                let (status, from) = self.inflate()?;
-                let made = &self.output[from..self.filled];
-                self.checksum.update(made);
-                self.member_bytes = self.member_bytes.wrapping_add(made.len() as u32);
-                chunks.decoded(made, self.input.position())?;
-                match status {
-                    TINFLStatus::Done => self.end_member()?,
-                    TINFLStatus::BlockBoundary if chunks.open_bytes() >= CHUNK_TARGET => {
-                        let state = self.inflate.block_boundary_state().unwrap_or_default();
-                        let window = &self.output[self.filled.saturating_sub(WINDOW)..self.filled];
-                        let bits = (state.num_bits, state.bit_buf);
-                        chunks.cut(self.input.position(), Some((bits, window)))?;
-                    }
-                    _ => {}
-                }
+            // As much as fits, in as many steps as it takes. What was good before an error goes
+            // out first, so that the message can name the last good entry.
+            while self.failed.is_none() && self.in_member && self.filled < self.output.len() {
+                self.failed = self.step(chunks).err();
             }
             if self.filled > first {
                 return Ok(Some(&self.output[first..self.filled]));

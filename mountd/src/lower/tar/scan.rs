@@ -37,8 +37,6 @@ pub(super) struct Scanner<'s> {
     source: &'s mut dyn Source,
     /// Where the next header is due.
     offset: u64,
-    /// End of the data of the entry before, which the stream must reach.
-    data_end: u64,
     globals: PaxFields,
     end: Option<ArchiveEnd>,
     first: bool,
@@ -59,7 +57,6 @@ impl<'s> Scanner<'s> {
         Self {
             source,
             offset: 0,
-            data_end: 0,
             globals,
             end: None,
             first: true,
@@ -162,7 +159,7 @@ impl<'s> Scanner<'s> {
         inside: bool,
     ) -> Result<Option<Box<RawHeader>>, ScanError> {
         let end = self.source.end().unwrap_or(self.offset + length);
-        if inside || end < self.data_end || !rest_is_zero {
+        if inside || end < self.offset || !rest_is_zero {
             let error = if self.first {
                 ScanError::NotTar
             } else {
@@ -240,7 +237,6 @@ impl<'s> Scanner<'s> {
                 why: format!("an entry claims {size} bytes"),
             });
         };
-        self.data_end = end;
         self.offset = end.next_multiple_of(BLOCK);
         Ok(())
     }
