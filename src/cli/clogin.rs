@@ -55,7 +55,8 @@ impl Arguments for LoginArguments {
             _ => error,
         };
         let name = parse_name(&self.name)?;
-        let registry = context.registry().map_err(not_run)?;
+        context.require_root().map_err(not_run)?;
+        let registry = context.registry_to_read();
         let record = lifecycle::record(&registry, &name).map_err(not_run)?;
         let session = Session {
             user: self.user,

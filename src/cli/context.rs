@@ -1,6 +1,8 @@
 //! What every verb is given: where things are, who asks, and whether to go on.
 
 use std::ffi::OsStr;
+use std::fs::OpenOptions;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::error::{CliError, CliResult};
@@ -24,18 +26,20 @@ impl Context {
     /// The surroundings of `verb` with the given root.
     pub(super) fn new(verb: &'static str, root: Option<&OsStr>) -> CliResult<Self> {
         let layout = Layout::new(absolute_root(root)?);
-        let interrupts = Interrupts::install()
-            .map_err(|error| CliError::io("cannot take over the signals", &error))?;
         Ok(Self {
             verb,
             layout,
-            interrupts,
+            interrupts: Interrupts::default(),
         })
     }
 
-    /// The registry, to change it. Finishes what dead commands left.
+    /// The registry, to change it. Finishes what dead commands left. From now on the signals that
+    /// would end this command are noted only.
     pub(super) fn registry(&self) -> CliResult<Registry> {
-        require_root(self.verb)?;
+        self.require_root()?;
+        self.interrupts
+            .install()
+            .map_err(|error| CliError::io("cannot take over the signals", &error))?;
         let registry = Registry::open(self.layout.clone())?;
         lifecycle::sweep(self, &registry)?;
         Ok(registry)
@@ -55,6 +59,18 @@ impl Context {
                 ..error
             }
         })
+    }
+
+    /// All that concerns a WPAR but to list it is for root, as in AIX.
+    pub(super) fn require_root(&self) -> CliResult<()> {
+        if rustix::process::geteuid().is_root() {
+            return Ok(());
+        }
+        let verb = self.verb;
+        Err(CliError::new(format!(
+            "{verb} needs root: it mounts file systems and changes owners"
+        ))
+        .hint(format!("run it with 'sudo {verb} ...'")))
     }
 
     /// A note that is no error.
@@ -81,17 +97,6 @@ fn absolute_root(root: Option<&OsStr>) -> CliResult<PathBuf> {
     Ok(path.components().collect())
 }
 
-/// All that changes a WPAR is for root, as in AIX.
-fn require_root(verb: &str) -> CliResult<()> {
-    if rustix::process::geteuid().is_root() {
-        return Ok(());
-    }
-    Err(CliError::new(format!(
-        "{verb} needs root: it mounts file systems and changes owners"
-    ))
-    .hint(format!("run it with 'sudo {verb} ...'")))
-}
-
 /// A name from the command line.
 pub(super) fn parse_name(text: &str) -> CliResult<WparName> {
     WparName::new(text).map_err(|error| {
@@ -102,17 +107,27 @@ pub(super) fn parse_name(text: &str) -> CliResult<WparName> {
     })
 }
 
+/// Device number of `/dev/fuse` (`FUSE_MINOR` of the kernel's misc devices).
+const FUSE_DEVICE: (u32, u32) = (10, 229);
+
 /// Whether `/dev/fuse` can be used.
 pub(super) fn require_fuse() -> CliResult<()> {
+    const HINT: &str = "load it with 'modprobe fuse', or let this container use the device";
     let path = Path::new("/dev/fuse");
-    match std::fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(path)
-    {
-        Ok(_) => Ok(()),
-        Err(error) => Err(CliError::io("cannot open /dev/fuse", &error)
-            .hint("load it with 'modprobe fuse', or let this container use the device")),
+    let opened = OpenOptions::new().read(true).write(true).open(path);
+    match opened.and_then(|device| device.metadata()) {
+        Err(error) => Err(CliError::io("cannot open /dev/fuse", &error).hint(HINT)),
+        Ok(found) => {
+            let number = (
+                rustix::fs::major(found.rdev()),
+                rustix::fs::minor(found.rdev()),
+            );
+            if number == FUSE_DEVICE {
+                Ok(())
+            } else {
+                Err(CliError::new("/dev/fuse is not the device of FUSE").hint(HINT))
+            }
+        }
     }
 }
 

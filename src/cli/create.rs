@@ -20,7 +20,7 @@ use crate::policy::exclusions;
 use crate::policy::mount_spec::{describe, mount_spec, own_places};
 use crate::registry::pending::{Pending, PendingOperation};
 use crate::registry::{Registry, process};
-use crate::source::host::{HostFacts, RunningHost};
+use crate::source::host::{HostFacts, Mount, RunningHost};
 use crate::source::identity::{self, Identity};
 use crate::source::image;
 use crate::source::tree::OfflineTree;
@@ -55,22 +55,57 @@ pub(super) fn hostname(asked: Option<&str>, name: &WparName) -> CliResult<Hostna
     }
 }
 
-/// The source: the image with its index, or the running system.
-pub(super) fn source(
-    context: &Context,
-    registry: &Registry,
-    image: Option<&Path>,
-) -> CliResult<Source> {
-    let Some(image) = image else {
-        return Ok(Source::Host);
-    };
-    let mut progress = IndexProgress::new(context);
-    let source = image::prepare(registry, image, &mut |report| progress.observe(report));
-    // A signal explains the end of the work better than the error that it caused.
-    context.interrupts.check()?;
-    let source = source?;
-    progress.finish();
-    Ok(source)
+/// A source that is ready to be used, and what is to be said about it.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) source: Source,
+    warnings: Vec<String>,
+}
+
+/// How many warnings about an image are shown without `-v`.
+const WARNINGS_SHOWN: usize = 3;
+
+impl Prepared {
+    /// The image with its index, or the running system.
+    pub(super) fn new(context: &Context, image: Option<&Path>) -> CliResult<Self> {
+        let Some(image) = image else {
+            return Ok(Self {
+                source: Source::Host,
+                warnings: Vec::new(),
+            });
+        };
+        let mut progress = IndexProgress::new(context);
+        let prepared = image::prepare(&context.layout, image, &mut progress);
+        // A signal explains the end of the work better than the error that it caused.
+        context.interrupts.check()?;
+        let (source, report) = prepared?;
+        progress.report();
+        let warnings = if report.built {
+            report.warnings
+        } else {
+            Vec::new()
+        };
+        Ok(Self { source, warnings })
+    }
+
+    /// Says what the administrator should know about the source of the WPAR that was made.
+    pub(super) fn report(&self, context: &Context, controls: CopyControls, verbose: bool) {
+        if self.source == Source::Host {
+            report_exclusions(context, controls, verbose);
+        }
+        let shown = if verbose {
+            self.warnings.len()
+        } else {
+            WARNINGS_SHOWN
+        };
+        for warning in self.warnings.iter().take(shown) {
+            context.note(format_args!("warning: {warning}"));
+        }
+        if self.warnings.len() > shown {
+            let rest = self.warnings.len() - shown;
+            context.note(format_args!("warning: and {rest} more about the image"));
+        }
+    }
 }
 
 /// The facts about the running system.
@@ -79,16 +114,8 @@ pub(super) fn running_host() -> CliResult<RunningHost> {
 }
 
 /// Makes the WPAR, whose name is free and whose lock is held, and returns its record.
-pub(super) fn create(
-    context: &Context,
-    registry: &Registry,
-    plan: Plan,
-    verbose: bool,
-) -> CliResult<WparRecord> {
+pub(super) fn create(context: &Context, registry: &Registry, plan: Plan) -> CliResult<WparRecord> {
     let host = running_host()?;
-    if plan.source == Source::Host {
-        report_exclusions(context, &host, plan.copy_controls, verbose)?;
-    }
     let (directory, directory_exists) = base_directory(registry, &plan)?;
     context.interrupts.check()?;
     let mut creation = Creation::reserve(context, registry, plan, directory, directory_exists)?;
@@ -118,36 +145,33 @@ pub(super) fn require_free(registry: &Registry, name: &WparName, use_kept: bool)
 }
 
 /// Says what of the running system is left out.
-fn report_exclusions(
-    context: &Context,
-    host: &dyn HostFacts,
-    controls: CopyControls,
-    verbose: bool,
-) -> CliResult<()> {
-    let found = exclusions::host(host, controls, &own_places(&context.layout))?;
+fn report_exclusions(context: &Context, controls: CopyControls, verbose: bool) {
+    // The copy is made; only what is said about it could be missing.
+    let Ok(host) = RunningHost::read() else {
+        return;
+    };
+    let Ok(found) = exclusions::host(&host, controls, &own_places(&context.layout)) else {
+        return;
+    };
     if verbose {
         for name in &found.hidden {
             context.note(format_args!("not in the copy: {}", describe(name)));
         }
     } else if !found.left_out.is_empty() {
-        let mounts: Vec<_> = found
-            .left_out
-            .iter()
-            .map(|mount| {
-                format!(
-                    "{} ({} on {})",
-                    mount.point.display(),
-                    mount.fs_type,
-                    mount.source
-                )
-            })
-            .collect();
+        let shown = |mount: &Mount| {
+            format!(
+                "{} ({} on {})",
+                mount.point.display(),
+                mount.fs_type,
+                mount.source
+            )
+        };
+        let mounts: Vec<_> = found.left_out.iter().map(shown).collect();
         context.note(format_args!(
             "other file systems are not in the copy: {}",
             mounts.join(", ")
         ));
     }
-    Ok(())
 }
 
 /// The base directory and whether it exists. It must be an empty directory or not exist.
@@ -309,19 +333,18 @@ impl<'a> Creation<'a> {
         let spec = mount_spec(&self.record, layout, host)?;
         context.interrupts.check()?;
         let store = layout.store(&self.record.name);
-        let in_store = |error: wpar_mountd::error::FsError| {
-            let error = io::Error::from(error.errno());
-            CliError::io(
-                format!("cannot prepare the store {}", store.display()),
-                &error,
-            )
-        };
-        let mut tree = OfflineTree::open(&spec).map_err(in_store)?;
+        let mut tree = OfflineTree::open(&spec)?;
         let identity = Identity {
             hostname: self.record.hostname.clone(),
             machine_id: self.record.machine_id(),
         };
-        identity::apply(&mut tree, &identity).map_err(in_store)
+        identity::apply(&mut tree, &identity).map_err(|error| {
+            let error = io::Error::from(error.errno());
+            CliError::io(
+                format!("cannot write to the store {}", store.display()),
+                &error,
+            )
+        })
     }
 
     /// Puts the WPAR on record.

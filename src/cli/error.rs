@@ -5,6 +5,9 @@ use std::fmt;
 use std::io;
 
 use super::exit::Exit;
+use wpar_mountd::error::FsError;
+use wpar_mountd::source::OpenError;
+
 use crate::launch::LaunchError;
 use crate::model::{WparName, WparState};
 use crate::policy::PolicyError;
@@ -95,12 +98,25 @@ impl fmt::Display for CliError {
     }
 }
 
-/// The words of a system error, without its number.
+/// The words of a system error, in the style of the other messages.
 fn reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or_default();
+    lower_first(&without_number(&error.to_string()))
+}
+
+/// Without the number that the standard library puts behind the words.
+fn without_number(text: &str) -> String {
+    match text.split_once(" (os error ") {
+        Some((before, after)) => {
+            let after = after.split_once(')').map_or("", |(_number, after)| after);
+            format!("{before}{after}")
+        }
+        None => text.to_owned(),
+    }
+}
+
+/// The C library begins its words with a capital letter.
+fn lower_first(text: &str) -> String {
     let mut letters = text.chars();
-    // The C library begins these with a capital letter.
     letters
         .next()
         .map(|first| first.to_lowercase().chain(letters).collect())
@@ -149,6 +165,34 @@ impl From<ImageProblem> for CliError {
                 .hint("put the old image back, with its time of modification, or remove the WPAR"),
         }
     }
+}
+
+impl From<OpenError> for CliError {
+    fn from(error: OpenError) -> Self {
+        let this = Self::new(lower_first(&without_number(&error.to_string())));
+        match io_error(&error).and_then(|io| hint_for(&io)) {
+            Some(hint) => this.hint(hint),
+            None => this,
+        }
+    }
+}
+
+/// The system's error among the causes of `error`.
+fn io_error(error: &(dyn std::error::Error + 'static)) -> Option<io::Error> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(number) = error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::raw_os_error)
+        {
+            return Some(io::Error::from_raw_os_error(number));
+        }
+        if let Some(error) = error.downcast_ref::<FsError>() {
+            return Some(error.errno().into());
+        }
+        cause = error.source();
+    }
+    None
 }
 
 impl From<PolicyError> for CliError {

@@ -1,5 +1,7 @@
 //! Ctrl-C and its relatives: noted, and looked at between steps, so that what was begun can be
 //! undone.
+//!
+//! A command that changes nothing by itself (`clogin`) leaves the signals alone: it just ends.
 
 use std::io;
 use std::sync::Arc;
@@ -10,21 +12,23 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use super::error::{CliError, CliResult};
 use super::exit::Exit;
 
-/// The signals that asked this command to end.
-#[derive(Clone, Debug)]
+/// The signals that ask a command to end.
+pub(super) const SIGNALS: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
+
+/// The signal that asked this command to end.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Interrupts {
     last: Arc<AtomicUsize>,
 }
 
 impl Interrupts {
     /// Takes the signals over for the rest of the process' life.
-    pub(super) fn install() -> io::Result<Self> {
-        let last = Arc::new(AtomicUsize::new(0));
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
+    pub(super) fn install(&self) -> io::Result<()> {
+        for signal in SIGNALS {
             let number = signal.unsigned_abs() as usize;
-            signal_hook::flag::register_usize(signal, Arc::clone(&last), number)?;
+            signal_hook::flag::register_usize(signal, Arc::clone(&self.last), number)?;
         }
-        Ok(Self { last })
+        Ok(())
     }
 
     /// Whether the command was asked to end.
@@ -34,13 +38,14 @@ impl Interrupts {
 
     /// An error if the command was asked to end.
     pub(super) fn check(&self) -> CliResult<()> {
+        self.check_saying("interrupted; what was begun is undone")
+    }
+
+    /// As [`Self::check`], where something else than an undoing follows.
+    pub(super) fn check_saying(&self, what: &str) -> CliResult<()> {
         match u8::try_from(self.last.load(Ordering::Relaxed)) {
-            Ok(0) => Ok(()),
-            Ok(signal) => {
-                Err(CliError::new("interrupted; what was begun is undone")
-                    .exit(Exit::Signal(signal)))
-            }
-            Err(_) => Ok(()),
+            Ok(0) | Err(_) => Ok(()),
+            Ok(signal) => Err(CliError::new(what).exit(Exit::Signal(signal))),
         }
     }
 }

@@ -2,14 +2,21 @@
 //!
 //! The only file of the commands that calls [`crate::launch`].
 
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 use super::context::{Context, require_fuse};
 use super::create::running_host;
 use super::error::{CliError, CliResult};
 use super::exit::Exit;
+use super::interrupt::SIGNALS;
 use super::output;
+use super::progress::IndexProgress;
 use crate::launch::{
     self, LaunchError, LaunchSpec, Limits, Observation, Payload, RootSource, Session, StartEvent,
     Started, StopMode,
@@ -19,6 +26,8 @@ use crate::policy::mount_spec::{mount_spec, temporary_directories};
 use crate::registry::pending::{Pending, PendingOperation};
 use crate::registry::{Lock, Registry, process};
 use crate::source::host::{HostFacts, RunningHost};
+use crate::source::image;
+use crate::sys::signals::SignalDescriptor;
 
 /// How long a soft stop may take, by AIX.
 pub(super) const SOFT_TIMEOUT: Duration = Duration::from_secs(600);
@@ -100,7 +109,8 @@ pub(super) fn start(
         }
     }
     require_fuse()?;
-    let spec = launch_spec(registry, record, payload)?;
+    prepare_directory(record)?;
+    let spec = launch_spec(context, registry, record, payload)?;
     context.interrupts.check()?;
     launch::start(&spec, &mut |event| {
         if verbose {
@@ -111,6 +121,26 @@ pub(super) fn start(
         let hint = format!("the console log is {}", spec.console_log.display());
         named(name, error).hint(hint)
     })
+}
+
+/// Waits until the system in a WPAR that was started says that it is up.
+pub(super) fn wait_ready(
+    context: &Context,
+    record: &WparRecord,
+    started: &mut Started,
+    verbose: bool,
+) -> CliResult<()> {
+    while !context.interrupts.pending() {
+        let ready = started.wait_ready(Some(SIGNAL_CHECK), &mut |event| {
+            if verbose {
+                report(context, &event);
+            }
+        });
+        if ready.map_err(|error| named(&record.name, error))? {
+            break;
+        }
+    }
+    Ok(())
 }
 
 fn report(context: &Context, event: &StartEvent) {
@@ -126,13 +156,43 @@ fn report(context: &Context, event: &StartEvent) {
     }
 }
 
+/// The base directory as a mount point: what a user put there must not be covered by the WPAR,
+/// and what a user took away is made again.
+fn prepare_directory(record: &WparRecord) -> CliResult<()> {
+    let path = &record.directory;
+    let shown = path.display();
+    match fs::read_dir(path).map(|mut entries| entries.next().is_none()) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(
+            CliError::new(format!("the base directory {shown} is not empty"))
+                .hint("move away what is in it"),
+        ),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            DirBuilder::new().mode(0o755).create(path).map_err(|error| {
+                CliError::io(format!("cannot make the base directory {shown}"), &error)
+            })
+        }
+        Err(error) => Err(CliError::io(
+            format!("cannot read the base directory {shown}"),
+            &error,
+        )),
+    }
+}
+
 fn launch_spec(
+    context: &Context,
     registry: &Registry,
     record: &WparRecord,
     payload: Payload,
 ) -> CliResult<LaunchSpec> {
     let layout = registry.layout();
     let name = &record.name;
+    let mut progress = IndexProgress::new(context);
+    let source = image::prepare_again(layout, &record.source, record.name.as_str(), &mut progress)?;
+    let record = &WparRecord {
+        source,
+        ..record.clone()
+    };
     let mount = mount_spec(record, layout, &running_host()?)?;
     Ok(LaunchSpec {
         name: name.to_string(),
@@ -153,8 +213,36 @@ fn launch_spec(
     })
 }
 
+/// How often a long request looks for a signal.
+const SIGNAL_CHECK: Duration = Duration::from_millis(100);
+
+/// Waits for a request to the WPAR's supervisor. A signal ends the waiting, not what was asked for.
+fn await_supervisor(
+    context: &Context,
+    name: &WparName,
+    request: impl FnOnce() -> Result<(), LaunchError> + Send + 'static,
+) -> CliResult<()> {
+    let (sender, answer) = mpsc::channel();
+    thread::spawn(move || {
+        // Nobody listens any more if this command was interrupted.
+        let _ = sender.send(request());
+    });
+    loop {
+        match answer.recv_timeout(SIGNAL_CHECK) {
+            Ok(result) => return result.map_err(|error| not_stopped(name, error)),
+            Err(mpsc::RecvTimeoutError::Timeout) => context.interrupts.check_saying(&format!(
+                "interrupted; {name} goes on with what it was told"
+            ))?,
+            Err(mpsc::RecvTimeoutError::Disconnected) => {
+                return Err(CliError::new(format!("{name}: the request failed")));
+            }
+        }
+    }
+}
+
 /// Stops a WPAR, whose lock is held.
 pub(super) fn stop(
+    context: &Context,
     registry: &Registry,
     record: &WparRecord,
     mode: StopMode,
@@ -166,13 +254,16 @@ pub(super) fn stop(
             .hint(format!("start it with 'startwpar {name}'"))),
         WparState::Broken if mode == StopMode::Force => clean_up(registry, record),
         state @ WparState::Broken => Err(broken(name, state)),
-        _ => launch::stop(&registry.layout().run_dir(name), mode, timeout)
-            .map_err(|error| not_stopped(name, error)),
+        _ => {
+            let run_dir = registry.layout().run_dir(name);
+            await_supervisor(context, name, move || launch::stop(&run_dir, mode, timeout))
+        }
     }
 }
 
 /// Stops a WPAR, whose lock is held, and starts it again.
 pub(super) fn reboot(
+    context: &Context,
     registry: &Registry,
     record: &WparRecord,
     mode: StopMode,
@@ -183,8 +274,12 @@ pub(super) fn reboot(
         WparState::Defined => Err(CliError::new(format!("{name} is not active"))
             .hint(format!("start it with 'startwpar {name}'"))),
         state @ WparState::Broken => Err(broken(name, state)),
-        _ => launch::reboot(&registry.layout().run_dir(name), mode, timeout)
-            .map_err(|error| not_stopped(name, error)),
+        _ => {
+            let run_dir = registry.layout().run_dir(name);
+            await_supervisor(context, name, move || {
+                launch::reboot(&run_dir, mode, timeout)
+            })
+        }
     }
 }
 
@@ -259,6 +354,11 @@ pub(super) fn run_command(
 ) -> CliResult<Exit> {
     let started = start(context, registry, record, payload, verbose)?;
     drop(lock);
+    // Held from before the last look at them, so that none is lost: from here on the signals are
+    // the command's.
+    let _held = SignalDescriptor::new(&SIGNALS)
+        .map_err(|error| CliError::io("cannot take over the signals", &error))?;
+    context.interrupts.check()?;
     match started.wait() {
         Ok(status) => Ok(Exit::Command(status.code())),
         Err(error) => {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::context::{Context, parse_name, require_fuse};
-use super::create::{self, Plan};
+use super::create::{self, Plan, Prepared};
 use super::error::{CliError, CliResult};
 use super::exit::Exit;
 use super::lifecycle::{self, StoreFate};
@@ -111,20 +111,13 @@ impl Arguments for MakeArguments {
         let registry = context.registry()?;
         self.check_fuse(context)?;
         let lock = context.lock(&registry, &name)?;
-        let plan = match &self.preserved {
-            Some(_) => self.plan_from_kept(context, &registry, &name)?,
-            None => Plan {
-                hostname: create::hostname(hostname, &name)?,
-                kind: WparKind::System,
-                directory: self.directory.clone(),
-                source: self.source(context, &registry, &name)?,
-                copy_controls: controls,
-                owner: None,
-                kept: None,
-                name,
-            },
+        let (plan, prepared) = match &self.preserved {
+            Some(_) => self.plan_from_kept(context, &registry, name)?,
+            None => self.plan(context, &registry, name, controls)?,
         };
-        let record = create::create(context, &registry, plan, self.verbose)?;
+        let controls = plan.copy_controls;
+        let record = create::create(context, &registry, plan)?;
+        prepared.report(context, controls, self.verbose);
         if self.start {
             self.start(context, &registry, &record, lock)?;
         } else {
@@ -166,10 +159,29 @@ impl MakeArguments {
         }
     }
 
-    /// The source. A name that is taken is found before a long index is made, not after.
-    fn source(&self, context: &Context, registry: &Registry, name: &WparName) -> CliResult<Source> {
-        create::require_free(registry, name, false)?;
-        create::source(context, registry, self.image.as_deref())
+    /// A plan for a new WPAR. A name that is taken is found before a long index is made, not
+    /// after.
+    fn plan(
+        &self,
+        context: &Context,
+        registry: &Registry,
+        name: WparName,
+        copy_controls: CopyControls,
+    ) -> CliResult<(Plan, Prepared)> {
+        create::require_free(registry, &name, false)?;
+        let hostname = create::hostname(self.hostname.as_deref(), &name)?;
+        let prepared = Prepared::new(context, self.image.as_deref())?;
+        let plan = Plan {
+            name,
+            hostname,
+            kind: WparKind::System,
+            directory: self.directory.clone(),
+            source: prepared.source.clone(),
+            copy_controls,
+            owner: None,
+            kept: None,
+        };
+        Ok((plan, prepared))
     }
 
     /// A plan that uses a kept store again. What it was made from cannot be chosen anew.
@@ -177,10 +189,10 @@ impl MakeArguments {
         &self,
         context: &Context,
         registry: &Registry,
-        name: &WparName,
-    ) -> CliResult<Plan> {
-        create::require_free(registry, name, true)?;
-        let kept = registry.load_kept(name)?.ok_or_else(|| {
+        name: WparName,
+    ) -> CliResult<(Plan, Prepared)> {
+        create::require_free(registry, &name, true)?;
+        let kept = registry.load_kept(&name)?.ok_or_else(|| {
             CliError::new(format!("no store of a WPAR called {name} was kept"))
                 .hint("'rmwpar -p' keeps one")
         })?;
@@ -201,8 +213,8 @@ impl MakeArguments {
                 );
             }
         }
-        let source = create::source(context, registry, image.as_deref())?;
-        if source != kept.source {
+        let prepared = Prepared::new(context, image.as_deref())?;
+        if !prepared.source.is_same(&kept.source) {
             return Err(CliError::new(format!(
                 "the image of the kept store of {name} has changed"
             ))
@@ -211,19 +223,20 @@ impl MakeArguments {
             )));
         }
         let hostname = match self.hostname.as_deref() {
-            Some(asked) => create::hostname(Some(asked), name)?,
+            Some(asked) => create::hostname(Some(asked), &name)?,
             None => kept.hostname.clone(),
         };
-        Ok(Plan {
-            name: name.clone(),
+        let plan = Plan {
+            name,
             hostname,
             kind: WparKind::System,
             directory: self.directory.clone(),
-            source,
+            source: prepared.source.clone(),
             copy_controls: kept.copy_controls,
             owner: None,
             kept: Some(kept),
-        })
+        };
+        Ok((plan, prepared))
     }
 
     /// Starts what was made. A start that fails leaves a defined WPAR; one that is interrupted

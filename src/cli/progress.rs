@@ -29,7 +29,14 @@ impl<'a> IndexProgress<'a> {
     /// Nothing is shown yet.
     pub(super) fn new(context: &'a Context) -> Self {
         let terminal = std::io::stderr().is_terminal();
-        Self { context, started: Instant::now(), terminal, total: 0, entries: 0, bar: None }
+        Self {
+            context,
+            started: Instant::now(),
+            terminal,
+            total: 0,
+            entries: 0,
+            bar: None,
+        }
     }
 
     /// Says that the index was made, if that took its time.

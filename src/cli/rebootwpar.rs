@@ -43,7 +43,13 @@ impl Arguments for RebootArguments {
         if self.verbose {
             context.note(format_args!("stopping {name}, then starting it again"));
         }
-        lifecycle::reboot(&registry, &record, self.how.mode(), self.how.timeout())?;
+        lifecycle::reboot(
+            context,
+            &registry,
+            &record,
+            self.how.mode(),
+            self.how.timeout(),
+        )?;
         lifecycle::say_active(&name);
         Ok(Exit::Success)
     }

@@ -110,12 +110,12 @@ impl RemoveArguments {
                     context.note(format_args!("stopping {name}"));
                 }
                 let timeout = Some(lifecycle::SOFT_TIMEOUT);
-                lifecycle::stop(registry, record, StopMode::Soft, timeout)
+                lifecycle::stop(context, registry, record, StopMode::Soft, timeout)
             }
             state => Err(CliError::wrong_state(
                 name,
                 state,
-                format!("stop it first, or use 'rmwpar -s {name}'"),
+                format!("stop it first with 'rmwpar -s {name}', or by force with -F"),
             )),
         }?;
         context.interrupts.check()

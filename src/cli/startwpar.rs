@@ -6,19 +6,24 @@ use super::exit::Exit;
 use super::lifecycle;
 use super::verbs::{Arguments, Verb, Words};
 use crate::launch::Payload;
+use crate::model::WparRecord;
+use crate::registry::Registry;
 
 pub(super) const VERB: Verb = Verb::aix::<StartArguments>(Words {
     name: "startwpar",
     about: "Start a workload partition",
     description: "Mounts the WPAR's file system at its base directory and starts its init in \
         namespaces of its own: systemd, System V init, OpenRC or busybox, or a built-in one if \
-        the system has none. The command returns when the system says that it is up, or has \
-        begun to run if it does not say so.",
+        the system has none. The command returns when the init runs; --wait waits until the \
+        system says that it is up, if its init ever does (systemd).",
     examples: &[
         ("Start a WPAR", "startwpar wpar1"),
-        ("Watch what its init says", "startwpar -v wpar1"),
+        (
+            "Wait until it is up, and watch",
+            "startwpar -v --wait wpar1",
+        ),
     ],
-    compatibility: "-a, -m, -1, -2, -e, -I and -R do not exist yet. A WPAR in state B must be \
+    compatibility: "--wait is an addition. -a, -m, -1, -2, -e, -I and -R do not exist yet. A WPAR in state B must be \
         cleaned up with 'stopwpar -F' first.",
 });
 
@@ -28,6 +33,10 @@ pub(super) struct StartArguments {
     /// Name of the WPAR
     #[arg(value_name = "NAME")]
     name: String,
+
+    /// Return only when the system in it says that it is up
+    #[arg(long = "wait")]
+    wait: bool,
 
     /// Say what happens
     #[arg(short = 'v', long = "verbose")]
@@ -40,7 +49,7 @@ impl Arguments for StartArguments {
         let registry = context.registry()?;
         let record = lifecycle::record(&registry, &name)?;
         let _lock = context.lock(&registry, &name)?;
-        start(context, &registry, &record, self.verbose)?;
+        start(context, &registry, &record, self.wait, self.verbose)?;
         Ok(Exit::Success)
     }
 }
@@ -48,17 +57,22 @@ impl Arguments for StartArguments {
 /// Starts the WPAR and says so; an interrupted start is undone.
 pub(super) fn start(
     context: &Context,
-    registry: &crate::registry::Registry,
-    record: &crate::model::WparRecord,
+    registry: &Registry,
+    record: &WparRecord,
+    wait: bool,
     verbose: bool,
 ) -> CliResult<()> {
-    let started = lifecycle::start(context, registry, record, Payload::Init, verbose);
-    if started.is_ok() {
-        if let Err(interrupt) = context.interrupts.check() {
-            lifecycle::end(registry, record)?;
-            return Err(interrupt);
-        }
-        lifecycle::say_active(&record.name);
+    let mut started = lifecycle::start(context, registry, record, Payload::Init, verbose)?;
+    let waited = if wait {
+        lifecycle::wait_ready(context, record, &mut started, verbose)
+    } else {
+        Ok(())
+    };
+    if let Err(interrupt) = context.interrupts.check() {
+        lifecycle::end(registry, record)?;
+        return Err(interrupt);
     }
-    started.map(|_started| ())
+    waited?;
+    lifecycle::say_active(&record.name);
+    Ok(())
 }

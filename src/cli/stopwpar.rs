@@ -8,7 +8,6 @@ use super::exit::Exit;
 use super::verbs::{Arguments, Verb, Words};
 use super::{lifecycle, output, startwpar};
 use crate::launch::StopMode;
-use crate::registry::Registry;
 
 pub(super) const VERB: Verb = Verb::aix::<StopArguments>(Words {
     name: "stopwpar",
@@ -98,19 +97,19 @@ impl Arguments for StopArguments {
         let registry = context.registry()?;
         let record = lifecycle::record(&registry, &name)?;
         let _lock = context.lock(&registry, &name)?;
-        self.stop(&registry, &record)?;
+        lifecycle::stop(
+            context,
+            &registry,
+            &record,
+            self.how.mode(),
+            self.how.timeout(),
+        )?;
         context.interrupts.check()?;
         if self.restart {
-            startwpar::start(context, &registry, &record, self.verbose)?;
+            startwpar::start(context, &registry, &record, false, self.verbose)?;
         } else {
             output::say(format_args!("{name} is stopped"));
         }
         Ok(Exit::Success)
-    }
-}
-
-impl StopArguments {
-    fn stop(&self, registry: &Registry, record: &crate::model::WparRecord) -> CliResult<()> {
-        lifecycle::stop(registry, record, self.how.mode(), self.how.timeout())
     }
 }

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use super::context::{Context, parse_name, require_fuse};
-use super::create::{self, Plan};
+use super::create::{self, Plan, Prepared};
 use super::error::{CliError, CliResult};
 use super::exit::Exit;
 use super::lifecycle::{self, StoreFate};
@@ -99,12 +99,16 @@ impl ExecArguments {
         create::require_free(&registry, &name, false)?;
         let owner =
             process::current().map_err(|error| CliError::io("cannot read /proc", &error))?;
+        let prepared = Prepared::new(context, self.image.as_deref())?;
+        if self.verbose {
+            prepared.report(context, copy_controls, true);
+        }
         let plan = Plan {
             name,
             hostname,
             kind: WparKind::Application,
             directory: None,
-            source: create::source(context, &registry, self.image.as_deref())?,
+            source: prepared.source.clone(),
             copy_controls,
             owner: Some(owner),
             kept: None,
@@ -128,7 +132,7 @@ fn run_and_remove(
     verbose: bool,
     lock: Lock,
 ) -> CliResult<Exit> {
-    let record = create::create(context, registry, plan, verbose)?;
+    let record = create::create(context, registry, plan)?;
     let result = lifecycle::run_command(context, registry, &record, payload, verbose, lock);
     // While the command ran, others could work on the WPAR: one of them may have removed it.
     let lock = context.lock(registry, &record.name)?;

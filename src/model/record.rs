@@ -89,6 +89,27 @@ pub enum Source {
     },
 }
 
+impl Source {
+    /// Whether a store above `other` can be used above this: the same archive, wherever its index
+    /// is.
+    pub fn is_same(&self, other: &Source) -> bool {
+        match (self, other) {
+            (Self::Host, Self::Host) => true,
+            (
+                Self::Image {
+                    path, fingerprint, ..
+                },
+                Self::Image {
+                    path: other_path,
+                    fingerprint: other_fingerprint,
+                    ..
+                },
+            ) => path == other_path && fingerprint == other_fingerprint,
+            _ => false,
+        }
+    }
+}
+
 /// By what a changed archive is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -69,8 +69,16 @@ mod tests {
         for path in [&image, &index, &seekable_copy(&index)] {
             fs::write(path, "").unwrap();
         }
-        let fingerprint = Fingerprint { bytes: 0, modified: 0, nanoseconds: 0 };
-        let source = Source::Image { path: image.clone(), index: index.clone(), fingerprint };
+        let fingerprint = Fingerprint {
+            bytes: 0,
+            modified: 0,
+            nanoseconds: 0,
+        };
+        let source = Source::Image {
+            path: image.clone(),
+            index: index.clone(),
+            fingerprint,
+        };
         registry.drop_stale_index(&source).unwrap();
         assert!(index.exists());
         fs::remove_file(&image).unwrap();

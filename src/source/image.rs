@@ -45,12 +45,22 @@ pub fn prepare(
     image: &Path,
     progress: &mut dyn Progress,
 ) -> Result<(Source, IndexReport), ImageProblem> {
-    let failed = |source| ImageProblem::Open { path: image.to_owned(), source };
+    let failed = |source| ImageProblem::Open {
+        path: image.to_owned(),
+        source,
+    };
     let path = fs::canonicalize(image).map_err(failed)?;
     // Before the index: if the image is changed while it is read, the next look at it tells.
     let fingerprint = fingerprint(&path)?;
     let report = ensure_index(&path, &layout.images_dir(), progress)?;
-    Ok((Source::Image { path, index: report.path.clone(), fingerprint }, report))
+    Ok((
+        Source::Image {
+            path,
+            index: report.path.clone(),
+            fingerprint,
+        },
+        report,
+    ))
 }
 
 /// Sees to it that a source can be used again by the WPAR called `owner`: that the image is there
@@ -64,18 +74,28 @@ pub fn prepare_again(
     owner: &str,
     progress: &mut dyn Progress,
 ) -> Result<Source, ImageProblem> {
-    let Source::Image { path, fingerprint: before, .. } = source else {
+    let Source::Image {
+        path,
+        fingerprint: before,
+        ..
+    } = source
+    else {
         return Ok(source.clone());
     };
     if fingerprint(path)? != *before {
-        return Err(ImageProblem::Changed { path: path.clone(), owner: owner.to_owned() });
+        return Err(ImageProblem::Changed {
+            path: path.clone(),
+            owner: owner.to_owned(),
+        });
     }
     prepare(layout, path, progress).map(|(source, _report)| source)
 }
 
 fn fingerprint(path: &Path) -> Result<Fingerprint, ImageProblem> {
-    let metadata = fs::metadata(path)
-        .map_err(|source| ImageProblem::Open { path: path.to_owned(), source })?;
+    let metadata = fs::metadata(path).map_err(|source| ImageProblem::Open {
+        path: path.to_owned(),
+        source,
+    })?;
     Ok(Fingerprint {
         bytes: metadata.size(),
         modified: metadata.mtime(),

@@ -22,7 +22,9 @@ impl OfflineTree {
     /// # Errors
     /// Those of opening the source and of making the store.
     pub fn open(spec: &MountSpec) -> Result<Self, OpenError> {
-        Ok(Self { overlay: wpar_mountd::source::open(spec)? })
+        Ok(Self {
+            overlay: wpar_mountd::source::open(spec)?,
+        })
     }
 
     /// The kind of what `path` names, without following any link; `None` if there is nothing.
@@ -31,10 +33,16 @@ impl OfflineTree {
         let mut way: Vec<LookedUp<'_>> = Vec::new();
         for component in path.split('/') {
             let above = way.last().map_or(Ino::ROOT, LookedUp::ino);
-            if way.last().is_some_and(|inode| inode.attr().kind != FileKind::Directory) {
+            if way
+                .last()
+                .is_some_and(|inode| inode.attr().kind != FileKind::Directory)
+            {
                 return Ok(None);
             }
-            match self.overlay.lookup(above, EntryName::new(component.as_bytes())?)? {
+            match self
+                .overlay
+                .lookup(above, EntryName::new(component.as_bytes())?)?
+            {
                 Some(inode) => way.push(inode),
                 None => return Ok(None),
             }
@@ -57,6 +65,7 @@ impl SystemTree for OfflineTree {
     }
 
     fn write(&mut self, path: &str, contents: &[u8], permissions: u16) -> FsResult<()> {
-        self.overlay.write_path(path.as_bytes(), contents, permissions)
+        self.overlay
+            .write_path(path.as_bytes(), contents, permissions)
     }
 }
