@@ -11,6 +11,6 @@ fn main() -> ExitCode {
         Some(wpar::launch::SUPERVISOR) => wpar::launch::supervisor_main(),
         Some(wpar::launch::SESSION) => wpar::launch::session_main(),
         Some(wpar::mountd_client::DAEMON) => wpar_mountd::daemon::main(arguments),
-        _ => ExitCode::FAILURE,
+        _ => wpar::cli::main(std::env::args_os().collect()),
     }
 }
