@@ -1,2 +1,21 @@
 //! `wpar`: workload partitions from a backup image or from the running host, at once and without
 //! a copy. See the README for the tour; `wpar_mountd` is the file system underneath.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`model`] | names, states, records: plain values and their rules |
+//! | [`registry`] | what is on disk about WPARs, and who may change it when |
+//! | [`source`] | images and the running host; the identity of a copy |
+//! | [`policy`] | what of a source is not seen, and why |
+//! | [`launch`] | starting, watching, stopping and entering |
+//! | [`mountd_client`] | the file system daemon, from outside |
+//! | [`cli`] | the commands |
+
+pub mod cli;
+pub mod launch;
+pub mod model;
+pub mod mountd_client;
+pub mod policy;
+pub mod registry;
+pub mod source;
+mod sys;

@@ -1,3 +1,86 @@
-//! Benchmarks of wpar against a full copy and against its rivals.
+//! Benchmarks of `wpar` against a full copy of the same image.
+//!
+//! Both sides end in the same launcher; what differs is how the files get there: through the
+//! copy-on-write mount, or by `tar -x`. The sides take turns (A B A B …), so that whatever else
+//! the machine does falls on both. Only medians and spreads are reported, never a best run; and
+//! each figure is wall-clock time of whole commands, as a user would wait for them.
+//!
+//! Read [`cases`] for what is measured, [`ours`] and [`copy`] for the two sides.
 
-fn main() {}
+mod bytes;
+mod cases;
+mod chart;
+mod copy;
+mod launcher;
+mod machine;
+mod ours;
+mod pad;
+mod readme;
+mod report;
+mod stats;
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Result of a step of a benchmark. The message says what failed; there is nobody to match on it.
+type Fallible<T> = Result<T, Box<dyn Error>>;
+
+#[derive(Debug, Parser)]
+#[command(about = "Benchmarks of wpar against a full copy of the same image")]
+struct Cli {
+    #[command(subcommand)]
+    case: Case,
+}
+
+#[derive(Debug, Subcommand)]
+enum Case {
+    /// Create, start and run a first command: by wpar, and by unpacking the image
+    Start(Options),
+    /// The same by wpar alone, for the image and for one ten times its size
+    Grow(Options),
+    /// Index an archive for the first time
+    Index(Options),
+}
+
+#[derive(Debug, Args)]
+struct Options {
+    /// System image, a plain tar archive
+    #[arg(long)]
+    image: PathBuf,
+    /// Runs of each side
+    #[arg(long, default_value_t = 15)]
+    runs: usize,
+    /// Where to work: must be a disk, not a memory file system
+    #[arg(long, default_value = "/var/tmp")]
+    work: PathBuf,
+    /// The wpar to measure; by default the one built beside this program
+    #[arg(long)]
+    wpar: Option<PathBuf>,
+    /// Directory to record the results in, as in bench/runs/2026-01-31-laptop
+    #[arg(long)]
+    record: Option<PathBuf>,
+    /// Put the medians into this README, which has a place for them; needs --record
+    #[arg(long, requires = "record")]
+    readme: Option<PathBuf>,
+    /// Do not wait for the systems to say that they are up
+    #[arg(long)]
+    no_ready: bool,
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().case {
+        Case::Start(options) => cases::start(&options),
+        Case::Grow(options) => cases::grow(&options),
+        Case::Index(options) => cases::index(&options),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("wpar-bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

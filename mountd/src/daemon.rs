@@ -5,6 +5,7 @@
 //! `ready-fd` goes one line, `ready` or `error: ` and why, and then its end. From then on the
 //! daemon opens nothing by a path of the host's.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{OwnedFd, RawFd};
@@ -48,7 +49,7 @@ struct Descriptors {
 }
 
 /// Runs the daemon with the arguments after its own name.
-pub fn main<I: IntoIterator<Item = String>>(arguments: I) -> ExitCode {
+pub fn main<I: IntoIterator<Item = OsString>>(arguments: I) -> ExitCode {
     let descriptors = match parse(arguments) {
         Ok(descriptors) => descriptors,
         Err(error) => return fail(&error),
@@ -81,17 +82,19 @@ fn fail(error: &DaemonError) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn parse<I: IntoIterator<Item = String>>(arguments: I) -> Result<Descriptors, DaemonError> {
+fn parse<I: IntoIterator<Item = OsString>>(arguments: I) -> Result<Descriptors, DaemonError> {
     let mut numbers: [Option<RawFd>; 3] = [None; 3];
     let mut arguments = arguments.into_iter();
     while let Some(option) = arguments.next() {
-        let slot = match option.as_str() {
-            "--fuse-fd" => &mut numbers[0],
-            "--spec-fd" => &mut numbers[1],
-            "--ready-fd" => &mut numbers[2],
+        let slot = match option.to_str() {
+            Some("--fuse-fd") => &mut numbers[0],
+            Some("--spec-fd") => &mut numbers[1],
+            Some("--ready-fd") => &mut numbers[2],
             _ => return Err(DaemonError::Usage),
         };
-        *slot = arguments.next().and_then(|number| number.parse().ok());
+        *slot = arguments
+            .next()
+            .and_then(|number| number.to_str()?.parse().ok());
     }
     let [Some(fuse), Some(spec), Some(ready)] = numbers else {
         return Err(DaemonError::Usage);
@@ -135,7 +138,7 @@ mod tests {
             "--fuse-fd 3 --spec-fd 3 --ready-fd 4",
             "--verbose",
         ] {
-            let arguments = bad.split_whitespace().map(str::to_owned);
+            let arguments = bad.split_whitespace().map(OsString::from);
             assert!(matches!(parse(arguments), Err(DaemonError::Usage)), "{bad}");
         }
     }
@@ -143,7 +146,7 @@ mod tests {
     #[test]
     fn the_standard_descriptors_are_never_taken() {
         let arguments = "--fuse-fd 0 --spec-fd 1 --ready-fd 2".split_whitespace();
-        let parsed = parse(arguments.map(str::to_owned));
+        let parsed = parse(arguments.map(OsString::from));
         assert!(matches!(
             parsed,
             Err(DaemonError::Descriptor { number: 0, .. })

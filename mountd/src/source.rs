@@ -9,6 +9,7 @@ use crate::filter::{HiddenError, HiddenLower};
 use crate::lower::LowerLayer;
 use crate::lower::LowerNode;
 use crate::lower::host::{HostError, HostLower};
+use crate::lower::tar::{ImageError, TarLower};
 use crate::overlay::Overlay;
 use crate::spec::{LowerSpec, MountSpec};
 use crate::upper::{StoreError, UpperStore};
@@ -19,6 +20,9 @@ pub enum OpenError {
     /// The directory underneath.
     #[error(transparent)]
     Directory(#[from] HostError),
+    /// The image underneath.
+    #[error(transparent)]
+    Image(#[from] ImageError),
     /// The root of what is underneath.
     #[error("cannot read the root of the lower: {0}")]
     Root(FsError),
@@ -54,7 +58,6 @@ pub fn open(spec: &MountSpec) -> Result<Overlay, OpenError> {
 fn open_lower(spec: &LowerSpec) -> Result<Arc<dyn LowerLayer>, OpenError> {
     match spec {
         LowerSpec::Directory { path } => Ok(Arc::new(HostLower::open(path)?)),
-        LowerSpec::Image { path, .. } => Err(OpenError::Root(FsError::NotSupported))
-            .inspect_err(|_: &OpenError| log::error!("{}", path.display())),
+        LowerSpec::Image { path, index } => Ok(Arc::new(TarLower::open(path, index)?)),
     }
 }

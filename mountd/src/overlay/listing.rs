@@ -80,7 +80,7 @@ impl Overlay {
                 return Ok(());
             }
         }
-        let listing = self.listing(ino, &node)?;
+        let listing = self.listing(ino, &node, position <= FIRST)?;
         let start = listing
             .entries
             .partition_point(|entry| entry.position <= position);
@@ -109,12 +109,16 @@ impl Overlay {
 
     /// Whether a directory shows no names. Under the `names` lock.
     pub(super) fn is_empty_directory(&self, ino: Ino, node: &Node) -> FsResult<bool> {
-        Ok(self.listing(ino, node)?.entries.is_empty())
+        Ok(self.listing(ino, node, true)?.entries.is_empty())
     }
 
-    fn listing(&self, ino: Ino, node: &Node) -> FsResult<Arc<Listing>> {
-        let keeps = node.place.is_some() || self.lower.is_immutable();
-        if keeps && let Some(listing) = self.listings.get(ino) {
+    /// The listing of a directory. What only a living host has in it is listed anew whenever
+    /// somebody begins to read; who goes on reading goes on with the same.
+    fn listing(&self, ino: Ino, node: &Node, begins: bool) -> FsResult<Arc<Listing>> {
+        let may_change = node.lower.is_some() && !self.lower.is_immutable();
+        if !(begins && may_change)
+            && let Some(listing) = self.listings.get(ino)
+        {
             return Ok(listing);
         }
         let listing = Arc::new(self.merge(ino, node)?);

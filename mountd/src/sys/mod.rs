@@ -1,4 +1,5 @@
 //! The only `unsafe` of this crate, each use with its reason.
 
 pub(crate) mod descriptor;
+pub(crate) mod map;
 pub(crate) mod mount;

@@ -92,6 +92,9 @@ impl Directories {
     }
 }
 
+/// How often an opening that a rename disturbed is tried.
+const RENAME_ATTEMPTS: u32 = 100;
+
 /// Opens `name` in `directory` without following anything, and its attributes.
 pub(super) fn open_component(
     directory: impl AsFd,
@@ -99,7 +102,15 @@ pub(super) fn open_component(
     flags: OFlags,
 ) -> Result<(OwnedFd, Statx), Errno> {
     let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let fd = fs::openat2(directory, name, flags, Mode::empty(), RESOLVE)?;
+    let mut attempts = 1;
+    let fd = loop {
+        match fs::openat2(&directory, name, flags, Mode::empty(), RESOLVE) {
+            // A rename on the host at this very moment looks like a way out of the directory; a
+            // mount that really is there looks like one every time.
+            Err(Errno::XDEV | Errno::AGAIN) if attempts < RENAME_ATTEMPTS => attempts += 1,
+            result => break result?,
+        }
+    };
     let stat = fs::statx(&fd, "", AtFlags::EMPTY_PATH, STATX)?;
     Ok((fd, stat))
 }

@@ -1,0 +1,240 @@
+//! ACLs: from the text of `SCHILY.acl.access` and `.default` to the value of the kernel's
+//! `system.posix_acl_access` and `.default` attributes.
+//!
+//! The kernel's encoding (`include/uapi/linux/posix_acl_xattr.h`): a 32-bit version 2, then for
+//! each entry a 16-bit tag, 16 bits of permission and a 32-bit id, all little-endian, in the order
+//! of tag and id.
+
+use std::collections::HashMap;
+
+const VERSION: u32 = 2;
+const NO_ID: u32 = u32::MAX;
+const USER_OBJ: u16 = 0x01;
+const USER: u16 = 0x02;
+const GROUP_OBJ: u16 = 0x04;
+const GROUP: u16 = 0x08;
+const MASK: u16 = 0x10;
+const OTHER: u16 = 0x20;
+
+/// Most entries of an ACL that are read; the kernel's limit is the size of an attribute.
+const MOST_ENTRIES: usize = 4096;
+
+/// Names of users or groups and their numbers, as the image's own `etc/passwd` or `etc/group`.
+#[derive(Debug, Default)]
+pub(super) struct IdTable(HashMap<Vec<u8>, u32>);
+
+impl IdTable {
+    /// Reads the first and third field of each line.
+    pub(super) fn parse(text: &[u8]) -> Self {
+        let mut table = HashMap::new();
+        for line in text.split(|byte| *byte == b'\n') {
+            let mut fields = line.split(|byte| *byte == b':');
+            let (name, id) = (fields.next(), fields.nth(1).and_then(id));
+            if let (Some(name), Some(id)) = (name, id) {
+                table.entry(name.to_vec()).or_insert(id);
+            }
+        }
+        Self(table)
+    }
+}
+
+/// Why a text is no ACL that can be used.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum AclFault {
+    /// Not the syntax of an ACL.
+    Syntax,
+    /// A name without a number that the image's own tables do not know.
+    UnknownName(Vec<u8>),
+}
+
+fn id(bytes: &[u8]) -> Option<u32> {
+    super::number::decimal(bytes)
+        .and_then(|id| u32::try_from(id).ok())
+        .filter(|id| *id != NO_ID)
+}
+
+/// An ACL in the kernel's encoding.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Acl {
+    /// The attribute's value.
+    pub(super) value: Vec<u8>,
+    /// Whether it says no more than permission bits do.
+    pub(super) is_mode: bool,
+}
+
+/// The kernel's value for an ACL in text form: entries `tag:name:perms[:id]` divided by commas or
+/// newlines. An id after the permissions counts before the name, a name of digits is an id, any
+/// other name is looked up in `users` or `groups`.
+pub(super) fn from_text(text: &[u8], users: &IdTable, groups: &IdTable) -> Result<Acl, AclFault> {
+    let mut entries = Vec::new();
+    for line in text.split(|byte| matches!(byte, b',' | b'\n')) {
+        let line = line
+            .split(|byte| *byte == b'#')
+            .next()
+            .unwrap_or_default()
+            .trim_ascii();
+        if line.is_empty() {
+            continue;
+        }
+        if entries.len() == MOST_ENTRIES {
+            return Err(AclFault::Syntax);
+        }
+        entries.push(entry(line, users, groups)?);
+    }
+    entries.sort_unstable();
+    let count = |tag| entries.iter().filter(|entry| entry.0 == tag).count();
+    let named = count(USER) + count(GROUP);
+    if [USER_OBJ, GROUP_OBJ, OTHER]
+        .iter()
+        .any(|tag| count(*tag) != 1)
+        || count(MASK) > 1
+        || (named > 0 && count(MASK) == 0)
+        || entries
+            .windows(2)
+            .any(|pair| (pair[0].0, pair[0].1) == (pair[1].0, pair[1].1))
+    {
+        return Err(AclFault::Syntax);
+    }
+    let is_mode = entries.len() == 3;
+    let mut value = VERSION.to_le_bytes().to_vec();
+    for (tag, id, permissions) in entries {
+        value.extend(tag.to_le_bytes());
+        value.extend(permissions.to_le_bytes());
+        value.extend(id.to_le_bytes());
+    }
+    Ok(Acl { value, is_mode })
+}
+
+fn entry(line: &[u8], users: &IdTable, groups: &IdTable) -> Result<(u16, u32, u16), AclFault> {
+    let mut fields = line
+        .split(|byte| *byte == b':')
+        .map(|field| field.trim_ascii());
+    let mut next = || fields.next().ok_or(AclFault::Syntax);
+    let kind = next()?;
+    let name = next()?;
+    // "other::rwx" may lose one of its colons: "other:rwx".
+    let (name, permissions) = match next() {
+        Ok(permissions) => (name, permissions),
+        Err(_) if matches!(kind, b"other" | b"mask" | b"o" | b"m") => (&b""[..], name),
+        Err(fault) => return Err(fault),
+    };
+    let permissions = bits(permissions).ok_or(AclFault::Syntax)?;
+    let number = next().ok();
+    let named = |table: &IdTable| {
+        number
+            .and_then(id)
+            .or_else(|| id(name))
+            .or_else(|| table.0.get(name).copied())
+            .ok_or_else(|| AclFault::UnknownName(name.to_vec()))
+    };
+    match (kind, name.is_empty()) {
+        (b"user" | b"u", true) => Ok((USER_OBJ, NO_ID, permissions)),
+        (b"user" | b"u", false) => Ok((USER, named(users)?, permissions)),
+        (b"group" | b"g", true) => Ok((GROUP_OBJ, NO_ID, permissions)),
+        (b"group" | b"g", false) => Ok((GROUP, named(groups)?, permissions)),
+        (b"mask" | b"m", true) => Ok((MASK, NO_ID, permissions)),
+        (b"other" | b"o", true) => Ok((OTHER, NO_ID, permissions)),
+        _ => Err(AclFault::Syntax),
+    }
+}
+
+fn bits(text: &[u8]) -> Option<u16> {
+    text.iter().try_fold(0, |bits, byte| {
+        Some(
+            bits | match byte {
+                b'r' => 4,
+                b'w' => 2,
+                b'x' => 1,
+                b'-' => 0,
+                _ => return None,
+            },
+        )
+    })
+}
+
+/// Whether `value` is an ACL in the kernel's encoding, as far as its shape goes.
+pub(super) fn is_kernel_value(value: &[u8]) -> bool {
+    value.get(..4) == Some(&VERSION.to_le_bytes()[..])
+        && value.len() > 4
+        && (value.len() - 4).is_multiple_of(8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn convert(text: &[u8]) -> Result<Acl, AclFault> {
+        let users = IdTable::parse(b"root:x:0:0:::\nlisa:x:1000:1000\nbad\n");
+        let groups = IdTable::parse(b"wheel:x:10:\n");
+        from_text(text, &users, &groups)
+    }
+
+    #[test]
+    fn texts_become_the_kernels_bytes() {
+        let expected = [
+            2, 0, 0, 0, // version
+            1, 0, 6, 0, 255, 255, 255, 255, // user::rw-
+            2, 0, 7, 0, 232, 3, 0, 0, // user:1000:rwx
+            4, 0, 4, 0, 255, 255, 255, 255, // group::r--
+            8, 0, 5, 0, 10, 0, 0, 0, // group:10:r-x
+            16, 0, 7, 0, 255, 255, 255, 255, // mask::rwx
+            32, 0, 0, 0, 255, 255, 255, 255, // other::---
+        ];
+        for text in [
+            &b"user::rw-,user:lisa:rwx,group::r--,group:wheel:r-x,mask::rwx,other::---"[..],
+            b"user::rw-\nuser:1000:rwx\ngroup::r--\ngroup:10:r-x\nmask::rwx\nother::---\n",
+            b"user::rw-,group::r--,other::---,user:who:rwx:1000,group:what:r-x:10,mask::rwx",
+            b"u::rw-,u:lisa:rwx,g::r--,g:wheel:r-x  #effective:r-x,m:rwx,o:---",
+        ] {
+            assert_eq!(
+                convert(text),
+                Ok(Acl {
+                    value: expected.to_vec(),
+                    is_mode: false
+                }),
+                "{}",
+                text.escape_ascii()
+            );
+            assert!(is_kernel_value(&expected));
+        }
+    }
+
+    #[test]
+    fn an_acl_of_three_entries_is_permission_bits() {
+        assert!(convert(b"user::rw-,group::r--,other::r--").unwrap().is_mode);
+        assert!(
+            !convert(b"user::rw-,group::r--,mask::r--,other::r--")
+                .unwrap()
+                .is_mode
+        );
+    }
+
+    #[test]
+    fn what_is_no_acl_is_refused() {
+        for text in [
+            &b""[..],
+            b"user::rw-",
+            b"user::rw-,group::r--,other::r--,other::r--",
+            b"user::rw-,group::r--,other::r--,user:1:rwx",
+            b"user::rz-,group::r--,other::r--",
+            b"user::rw-,group::r--,other:x:r--",
+            b"user::rw-,group::r--,other::r--,mask::r--,user:1:r--,user:1:rw-",
+            b"nonsense",
+        ] {
+            assert_eq!(
+                convert(text),
+                Err(AclFault::Syntax),
+                "{}",
+                text.escape_ascii()
+            );
+        }
+        assert_eq!(
+            convert(b"user::rw-,user:ghost:rwx,group::r--,mask::rwx,other::---"),
+            Err(AclFault::UnknownName(b"ghost".to_vec()))
+        );
+        assert!(!is_kernel_value(&[2, 0, 0, 0]));
+        assert!(!is_kernel_value(&[
+            3, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255
+        ]));
+    }
+}

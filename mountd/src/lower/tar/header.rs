@@ -1,0 +1,205 @@
+//! One 512-byte header block: checksum, fields, names.
+//!
+//! The layouts are those of `tar::Header`; numbers are read by [`super::number`], which also knows
+//! negative ones.
+
+use ::tar::Header;
+
+use super::number;
+use super::sparse::{Extent, SparseMap};
+
+/// Size of a header, and the unit in which the archive is laid out.
+pub(super) const BLOCK: u64 = 512;
+/// [`BLOCK`] as a length in memory.
+pub(super) const BLOCK_LENGTH: usize = 512;
+
+/// The part of the header that holds its checksum.
+const CHECKSUM: std::ops::Range<usize> = 148..156;
+
+/// What a header block says, before extended headers have their say.
+#[derive(Debug)]
+pub(super) struct RawHeader {
+    /// The type byte.
+    pub(super) typeflag: u8,
+    /// Name, with the ustar prefix.
+    pub(super) path: Vec<u8>,
+    /// Target of a link.
+    pub(super) link: Vec<u8>,
+    /// Length of the stored data in bytes.
+    pub(super) size: u64,
+    /// Permission bits.
+    pub(super) mode: u32,
+    /// Owner; `None` if it does not fit.
+    pub(super) uid: Option<u32>,
+    /// Group; `None` if it does not fit.
+    pub(super) gid: Option<u32>,
+    /// Seconds.
+    pub(super) mtime: i64,
+    /// Major and minor number of a device.
+    pub(super) device: (u32, u32),
+    /// Of an old GNU sparse file: the map so far, and whether extension headers follow; `None` if
+    /// it cannot be read.
+    pub(super) sparse: Option<(SparseMap, bool)>,
+}
+
+/// What a block can be where a header is due.
+#[derive(Debug)]
+pub(super) enum Block {
+    /// Only zeros: half of the end mark.
+    Zero,
+    /// A header.
+    Header(Box<RawHeader>),
+    /// Neither.
+    Bad(&'static str),
+}
+
+/// Reads the block at a header's place.
+pub(super) fn parse(block: &[u8; BLOCK_LENGTH]) -> Block {
+    if !checksum_holds(block) {
+        return if block.iter().all(|byte| *byte == 0) {
+            Block::Zero
+        } else {
+            Block::Bad("the checksum of an entry's header does not hold")
+        };
+    }
+    match fields(Header::from_byte_slice(block)) {
+        Some(header) => Block::Header(Box::new(header)),
+        None => Block::Bad("the size in an entry's header is no number"),
+    }
+}
+
+/// Whether the block carries the checksum of its bytes; old programs summed them up as signed.
+pub(super) fn checksum_holds(block: &[u8; BLOCK_LENGTH]) -> bool {
+    let Some(stored) = block.get(CHECKSUM).and_then(number::field) else {
+        return false;
+    };
+    let sum_of = |part: &[u8]| part.iter().map(|byte| i64::from(*byte)).sum::<i64>();
+    let (head, tail) = (&block[..CHECKSUM.start], &block[CHECKSUM.end..]);
+    // The checksum itself counts as eight blanks.
+    let sum = sum_of(head) + sum_of(tail) + 8 * i64::from(b' ');
+    if stored == sum {
+        return stored != 8 * i64::from(b' ');
+    }
+    let high = |part: &[u8]| part.iter().filter(|byte| **byte >= 0x80).count() as i64;
+    stored == sum - 256 * (high(head) + high(tail))
+}
+
+fn fields(header: &Header) -> Option<RawHeader> {
+    let old = header.as_old();
+    let id = |bytes: &[u8]| number::unsigned_field(bytes).and_then(|id| u32::try_from(id).ok());
+    // Absent from headers without a magic (v7).
+    let device = (
+        header.device_major().ok().flatten().unwrap_or(0),
+        header.device_minor().ok().flatten().unwrap_or(0),
+    );
+    Some(RawHeader {
+        typeflag: header.entry_type().as_byte(),
+        path: header.path_bytes().into_owned(),
+        link: header.link_name_bytes().unwrap_or_default().into_owned(),
+        size: number::unsigned_field(&old.size).filter(|size| *size <= i64::MAX as u64)?,
+        mode: number::field(&old.mode).unwrap_or(0) as u32 & 0o7777,
+        uid: id(&old.uid),
+        gid: id(&old.gid),
+        mtime: number::field(&old.mtime).unwrap_or(0),
+        device,
+        sparse: gnu_sparse(header),
+    })
+}
+
+fn gnu_sparse(header: &Header) -> Option<(SparseMap, bool)> {
+    let gnu = header.as_gnu().filter(|gnu| gnu.typeflag == *b"S")?;
+    let mut map = SparseMap::new(number::unsigned_field(&gnu.realsize)?);
+    gnu_pairs(&mut map, gnu.sparse.iter())?;
+    Some((map, gnu.isextended[0] != 0))
+}
+
+/// Adds one extension header to an old GNU sparse map; tells whether another one follows.
+pub(super) fn gnu_sparse_extension(
+    map: &mut SparseMap,
+    block: &[u8; BLOCK_LENGTH],
+) -> Option<bool> {
+    let pairs = block.get(..21 * 24)?.chunks_exact(24);
+    for pair in pairs {
+        let (offset, length) = pair.split_at(12);
+        if offset[0] == 0 || length[0] == 0 {
+            break;
+        }
+        map.push(stretch(offset, length)?)?;
+    }
+    Some(block[504] != 0)
+}
+
+fn gnu_pairs<'h>(
+    map: &mut SparseMap,
+    pairs: impl Iterator<Item = &'h ::tar::GnuSparseHeader>,
+) -> Option<()> {
+    for pair in pairs.take_while(|pair| !pair.is_empty()) {
+        map.push(stretch(&pair.offset, &pair.numbytes)?)?;
+    }
+    Some(())
+}
+
+fn stretch(offset: &[u8], length: &[u8]) -> Option<Extent> {
+    Some(Extent {
+        file_offset: number::unsigned_field(offset)?,
+        length: number::unsigned_field(length)?,
+        data_offset: 0,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block(change: impl FnOnce(&mut Header)) -> [u8; BLOCK_LENGTH] {
+        let mut header = Header::new_ustar();
+        header.set_path("a/b").unwrap();
+        header.set_size(3);
+        header.set_mode(0o644);
+        change(&mut header);
+        header.set_cksum();
+        *header.as_bytes()
+    }
+
+    #[test]
+    fn checksums_signed_and_unsigned() {
+        let good = block(|_| ());
+        assert!(checksum_holds(&good));
+        let mut bad = good;
+        bad[0] ^= 1;
+        assert!(!checksum_holds(&bad));
+        assert!(!checksum_holds(&[0; BLOCK_LENGTH]));
+
+        let mut signed = block(|header| header.set_path("\u{e9}").unwrap());
+        let sum: i64 = signed
+            .iter()
+            .enumerate()
+            .map(|(at, byte)| {
+                if CHECKSUM.contains(&at) {
+                    32
+                } else {
+                    i64::from(*byte as i8)
+                }
+            })
+            .sum();
+        signed[CHECKSUM].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        assert!(checksum_holds(&signed));
+    }
+
+    #[test]
+    fn a_block_is_zero_a_header_or_bad() {
+        assert!(matches!(parse(&[0; BLOCK_LENGTH]), Block::Zero));
+        assert!(matches!(parse(&[b'x'; BLOCK_LENGTH]), Block::Bad(_)));
+        let Block::Header(header) = parse(&block(|_| ())) else {
+            panic!("no header")
+        };
+        assert_eq!(
+            (&header.path[..], header.size, header.mode),
+            (&b"a/b"[..], 3, 0o644)
+        );
+        let negative = block(|header| {
+            header.as_old_mut().size = *b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"
+        });
+        assert!(matches!(parse(&negative), Block::Bad(_)));
+    }
+}

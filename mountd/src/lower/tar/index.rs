@@ -1,0 +1,377 @@
+//! An index in use: mapped, never parsed or copied.
+//!
+//! Opening looks at the header and the bounds of the sections only, whatever the size. Every later
+//! access checks its own bounds, and what does not fit is [`FsError::Damaged`] for that access.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::error::{FsError, FsResult};
+use crate::sys::map::FileMap;
+use crate::types::FileKind;
+
+use super::error::{ImageError, IndexFault};
+use super::format::{
+    CHUNK_BYTES, ChunkRecord, Codec, DENTRY_BYTES, DentryRecord, EXTENT_BYTES, FLAG_COPY,
+    FLAG_XATTRS, HEADER_BYTES, HEADER_HASH, INODE_BYTES, IndexHeader, InodeRecord, MAGIC, SECTIONS,
+    Section, VERSION, decode_extent, hash,
+};
+use super::sparse::Extent;
+
+/// Size of the records of each section; 1 where it is bytes.
+const RECORD_BYTES: [u64; SECTIONS] = [
+    INODE_BYTES as u64,
+    DENTRY_BYTES as u64,
+    1,
+    EXTENT_BYTES as u64,
+    1,
+    CHUNK_BYTES as u64,
+    1,
+    1,
+];
+
+/// An open index. See the module's documentation and `docs/index-format.md`.
+#[derive(Debug)]
+pub struct TarIndex {
+    map: FileMap,
+    header: IndexHeader,
+    path: PathBuf,
+}
+
+impl TarIndex {
+    /// Maps the index at `path`. Costs the same for an index of any size.
+    ///
+    /// # Errors
+    /// [`ImageError::Index`] if there is none, or if it is of another version or visibly damaged.
+    pub fn open(path: &Path) -> Result<Self, ImageError> {
+        let fault = |fault| ImageError::Index {
+            path: path.to_path_buf(),
+            fault,
+        };
+        let file = File::open(path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => fault(IndexFault::Missing),
+            _ => ImageError::Read {
+                path: path.to_path_buf(),
+                source: error,
+            },
+        })?;
+        let length = file.metadata().map(|metadata| metadata.len()).unwrap_or(0);
+        if length < HEADER_BYTES as u64 {
+            return Err(fault(IndexFault::Damaged("it is too short")));
+        }
+        let map = FileMap::new(&file).map_err(|source| ImageError::Read {
+            path: path.to_path_buf(),
+            source,
+        })?;
+        let header = check(&map).map_err(fault)?;
+        Ok(Self {
+            map,
+            header,
+            path: path.to_path_buf(),
+        })
+    }
+
+    /// Reads the whole index and compares the checksum of each section.
+    ///
+    /// # Errors
+    /// [`IndexFault::Damaged`] with the first section that does not match.
+    pub fn verify(&self) -> Result<(), IndexFault> {
+        let names = [
+            "inodes",
+            "dentries",
+            "strings",
+            "extents",
+            "attributes",
+            "chunks",
+            "windows",
+            "warnings",
+        ];
+        for (place, name) in self.header.sections.iter().zip(names) {
+            let bytes = self
+                .map
+                .get(place.offset as usize..(place.offset + place.bytes) as usize);
+            if bytes.map(hash) != Some(place.hash) {
+                return Err(IndexFault::Damaged(name));
+            }
+        }
+        Ok(())
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its size in bytes.
+    pub fn file_bytes(&self) -> u64 {
+        self.header.file_bytes
+    }
+
+    /// Entries of the archive, duplicates included.
+    pub fn entries(&self) -> u64 {
+        self.header.entries
+    }
+
+    /// Compression of the archive.
+    pub fn codec(&self) -> Codec {
+        self.header.codec
+    }
+
+    /// Length of the uncompressed archive.
+    pub fn stream_bytes(&self) -> u64 {
+        self.header.stream_bytes
+    }
+
+    /// Size of the archive when it was indexed.
+    pub fn archive_bytes(&self) -> u64 {
+        self.header.archive.size
+    }
+
+    /// Whether any entry of the archive carries extended attributes or ACLs. One that carries none
+    /// has lost the capabilities and labels of the system that it was made from.
+    pub fn carries_xattrs(&self) -> bool {
+        self.header.flags & FLAG_XATTRS != 0
+    }
+
+    /// Size of the seekable copy that contents are read from, if there is one.
+    pub fn seekable_copy(&self) -> Option<u64> {
+        (self.header.flags & FLAG_COPY != 0).then_some(self.header.copy_bytes)
+    }
+
+    /// The first warnings of the scan.
+    pub fn warnings(&self) -> Vec<String> {
+        let text = self.section(Section::Warnings);
+        String::from_utf8_lossy(text)
+            .lines()
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// How many warnings the scan had in all.
+    pub fn warning_count(&self) -> u64 {
+        self.header.warnings
+    }
+
+    pub(super) fn header(&self) -> &IndexHeader {
+        &self.header
+    }
+
+    /// Bytes of a section, whose bounds were checked when the index was opened.
+    fn section(&self, section: Section) -> &[u8] {
+        let place = &self.header.sections[section as usize];
+        let (start, end) = (place.offset as usize, (place.offset + place.bytes) as usize);
+        self.map.get(start..end).unwrap_or_default()
+    }
+
+    fn record<const N: usize>(&self, section: Section, number: u64) -> FsResult<&[u8; N]> {
+        let start = usize::try_from(number)
+            .ok()
+            .and_then(|number| number.checked_mul(N));
+        start
+            .and_then(|start| self.section(section).get(start..)?.first_chunk())
+            .ok_or(FsError::Damaged)
+    }
+
+    fn bytes(&self, section: Section, offset: u64, length: u64) -> FsResult<&[u8]> {
+        let end = offset.checked_add(length).ok_or(FsError::Damaged)?;
+        self.section(section)
+            .get(offset as usize..end as usize)
+            .ok_or(FsError::Damaged)
+    }
+
+    /// The inode with this number.
+    pub(super) fn inode(&self, number: u64) -> FsResult<InodeRecord> {
+        if number == 0 || number >= self.header.first_free {
+            return Err(FsError::Stale);
+        }
+        let record = InodeRecord::decode(self.record(Section::Inodes, number - 1)?);
+        if record.mode == 0 {
+            return Err(FsError::Stale);
+        }
+        Ok(record)
+    }
+
+    /// The inode with this number, which must be a directory, as the range of its dentries.
+    pub(super) fn directory(&self, number: u64) -> FsResult<std::ops::Range<u64>> {
+        let record = self.inode(number)?;
+        if record.kind()? != FileKind::Directory {
+            return Err(FsError::NotDirectory);
+        }
+        let end = record
+            .data
+            .checked_add(u64::from(record.count))
+            .ok_or(FsError::Damaged)?;
+        let all = self.section(Section::Dentries).len() as u64 / DENTRY_BYTES as u64;
+        if end > all {
+            return Err(FsError::Damaged);
+        }
+        Ok(record.data..end)
+    }
+
+    /// A dentry by its place.
+    pub(super) fn dentry(&self, number: u64) -> FsResult<DentryRecord> {
+        Ok(DentryRecord::decode(
+            self.record(Section::Dentries, number)?,
+        ))
+    }
+
+    /// The name of a dentry.
+    pub(super) fn name(&self, dentry: &DentryRecord) -> FsResult<&[u8]> {
+        self.bytes(Section::Strings, dentry.name, u64::from(dentry.name_bytes))
+    }
+
+    /// The dentry of `name` in the directory with this number.
+    pub(super) fn find(&self, directory: u64, name: &[u8]) -> FsResult<Option<DentryRecord>> {
+        let mut range = self.directory(directory)?;
+        while !range.is_empty() {
+            let middle = range.start + (range.end - range.start) / 2;
+            let dentry = self.dentry(middle)?;
+            match self.name(&dentry)?.cmp(name) {
+                std::cmp::Ordering::Equal => return Ok(Some(dentry)),
+                std::cmp::Ordering::Less => range.start = middle + 1,
+                std::cmp::Ordering::Greater => range.end = middle,
+            }
+        }
+        Ok(None)
+    }
+
+    /// Target of a symbolic link.
+    pub(super) fn target(&self, record: &InodeRecord) -> FsResult<&[u8]> {
+        self.bytes(Section::Strings, record.data, record.size)
+    }
+
+    /// Number of extents of a sparse file that are there.
+    pub(super) fn check_extents(&self, record: &InodeRecord) -> FsResult<()> {
+        let all = self.section(Section::Extents).len() as u64 / EXTENT_BYTES as u64;
+        match record.data.checked_add(u64::from(record.count)) {
+            Some(end) if end <= all => Ok(()),
+            _ => Err(FsError::Damaged),
+        }
+    }
+
+    /// An extent by its place.
+    pub(super) fn extent(&self, number: u64) -> FsResult<Extent> {
+        Ok(decode_extent(self.record(Section::Extents, number)?))
+    }
+
+    /// Calls `visit` for each extended attribute, until it answers false.
+    pub(super) fn xattrs<'i>(
+        &'i self,
+        record: &InodeRecord,
+        mut visit: impl FnMut(&'i [u8], &'i [u8]) -> bool,
+    ) -> FsResult<()> {
+        let Some(at) = record.xattrs.checked_sub(1) else {
+            return Ok(());
+        };
+        let at = usize::try_from(at).map_err(|_| FsError::Damaged)?;
+        let mut rest = self
+            .section(Section::Xattrs)
+            .get(at..)
+            .ok_or(FsError::Damaged)?;
+        // Each turn takes eight bytes at least, so a wrong count ends with the section.
+        for _ in 0..take_u32(&mut rest)? {
+            let (name_bytes, value_bytes) = (take_u32(&mut rest)?, take_u32(&mut rest)?);
+            let name = take(&mut rest, name_bytes)?;
+            let value = take(&mut rest, value_bytes)?;
+            if !visit(name, value) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The chunk that holds the byte at `offset` of the stream, and its place.
+    pub(super) fn chunk_at(&self, offset: u64) -> FsResult<(u64, ChunkRecord)> {
+        let count = self.section(Section::Chunks).len() as u64 / CHUNK_BYTES as u64;
+        let mut range = 0..count;
+        // The first chunk that begins behind the offset.
+        while !range.is_empty() {
+            let middle = range.start + (range.end - range.start) / 2;
+            if self.chunk(middle)?.stream_offset <= offset {
+                range.start = middle + 1;
+            } else {
+                range.end = middle;
+            }
+        }
+        let number = range.start.checked_sub(1).ok_or(FsError::Damaged)?;
+        let chunk = self.chunk(number)?;
+        if offset - chunk.stream_offset >= u64::from(chunk.length) {
+            return Err(FsError::Damaged);
+        }
+        Ok((number, chunk))
+    }
+
+    fn chunk(&self, number: u64) -> FsResult<ChunkRecord> {
+        Ok(ChunkRecord::decode(self.record(Section::Chunks, number)?))
+    }
+
+    /// The packed window that a chunk begins with.
+    pub(super) fn window(&self, chunk: &ChunkRecord) -> FsResult<&[u8]> {
+        self.bytes(
+            Section::Windows,
+            chunk.window_offset,
+            u64::from(chunk.window_bytes),
+        )
+    }
+}
+
+impl InodeRecord {
+    /// The type of the file.
+    pub(super) fn kind(&self) -> FsResult<FileKind> {
+        FileKind::from_mode(u32::from(self.mode)).ok_or(FsError::Damaged)
+    }
+}
+
+fn take<'r>(rest: &mut &'r [u8], length: u32) -> FsResult<&'r [u8]> {
+    let (taken, left) = rest
+        .split_at_checked(length as usize)
+        .ok_or(FsError::Damaged)?;
+    *rest = left;
+    Ok(taken)
+}
+
+fn take_u32(rest: &mut &[u8]) -> FsResult<u32> {
+    let bytes = take(rest, 4)?;
+    Ok(bytes
+        .first_chunk()
+        .map_or(0, |bytes| u32::from_le_bytes(*bytes)))
+}
+
+fn check(bytes: &[u8]) -> Result<IndexHeader, IndexFault> {
+    use IndexFault::Damaged;
+    let header = bytes
+        .first_chunk::<HEADER_BYTES>()
+        .ok_or(Damaged("it is too short"))?;
+    if header.first_chunk() != Some(&MAGIC) {
+        return Err(Damaged("it does not begin like an index"));
+    }
+    let word = |at: usize| header.get(at..at + 4).and_then(|word| word.try_into().ok());
+    let version = word(8).map_or(0, u32::from_le_bytes);
+    if version != VERSION {
+        return Err(IndexFault::OtherVersion(version));
+    }
+    let stored = header
+        .last_chunk::<8>()
+        .map(|stored| u64::from_le_bytes(*stored));
+    if stored != Some(hash(&header[..HEADER_HASH])) {
+        return Err(Damaged("the checksum of its header does not hold"));
+    }
+    let header = IndexHeader::decode(header).ok_or(Damaged("its header makes no sense"))?;
+    if header.file_bytes != bytes.len() as u64 {
+        return Err(Damaged("its length is not what its header says"));
+    }
+    for (place, record_bytes) in header.sections.iter().zip(RECORD_BYTES) {
+        let end = place.offset.checked_add(place.bytes);
+        if end.is_none_or(|end| end > header.file_bytes)
+            || !place.bytes.is_multiple_of(record_bytes)
+        {
+            return Err(Damaged("its sections do not fit into it"));
+        }
+    }
+    let inodes = header.sections[Section::Inodes as usize].bytes / INODE_BYTES as u64;
+    if inodes == 0 || header.first_free != inodes + 1 {
+        return Err(Damaged("its count of inodes does not fit"));
+    }
+    Ok(header)
+}

@@ -1,0 +1,337 @@
+//! An indexed archive as a lower layer.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::error::{FsError, FsResult};
+use crate::lower::{LowerEntry, LowerFile, LowerLayer, LowerNode};
+use crate::types::{Attr, EntryName, FileKind};
+
+use super::chunks::{ChunkStore, DEFAULT_CACHE_BYTES};
+use super::error::{ImageError, IndexFault};
+use super::format::{Codec, FLAG_COPY, Fingerprint, INODE_SPARSE, InodeRecord};
+use super::index::TarIndex;
+use super::seekable::tail_hash;
+use super::sidecar;
+use super::source::read_full;
+
+/// A tar archive, plain or compressed, seen through its index.
+///
+/// Holds the archive open, so that removing or replacing the file does not disturb it.
+#[derive(Clone, Debug)]
+pub struct TarLower {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    index: TarIndex,
+    contents: Contents,
+}
+
+/// Where the bytes of the tar stream come from.
+#[derive(Debug)]
+enum Contents {
+    Plain(File),
+    Chunks(ChunkStore),
+}
+
+impl TarLower {
+    /// Opens the archive at `image` with the index at `index`, which [`super::ensure_index`] made.
+    /// Costs a few reads, whatever the size of either.
+    ///
+    /// # Errors
+    /// [`ImageError::Changed`] if the archive is not the one that was indexed,
+    /// [`ImageError::Index`] if the index or the seekable copy beside it cannot be used.
+    pub fn open(image: &Path, index: &Path) -> Result<Self, ImageError> {
+        Self::open_with_cache(image, index, DEFAULT_CACHE_BYTES)
+    }
+
+    /// Like [`Self::open`], with the number of decoded bytes that are kept in memory at most
+    /// (unless a single chunk is larger, up to 16 MiB).
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_with_cache(image: &Path, index: &Path, cache: u64) -> Result<Self, ImageError> {
+        let file = sidecar::open_image(image)?;
+        let index = TarIndex::open(index)?;
+        check_unchanged(image, &file, &index)?;
+        let header = index.header();
+        let contents = if header.flags & FLAG_COPY != 0 {
+            Contents::Chunks(ChunkStore::new(open_copy(&index)?, Codec::Zstd, cache))
+        } else if header.codec == Codec::Plain {
+            Contents::Plain(file)
+        } else {
+            Contents::Chunks(ChunkStore::new(file, header.codec, cache))
+        };
+        Ok(Self {
+            inner: Arc::new(Inner { index, contents }),
+        })
+    }
+
+    /// The index.
+    pub fn index(&self) -> &TarIndex {
+        &self.inner.index
+    }
+}
+
+/// Whether `file` is the archive that was indexed.
+pub(super) fn check_unchanged(
+    image: &Path,
+    file: &File,
+    index: &TarIndex,
+) -> Result<(), ImageError> {
+    let now = Fingerprint::of(file).map_err(|error| ImageError::reading(image, error))?;
+    match index.header().archive.difference(&now) {
+        Some(what) => Err(ImageError::Changed {
+            path: image.to_path_buf(),
+            what,
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Opens the seekable copy that belongs to an index.
+pub(super) fn open_copy(index: &TarIndex) -> Result<File, ImageError> {
+    let header = index.header();
+    let fault = |what| ImageError::Index {
+        path: index.path().to_path_buf(),
+        fault: IndexFault::Copy(what),
+    };
+    let file =
+        File::open(sidecar::copy_file(index.path())).map_err(|_| fault("it is not there"))?;
+    let length = file.metadata().map(|metadata| metadata.len()).unwrap_or(0);
+    if length != header.copy_bytes {
+        return Err(fault("its size is another one"));
+    }
+    match tail_hash(&file, length) {
+        Ok(tail) if tail == header.copy_tail => Ok(file),
+        _ => Err(fault("it is another one")),
+    }
+}
+
+impl Inner {
+    /// Fills `buffer` from `offset` of the tar stream.
+    fn read_stream(&self, buffer: &mut [u8], offset: u64) -> FsResult<()> {
+        match &self.contents {
+            Contents::Plain(file) => match read_full(file, buffer, offset)? {
+                count if count == buffer.len() => Ok(()),
+                // The archive was cut off after it was opened.
+                _ => Err(FsError::Damaged),
+            },
+            Contents::Chunks(store) => store.read(&self.index, buffer, offset),
+        }
+    }
+}
+
+fn attr_of(record: &InodeRecord) -> FsResult<Attr> {
+    Ok(Attr {
+        kind: record.kind()?,
+        permissions: record.mode & 0o7777,
+        uid: record.uid,
+        gid: record.gid,
+        rdev: record.rdev,
+        nlink: record.nlink,
+        size: record.size,
+        blocks: record.blocks,
+        atime: record.atime,
+        mtime: record.mtime,
+        ctime: record.ctime,
+    })
+}
+
+impl LowerLayer for TarLower {
+    fn first_free(&self) -> u64 {
+        self.inner.index.header().first_free
+    }
+
+    fn is_immutable(&self) -> bool {
+        true
+    }
+
+    fn lookup(&self, dir: LowerNode, name: EntryName<'_>) -> FsResult<Option<(LowerNode, Attr)>> {
+        let index = &self.inner.index;
+        let Some(dentry) = index.find(dir.0, name.as_bytes())? else {
+            return Ok(None);
+        };
+        let node = u64::from(dentry.inode);
+        // A dentry that leads nowhere is the index's fault, not the caller's.
+        let record = index.inode(node).map_err(|_| FsError::Damaged)?;
+        Ok(Some((LowerNode(node), attr_of(&record)?)))
+    }
+
+    fn attr(&self, node: LowerNode) -> FsResult<Attr> {
+        attr_of(&self.inner.index.inode(node.0)?)
+    }
+
+    fn entries(&self, dir: LowerNode, sink: &mut dyn FnMut(LowerEntry<'_>)) -> FsResult<()> {
+        let index = &self.inner.index;
+        for place in index.directory(dir.0)? {
+            let dentry = index.dentry(place)?;
+            sink(LowerEntry {
+                name: index.name(&dentry)?,
+                node: LowerNode(u64::from(dentry.inode)),
+                kind: FileKind::from_code(dentry.kind).ok_or(FsError::Damaged)?,
+            });
+        }
+        Ok(())
+    }
+
+    fn location(&self, node: LowerNode) -> FsResult<Option<(LowerNode, Box<[u8]>)>> {
+        let index = &self.inner.index;
+        let record = index.inode(node.0)?;
+        if node == LowerNode::ROOT {
+            return Ok(None);
+        }
+        let dentry = index.dentry(u64::from(record.dentry))?;
+        Ok(Some((
+            LowerNode(u64::from(dentry.parent)),
+            index.name(&dentry)?.into(),
+        )))
+    }
+
+    fn read_link(&self, node: LowerNode) -> FsResult<Vec<u8>> {
+        let record = self.inner.index.inode(node.0)?;
+        match record.kind()? {
+            FileKind::Symlink => Ok(self.inner.index.target(&record)?.to_vec()),
+            _ => Err(FsError::InvalidArgument),
+        }
+    }
+
+    fn xattr(&self, node: LowerNode, name: &[u8]) -> FsResult<Option<Vec<u8>>> {
+        let record = self.inner.index.inode(node.0)?;
+        let mut found = None;
+        self.inner.index.xattrs(&record, |known, value| {
+            if known == name {
+                found = Some(value.to_vec());
+            }
+            found.is_none()
+        })?;
+        Ok(found)
+    }
+
+    fn xattr_names(&self, node: LowerNode) -> FsResult<Vec<Vec<u8>>> {
+        let record = self.inner.index.inode(node.0)?;
+        let mut names = Vec::new();
+        self.inner.index.xattrs(&record, |name, _| {
+            names.push(name.to_vec());
+            true
+        })?;
+        Ok(names)
+    }
+
+    fn open(&self, node: LowerNode) -> FsResult<Arc<dyn LowerFile>> {
+        let record = self.inner.index.inode(node.0)?;
+        match record.kind()? {
+            FileKind::Regular => {}
+            FileKind::Directory => return Err(FsError::IsDirectory),
+            _ => return Err(FsError::InvalidArgument),
+        }
+        if record.flags & INODE_SPARSE != 0 {
+            self.inner.index.check_extents(&record)?;
+        }
+        Ok(Arc::new(TarFile {
+            inner: Arc::clone(&self.inner),
+            record,
+        }))
+    }
+}
+
+/// The contents of a member.
+#[derive(Debug)]
+struct TarFile {
+    inner: Arc<Inner>,
+    record: InodeRecord,
+}
+
+impl TarFile {
+    fn is_sparse(&self) -> bool {
+        self.record.flags & INODE_SPARSE != 0
+    }
+
+    /// The first extent of a sparse file that ends after `offset`, as its place in the index.
+    fn extent_after(&self, offset: u64) -> FsResult<u64> {
+        let mut range = self.record.data..self.record.data + u64::from(self.record.count);
+        while !range.is_empty() {
+            let middle = range.start + (range.end - range.start) / 2;
+            if self.inner.index.extent(middle)?.end() <= offset {
+                range.start = middle + 1;
+            } else {
+                range.end = middle;
+            }
+        }
+        Ok(range.start)
+    }
+
+    fn read_sparse(&self, buffer: &mut [u8], offset: u64) -> FsResult<()> {
+        buffer.fill(0);
+        let end = offset + buffer.len() as u64;
+        let mut place = self.extent_after(offset)?;
+        let last = self.record.data + u64::from(self.record.count);
+        while place < last {
+            let extent = self.inner.index.extent(place)?;
+            let (from, to) = (extent.file_offset.max(offset), extent.end().min(end));
+            if extent.file_offset >= end {
+                break;
+            }
+            let part = (from.checked_sub(offset), to.checked_sub(offset));
+            let (Some(start), Some(stop)) = part else {
+                return Err(FsError::Damaged);
+            };
+            let part = buffer
+                .get_mut(start as usize..stop as usize)
+                .ok_or(FsError::Damaged)?;
+            let data = extent.data_offset.checked_add(from - extent.file_offset);
+            self.inner
+                .read_stream(part, data.ok_or(FsError::Damaged)?)?;
+            place += 1;
+        }
+        Ok(())
+    }
+}
+
+impl LowerFile for TarFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> FsResult<usize> {
+        let left = self.record.size.saturating_sub(offset);
+        let count = usize::try_from(left)
+            .unwrap_or(usize::MAX)
+            .min(buffer.len());
+        let buffer = &mut buffer[..count];
+        if count == 0 {
+            return Ok(0);
+        }
+        if self.is_sparse() {
+            self.read_sparse(buffer, offset)?;
+        } else {
+            let at = self
+                .record
+                .data
+                .checked_add(offset)
+                .ok_or(FsError::Damaged)?;
+            self.inner.read_stream(buffer, at)?;
+        }
+        Ok(count)
+    }
+
+    fn next_data(&self, offset: u64) -> FsResult<Option<(u64, u64)>> {
+        if offset >= self.record.size {
+            return Ok(None);
+        }
+        if !self.is_sparse() {
+            return Ok(Some((offset, self.record.size)));
+        }
+        let place = self.extent_after(offset)?;
+        if place >= self.record.data + u64::from(self.record.count) {
+            return Ok(None);
+        }
+        let extent = self.inner.index.extent(place)?;
+        let end = extent.end().min(self.record.size);
+        let start = extent.file_offset.max(offset);
+        if start >= end {
+            Err(FsError::Damaged)
+        } else {
+            Ok(Some((start, end)))
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Telling the caller how far a scan is, and hearing whether to go on.
+
+use std::cell::{Cell, RefCell};
+
+use super::error::ScanError;
+
+/// Watches the indexing of an image.
+pub trait Progress {
+    /// Begins; `total_bytes` is the size of the image file. Called again if the work starts over
+    /// because a seekable copy turns out to be needed.
+    fn start(&mut self, total_bytes: u64);
+
+    /// So many bytes of the file have been dealt with, and so many entries found.
+    fn advance(&mut self, bytes_done: u64, entries: u64);
+
+    /// Ends, whether well or not.
+    fn finish(&mut self);
+
+    /// Whether to stop. Asked often; what was written so far is then removed.
+    fn interrupted(&self) -> bool {
+        false
+    }
+}
+
+/// A [`Progress`] that shows nothing and never interrupts.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl Progress for Silent {
+    fn start(&mut self, _total_bytes: u64) {}
+    fn advance(&mut self, _bytes_done: u64, _entries: u64) {}
+    fn finish(&mut self) {}
+}
+
+/// Entries between two looks at the clock of the caller.
+const ENTRIES_BETWEEN: u64 = 1024;
+
+/// A [`Progress`] that the scanner and the source beneath it share.
+pub(super) struct Meter<'p> {
+    progress: RefCell<&'p mut dyn Progress>,
+    entries: Cell<u64>,
+}
+
+impl<'p> Meter<'p> {
+    /// Starts the progress.
+    pub(super) fn start(progress: &'p mut dyn Progress, total_bytes: u64) -> Self {
+        progress.start(total_bytes);
+        Self {
+            progress: RefCell::new(progress),
+            entries: Cell::new(0),
+        }
+    }
+
+    /// Entries so far.
+    pub(super) fn entries(&self) -> u64 {
+        self.entries.get()
+    }
+
+    /// Counts an entry.
+    pub(super) fn entry(&self, position: u64) -> Result<(), ScanError> {
+        self.entries.set(self.entries.get() + 1);
+        if self.entries.get().is_multiple_of(ENTRIES_BETWEEN) {
+            self.tick(position)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Tells the position in the file; fails if the caller wants to stop.
+    pub(super) fn tick(&self, position: u64) -> Result<(), ScanError> {
+        let mut progress = self.progress.borrow_mut();
+        progress.advance(position, self.entries.get());
+        if progress.interrupted() {
+            Err(ScanError::Interrupted)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl Drop for Meter<'_> {
+    fn drop(&mut self) {
+        self.progress.get_mut().finish();
+    }
+}

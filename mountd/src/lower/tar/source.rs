@@ -1,0 +1,151 @@
+//! Where a scan gets the bytes of the tar stream from: front to back, with jumps ahead.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use super::error::ScanError;
+
+/// The uncompressed tar stream, seen through a window that only moves forward.
+pub(super) trait Source {
+    /// The bytes at `offset`: `length` of them, fewer only where the stream ends. No later call
+    /// may name an earlier offset.
+    fn bytes(&mut self, offset: u64, length: usize) -> Result<&[u8], ScanError>;
+
+    /// Length of the stream, as soon as it is known (it is once [`Self::bytes`] fell short).
+    fn end(&self) -> Option<u64>;
+
+    /// How far the archive file has been read, for progress and messages.
+    fn position(&self) -> u64;
+}
+
+/// A plain archive: header after header is read with `pread`, file contents are jumped over.
+#[derive(Debug)]
+pub(super) struct PlainSource<'f> {
+    file: &'f File,
+    length: u64,
+    buffer: Box<[u8]>,
+    start: u64,
+    filled: usize,
+}
+
+/// Reading on where the last window ended: small files, so the next headers are near.
+const WINDOW_RUN: usize = 256 * 1024;
+/// Reading after a jump over a larger file: one header and a little more.
+const WINDOW_JUMP: usize = 16 * 1024;
+
+impl<'f> PlainSource<'f> {
+    /// A source that reads the `length` bytes of `file`.
+    pub(super) fn new(file: &'f File, length: u64) -> Self {
+        Self {
+            file,
+            length,
+            buffer: vec![0; WINDOW_RUN].into(),
+            start: 0,
+            filled: 0,
+        }
+    }
+
+    fn window(&self, offset: u64, length: usize) -> Option<&[u8]> {
+        let from = usize::try_from(offset.checked_sub(self.start)?).ok()?;
+        self.buffer
+            .get(..self.filled)?
+            .get(from..from.checked_add(length)?)
+    }
+
+    fn fill(&mut self, offset: u64, length: usize) -> io::Result<()> {
+        let runs_on = offset <= self.start + self.filled as u64;
+        let wanted = length.max(if runs_on { WINDOW_RUN } else { WINDOW_JUMP });
+        if self.buffer.len() < wanted {
+            self.buffer = vec![0; wanted].into();
+        }
+        self.start = offset;
+        self.filled = 0;
+        self.filled = read_full(self.file, &mut self.buffer[..wanted], offset)?;
+        Ok(())
+    }
+}
+
+impl Source for PlainSource<'_> {
+    fn bytes(&mut self, offset: u64, length: usize) -> Result<&[u8], ScanError> {
+        let left = usize::try_from(self.length.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let length = length.min(left);
+        if self.window(offset, length).is_none() {
+            self.fill(offset, length).map_err(ScanError::Read)?;
+        }
+        // A file that shrinks while it is read looks cut off where it ends now.
+        let length = length.min(self.filled.saturating_sub((offset - self.start) as usize));
+        Ok(self.window(offset, length).unwrap_or_default())
+    }
+
+    fn end(&self) -> Option<u64> {
+        Some(self.length)
+    }
+
+    fn position(&self) -> u64 {
+        self.start
+    }
+}
+
+/// Reads at `offset` until `buffer` is full or the file ends; returns how many bytes.
+pub(super) fn read_full(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read_at(&mut buffer[filled..], offset + filled as u64) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn windows_move_forward_and_end_with_the_file() {
+        let mut file = tempfile::tempfile().unwrap();
+        let contents: Vec<u8> = (0..WINDOW_RUN * 3 + 77).map(|at| (at / 7) as u8).collect();
+        file.write_all(&contents).unwrap();
+        let mut source = PlainSource::new(&file, contents.len() as u64);
+        let mut offset = 0;
+        for step in [
+            0,
+            1,
+            511,
+            512,
+            5000,
+            WINDOW_JUMP,
+            WINDOW_RUN,
+            3,
+            WINDOW_RUN + 100,
+            512,
+        ] {
+            offset += step;
+            for length in [0, 1, 512, 40_000] {
+                let end = (offset + length).min(contents.len());
+                assert_eq!(
+                    source.bytes(offset as u64, length).unwrap(),
+                    &contents[offset..end]
+                );
+            }
+        }
+        let at_end = contents.len() as u64;
+        assert!(source.bytes(at_end + 1000, 512).unwrap().is_empty());
+        assert_eq!(source.end(), Some(at_end));
+    }
+
+    #[test]
+    fn a_file_that_shrank_falls_short() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&[1; 700]).unwrap();
+        let mut source = PlainSource::new(&file, 2000);
+        assert_eq!(source.bytes(512, 512).unwrap().len(), 188);
+        assert_eq!(source.bytes(1024, 512).unwrap().len(), 0);
+    }
+}

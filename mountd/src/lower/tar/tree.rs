@@ -1,0 +1,413 @@
+//! The tree of an archive while its entries come in.
+//!
+//! Numbers are given in the order in which a new inode first appears: the root is 1, the first
+//! entry (or the first parent that it needs) is 2, and so on. A number is never given twice; the
+//! inode of an entry that a later one replaces leaves its number unused.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+
+use hashbrown::HashTable;
+
+use crate::types::{FileKind, Timestamp};
+
+use super::acl::{self, AclFault, IdTable};
+use super::error::ScanError;
+use super::format::{INODE_SPARSE, InodeRecord, NO_DENTRY};
+use super::member::{Member, MemberKind};
+use super::path;
+use super::sparse::Extent;
+
+/// Number of the root.
+pub(super) const ROOT: u32 = 1;
+/// Most inodes and most names, so that numbers of both fit in 32 bits with room to spare.
+pub(super) const COUNT_LIMIT: usize = 1 << 31;
+
+/// A name, while the tree grows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Name {
+    /// Where its bytes begin in [`Tree::names`].
+    pub(super) at: u64,
+    pub(super) parent: u32,
+    pub(super) inode: u32,
+    pub(super) bytes: u8,
+}
+
+/// Why an entry was left out, or what is odd about it, in words that follow its name.
+pub(super) type Remark = String;
+
+/// Attributes whose ACLs name users that only the whole image knows.
+#[derive(Debug)]
+struct PendingAcl {
+    xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    acl: [Option<Vec<u8>>; 2],
+}
+
+/// The growing tree.
+#[derive(Debug)]
+pub(super) struct Tree {
+    /// Inodes by number, from 1 on. A directory's `count` is kept up to date.
+    pub(super) inodes: Vec<InodeRecord>,
+    /// Names in the order in which they came; one that is given to another inode stays in place.
+    pub(super) dentries: Vec<Name>,
+    /// Bytes of all names.
+    pub(super) names: Vec<u8>,
+    /// Targets of symbolic links.
+    pub(super) targets: Vec<u8>,
+    /// Extents of sparse files.
+    pub(super) extents: Vec<Extent>,
+    /// Sets of extended attributes, as the index stores them.
+    pub(super) xattrs: Vec<u8>,
+    table: HashTable<u32>,
+    hasher: RandomState,
+    pending: HashMap<u32, PendingAcl>,
+    /// The last directory that was looked up, by the bytes that led there.
+    recent: Option<(Vec<u8>, u32)>,
+    generated_mtime: Timestamp,
+}
+
+impl Tree {
+    /// A tree of a root only. Directories that the archive does not describe, the root among
+    /// them, belong to root, have mode 0755 and `generated_mtime`.
+    pub(super) fn new(generated_mtime: Timestamp) -> Self {
+        let mut tree = Self {
+            inodes: Vec::new(),
+            dentries: Vec::new(),
+            names: Vec::new(),
+            targets: Vec::new(),
+            extents: Vec::new(),
+            xattrs: Vec::new(),
+            table: HashTable::new(),
+            hasher: RandomState::new(),
+            pending: HashMap::new(),
+            recent: None,
+            generated_mtime,
+        };
+        tree.inodes.push(tree.generated_directory());
+        tree
+    }
+
+    fn generated_directory(&self) -> InodeRecord {
+        InodeRecord {
+            mode: FileKind::Directory.mode_bits() as u16 | 0o755,
+            mtime: self.generated_mtime,
+            atime: self.generated_mtime,
+            ctime: self.generated_mtime,
+            dentry: NO_DENTRY,
+            ..Default::default()
+        }
+    }
+
+    fn inode(&self, number: u32) -> Option<&InodeRecord> {
+        self.inodes.get((number as usize).checked_sub(1)?)
+    }
+
+    fn inode_mut(&mut self, number: u32) -> Option<&mut InodeRecord> {
+        self.inodes.get_mut((number as usize).checked_sub(1)?)
+    }
+
+    fn kind(&self, number: u32) -> Option<FileKind> {
+        FileKind::from_mode(u32::from(self.inode(number)?.mode))
+    }
+
+    fn is_directory(&self, number: u32) -> bool {
+        self.kind(number) == Some(FileKind::Directory)
+    }
+
+    /// Bytes of a name.
+    pub(super) fn name(&self, name: &Name) -> &[u8] {
+        let at = name.at as usize;
+        self.names
+            .get(at..at + usize::from(name.bytes))
+            .unwrap_or_default()
+    }
+
+    fn hash(&self, parent: u32, name: &[u8]) -> u64 {
+        self.hasher.hash_one((parent, name))
+    }
+
+    fn find(&self, parent: u32, name: &[u8]) -> Option<u32> {
+        let found = self.table.find(self.hash(parent, name), |at| {
+            self.dentries
+                .get(*at as usize)
+                .is_some_and(|dentry| dentry.parent == parent && self.name(dentry) == name)
+        });
+        found.copied()
+    }
+
+    /// The inode at a checked path; `None` if it is not there. Symbolic links are not followed.
+    pub(super) fn resolve(&self, path: &[u8]) -> Option<u32> {
+        path::components(path).try_fold(ROOT, |parent, name| {
+            let dentry = self.find(parent, name)?;
+            Some(self.dentries.get(dentry as usize)?.inode)
+        })
+    }
+
+    fn add_inode(&mut self, record: InodeRecord) -> Result<u32, ScanError> {
+        if self.inodes.len() >= COUNT_LIMIT {
+            return Err(ScanError::TooMany);
+        }
+        self.inodes.push(record);
+        Ok(self.inodes.len() as u32)
+    }
+
+    fn add_name(&mut self, parent: u32, name: &[u8], inode: u32) -> Result<(), ScanError> {
+        if self.dentries.len() >= COUNT_LIMIT {
+            return Err(ScanError::TooMany);
+        }
+        let hash = self.hash(parent, name);
+        let at = self.names.len() as u64;
+        self.names.extend_from_slice(name);
+        self.dentries.push(Name {
+            at,
+            parent,
+            inode,
+            bytes: name.len() as u8,
+        });
+        let (dentries, names, hasher) = (&self.dentries, &self.names, &self.hasher);
+        let rehash = |at: &u32| {
+            dentries.get(*at as usize).map_or(0, |dentry| {
+                let start = dentry.at as usize;
+                let name = names.get(start..start + usize::from(dentry.bytes));
+                hasher.hash_one((dentry.parent, name.unwrap_or_default()))
+            })
+        };
+        self.table
+            .insert_unique(hash, dentries.len() as u32 - 1, rehash);
+        if let Some(parent) = self.inode_mut(parent) {
+            parent.count += 1;
+        }
+        Ok(())
+    }
+
+    /// The directory at a checked path, made with its parents where it does not exist.
+    fn directory(&mut self, path: &[u8]) -> Result<Result<u32, Remark>, ScanError> {
+        if let Some((known, number)) = &self.recent
+            && known == path
+        {
+            return Ok(Ok(*number));
+        }
+        let mut parent = ROOT;
+        for name in path::components(path) {
+            parent = match self
+                .find(parent, name)
+                .and_then(|at| self.dentries.get(at as usize))
+            {
+                Some(dentry) if self.is_directory(dentry.inode) => dentry.inode,
+                Some(_) => {
+                    return Ok(Err(format!(
+                        "lies below {}, which is no directory; left out",
+                        super::error::quoted(name)
+                    )));
+                }
+                None => {
+                    let made = self.add_inode(self.generated_directory())?;
+                    self.add_name(parent, name, made)?;
+                    made
+                }
+            };
+        }
+        self.recent = Some((path.to_vec(), parent));
+        Ok(Ok(parent))
+    }
+
+    /// Takes in the next entry. The inner error says why it was left out.
+    pub(super) fn add(&mut self, member: Member) -> Result<Result<(), Remark>, ScanError> {
+        if let Err(fault) = path::check(&member.path) {
+            return Ok(Err(fault.words().to_owned()));
+        }
+        let Some((directory, name)) = path::split(&member.path) else {
+            return Ok(self.update_root(member));
+        };
+        let (directory, name) = (directory.to_vec(), name.to_vec());
+        let parent = match self.directory(&directory)? {
+            Ok(parent) => parent,
+            Err(remark) => return Ok(Err(remark)),
+        };
+        let existing = self.find(parent, &name);
+        let old = existing
+            .and_then(|at| self.dentries.get(at as usize))
+            .map(|found| found.inode);
+        let makes_directory = member.kind == MemberKind::Node(FileKind::Directory);
+        if let Some(old) = old.filter(|old| self.is_directory(*old)) {
+            if makes_directory {
+                self.set_attributes(old, member);
+                return Ok(Ok(()));
+            }
+            if self.inode(old).is_some_and(|old| old.count > 0) {
+                return Ok(Err(
+                    "would replace a directory that is not empty; left out".to_owned()
+                ));
+            }
+            self.recent = None;
+        }
+        let number = match member.kind {
+            MemberKind::HardLink => match self.link_target(&member.link) {
+                Ok(target) => target,
+                Err(remark) => return Ok(Err(remark.to_owned())),
+            },
+            MemberKind::Node(kind) => self.add_node(kind, member)?,
+        };
+        match existing.and_then(|at| self.dentries.get_mut(at as usize)) {
+            Some(dentry) => dentry.inode = number,
+            None => self.add_name(parent, &name, number)?,
+        }
+        Ok(Ok(()))
+    }
+
+    fn update_root(&mut self, member: Member) -> Result<(), Remark> {
+        if member.kind != MemberKind::Node(FileKind::Directory) {
+            return Err("is named like the root but is no directory; left out".to_owned());
+        }
+        self.set_attributes(ROOT, member);
+        Ok(())
+    }
+
+    fn link_target(&self, link: &[u8]) -> Result<u32, &'static str> {
+        if path::check(link).is_err() {
+            return Err("is a hard link to a name that no entry can have; left out");
+        }
+        match self.resolve(link) {
+            None => Err("is a hard link to an entry that is not there (yet); left out"),
+            Some(target) if self.is_directory(target) => {
+                Err("is a hard link to a directory; left out")
+            }
+            Some(target) => Ok(target),
+        }
+    }
+
+    fn add_node(&mut self, kind: FileKind, member: Member) -> Result<u32, ScanError> {
+        let mut record = InodeRecord {
+            mode: kind.mode_bits() as u16,
+            rdev: member.rdev,
+            dentry: NO_DENTRY,
+            ..Default::default()
+        };
+        match kind {
+            FileKind::Regular => match &member.data.extents {
+                None => {
+                    record.size = member.data.size;
+                    record.data = member.data.offset;
+                    record.blocks = record.size.div_ceil(512);
+                }
+                Some(extents) => {
+                    record.flags = INODE_SPARSE;
+                    record.size = member.data.size;
+                    record.data = self.extents.len() as u64;
+                    record.count = u32::try_from(extents.len()).map_err(|_| ScanError::TooMany)?;
+                    record.blocks = extents
+                        .iter()
+                        .map(|extent| extent.length.div_ceil(512))
+                        .sum();
+                    self.extents.extend_from_slice(extents);
+                }
+            },
+            FileKind::Symlink => {
+                record.size = member.link.len() as u64;
+                record.data = self.targets.len() as u64;
+                self.targets.extend_from_slice(&member.link);
+            }
+            _ => {}
+        }
+        let number = self.add_inode(record)?;
+        self.set_attributes(number, member);
+        if kind == FileKind::Symlink
+            && let Some(record) = self.inode_mut(number)
+        {
+            record.mode |= 0o777;
+        }
+        Ok(number)
+    }
+
+    fn set_attributes(&mut self, number: u32, member: Member) {
+        let is_directory = self.is_directory(number);
+        self.pending.remove(&number);
+        let xattrs = self.add_xattrs(number, member.xattrs, member.acl, is_directory);
+        let Some(record) = self.inode_mut(number) else {
+            return;
+        };
+        record.mode = record.mode & 0o170_000 | member.permissions & 0o7777;
+        record.uid = member.uid;
+        record.gid = member.gid;
+        record.mtime = member.mtime;
+        record.atime = member.atime;
+        record.ctime = member.ctime;
+        record.xattrs = xattrs;
+    }
+
+    /// Stores the attributes now, or puts them aside until all names of users are known.
+    fn add_xattrs(
+        &mut self,
+        number: u32,
+        mut xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+        mut acl: [Option<Vec<u8>>; 2],
+        is_directory: bool,
+    ) -> u64 {
+        for (text, name) in acl.iter_mut().zip(ACL_NAMES) {
+            // The kernel's own encoding has numbers already and needs no guess.
+            let known = xattrs.iter().position(|(known, _)| known == name);
+            match known {
+                Some(at) if acl::is_kernel_value(&xattrs[at].1) => *text = None,
+                Some(at) => {
+                    xattrs.remove(at);
+                }
+                None => {}
+            }
+        }
+        if !is_directory {
+            acl[1] = None;
+        }
+        if acl.iter().any(Option::is_some) {
+            self.pending.insert(number, PendingAcl { xattrs, acl });
+            return 0;
+        }
+        self.store_xattrs(&xattrs)
+    }
+
+    fn store_xattrs(&mut self, xattrs: &[(Vec<u8>, Vec<u8>)]) -> u64 {
+        if xattrs.is_empty() {
+            return 0;
+        }
+        let at = self.xattrs.len() as u64 + 1;
+        self.xattrs.extend((xattrs.len() as u32).to_le_bytes());
+        for (name, value) in xattrs {
+            self.xattrs.extend((name.len() as u32).to_le_bytes());
+            self.xattrs.extend((value.len() as u32).to_le_bytes());
+            self.xattrs.extend_from_slice(name);
+            self.xattrs.extend_from_slice(value);
+        }
+        at
+    }
+
+    /// Whether any entry carries attributes.
+    pub(super) fn carries_xattrs(&self) -> bool {
+        !self.xattrs.is_empty() || !self.pending.is_empty()
+    }
+
+    /// Turns the ACLs that came as text into attributes, with the image's own users and groups;
+    /// answers how many could not be.
+    pub(super) fn settle_acls(&mut self, users: &IdTable, groups: &IdTable) -> u64 {
+        let mut pending: Vec<_> = std::mem::take(&mut self.pending).into_iter().collect();
+        pending.sort_unstable_by_key(|(number, _)| *number);
+        let mut lost = 0;
+        for (number, PendingAcl { mut xattrs, acl }) in pending {
+            for (text, name) in acl.iter().zip(ACL_NAMES) {
+                let Some(text) = text else { continue };
+                match acl::from_text(text, users, groups) {
+                    // Permission bits say it already; a default ACL has no such bits.
+                    Ok(found) if found.is_mode && name == ACL_NAMES[0] => {}
+                    Ok(found) => xattrs.push((name.to_vec(), found.value)),
+                    Err(AclFault::Syntax | AclFault::UnknownName(_)) => lost += 1,
+                }
+            }
+            let at = self.store_xattrs(&xattrs);
+            if let Some(record) = self.inode_mut(number) {
+                record.xattrs = at;
+            }
+        }
+        lost
+    }
+}
+
+/// The kernel's names of the two ACLs.
+const ACL_NAMES: [&[u8]; 2] = [b"system.posix_acl_access", b"system.posix_acl_default"];

@@ -1,0 +1,222 @@
+//! Writing an index: the windows while the archive is scanned, all the rest when it is done.
+
+use std::fs::File;
+use std::hash::Hasher;
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+
+use twox_hash::XxHash3_64;
+
+use crate::types::FileKind;
+
+use super::format::{
+    ChunkRecord, DentryRecord, HEADER_BYTES, IndexHeader, InodeRecord, NO_DENTRY, Section,
+    SectionPlace, encode_extent,
+};
+use super::tree::{Name, ROOT, Tree};
+
+/// Level at which windows are packed.
+const WINDOW_LEVEL: i32 = 3;
+
+/// Writes the sections of an index one after the other.
+pub(super) struct IndexWriter {
+    out: BufWriter<File>,
+    at: u64,
+    start: u64,
+    hash: XxHash3_64,
+    header: IndexHeader,
+}
+
+impl IndexWriter {
+    /// A writer into an empty file. The section of the windows begins at once.
+    pub(super) fn new(file: File) -> io::Result<Self> {
+        let mut writer = Self {
+            out: BufWriter::with_capacity(1 << 20, file),
+            at: 0,
+            start: HEADER_BYTES as u64,
+            hash: XxHash3_64::new(),
+            header: IndexHeader::default(),
+        };
+        writer.put(&[0; HEADER_BYTES])?;
+        writer.hash = XxHash3_64::new();
+        Ok(writer)
+    }
+
+    /// Packs a window and stores it; answers its place in the section and its packed length.
+    pub(super) fn window(&mut self, window: &[u8]) -> io::Result<(u64, u32)> {
+        let packed = ::zstd::bulk::compress(window, WINDOW_LEVEL)?;
+        let at = self.at - self.start;
+        self.put(&packed)?;
+        Ok((at, packed.len() as u32))
+    }
+
+    /// Writes the tree and everything else, then the header. What the header says beyond the
+    /// sections comes from `header`.
+    pub(super) fn finish(
+        mut self,
+        mut tree: Tree,
+        chunks: &[ChunkRecord],
+        warnings: &str,
+        header: IndexHeader,
+    ) -> io::Result<u64> {
+        self.end(Section::Windows)?;
+        let order = sorted_names(&mut tree);
+        self.dentries(&tree, &order)?;
+        self.strings(&tree, &order)?;
+        drop(order);
+        for record in &tree.inodes {
+            self.put(&record.encode())?;
+        }
+        self.end(Section::Inodes)?;
+        for extent in &tree.extents {
+            self.put(&encode_extent(extent))?;
+        }
+        self.end(Section::Extents)?;
+        self.put(&tree.xattrs)?;
+        self.end(Section::Xattrs)?;
+        for chunk in chunks {
+            self.put(&chunk.encode())?;
+        }
+        self.end(Section::Chunks)?;
+        self.put(warnings.as_bytes())?;
+        self.end(Section::Warnings)?;
+        let sections = self.header.sections;
+        let first_free = tree.inodes.len() as u64 + 1;
+        let header = IndexHeader {
+            file_bytes: self.at,
+            sections,
+            first_free,
+            ..header
+        };
+        self.out.seek(SeekFrom::Start(0))?;
+        self.out.write_all(&header.encode())?;
+        self.out.flush()?;
+        Ok(header.file_bytes)
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.hash.write(bytes);
+        self.at += bytes.len() as u64;
+        self.out.write_all(bytes)
+    }
+
+    /// Ends the section being written; the next one begins at a multiple of eight.
+    fn end(&mut self, section: Section) -> io::Result<()> {
+        let bytes = self.at - self.start;
+        let place = SectionPlace {
+            offset: self.start,
+            bytes,
+            hash: self.hash.finish(),
+        };
+        if let Some(slot) = self.header.sections.get_mut(section as usize) {
+            *slot = place;
+        }
+        let padding = self.at.next_multiple_of(8) - self.at;
+        self.put(&[0; 8][..padding as usize])?;
+        self.start = self.at;
+        self.hash = XxHash3_64::new();
+        Ok(())
+    }
+
+    fn dentries(&mut self, tree: &Tree, order: &[u32]) -> io::Result<()> {
+        let mut at = 0;
+        for name in order
+            .iter()
+            .filter_map(|number| tree.dentries.get(*number as usize))
+        {
+            let inode = tree
+                .inodes
+                .get(name.inode as usize - 1)
+                .copied()
+                .unwrap_or_default();
+            let record = DentryRecord {
+                name: at,
+                parent: name.parent,
+                inode: name.inode,
+                name_bytes: u16::from(name.bytes),
+                kind: (inode.mode >> 12) as u8,
+            };
+            at += u64::from(name.bytes);
+            self.put(&record.encode())?;
+        }
+        self.end(Section::Dentries)
+    }
+
+    fn strings(&mut self, tree: &Tree, order: &[u32]) -> io::Result<()> {
+        for name in order
+            .iter()
+            .filter_map(|number| tree.dentries.get(*number as usize))
+        {
+            self.put(tree.name(name))?;
+        }
+        self.put(&tree.targets)?;
+        self.end(Section::Strings)
+    }
+}
+
+/// The names in the order of the index: by directory, then by bytes. Also fills in what follows
+/// from that: where directories begin, who is whose name, the counts of links.
+fn sorted_names(tree: &mut Tree) -> Vec<u32> {
+    let mut next = directory_starts(tree);
+    let mut order = vec![0_u32; tree.dentries.len()];
+    for (number, dentry) in tree.dentries.iter().enumerate() {
+        let slot = &mut next[dentry.parent as usize - 1];
+        order[*slot as usize] = number as u32;
+        *slot += 1;
+    }
+    drop(next);
+    for inode in &tree.inodes {
+        if inode.mode >> 12 == FileKind::Directory as u16 {
+            let start = inode.data as usize;
+            order[start..start + inode.count as usize]
+                .sort_unstable_by_key(|number| tree.name(&tree.dentries[*number as usize]));
+        }
+    }
+    link(tree, &order);
+    order
+}
+
+/// Sets where each directory's names begin; returns that for all numbers.
+fn directory_starts(tree: &mut Tree) -> Vec<u32> {
+    let mut start = 0;
+    let mut starts = Vec::with_capacity(tree.inodes.len());
+    for inode in &mut tree.inodes {
+        starts.push(start);
+        if inode.mode >> 12 == FileKind::Directory as u16 {
+            inode.data = u64::from(start);
+            start += inode.count;
+        }
+    }
+    starts
+}
+
+fn link(tree: &mut Tree, order: &[u32]) {
+    let names_end: u64 = tree.dentries.iter().map(|name| u64::from(name.bytes)).sum();
+    for (at, number) in order.iter().enumerate() {
+        let Name { parent, inode, .. } = tree.dentries[*number as usize];
+        let record = &mut tree.inodes[inode as usize - 1];
+        record.nlink += 1;
+        if record.dentry == NO_DENTRY {
+            record.dentry = at as u32;
+        }
+        if record.mode >> 12 == FileKind::Directory as u16 {
+            tree.inodes[parent as usize - 1].nlink += 1;
+        }
+    }
+    for (number, record) in (ROOT..).zip(&mut tree.inodes) {
+        let kind = record.mode >> 12;
+        if record.dentry == NO_DENTRY && number != ROOT {
+            // Replaced by a later entry: the number stays, unused.
+            *record = InodeRecord {
+                dentry: NO_DENTRY,
+                ..Default::default()
+            };
+        } else if kind == FileKind::Directory as u16 {
+            // Its name, its own ".", and the ".." of its directories.
+            record.nlink += if number == ROOT { 2 } else { 1 };
+            record.size = 4096;
+            record.blocks = 8;
+        } else if kind == FileKind::Symlink as u16 {
+            record.data += names_end;
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! Compressed archives: the same tree as from the plain one, random reads, and damage that spares
+//! what lies elsewhere.
+
+use std::fs;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use wpar_mountd::error::FsError;
+use wpar_mountd::lower::LowerLayer;
+use wpar_mountd::lower::tar::{Codec, ImageError, Silent, TarLower, ensure_index};
+
+mod tar_support;
+use tar_support::{Random, contents, have, open, resolve, run, scratch, shell};
+
+/// A plain archive of some large and many small files; a good part of it is hard to compress.
+fn plain_archive(directory: &Path) -> PathBuf {
+    let source = directory.join("source");
+    fs::create_dir(&source).unwrap();
+    let mut random = Random::new(7);
+    for number in 0..40 {
+        let text = random.text(30_000 + number * 8_000);
+        fs::write(source.join(format!("text{number}")), text).unwrap();
+    }
+    let noise: Vec<u8> = (0..500_000)
+        .flat_map(|_| random.next().to_le_bytes())
+        .collect();
+    fs::write(source.join("noise"), noise).unwrap();
+    // Zeros compress a thousandfold: few blocks, each of which makes a lot.
+    fs::write(source.join("zeros"), vec![0; 18 << 20]).unwrap();
+    let image = directory.join("plain.tar");
+    let (image_name, source) = (image.to_str().unwrap(), source.to_str().unwrap());
+    run("tar", ["--sort=name", "-cf", image_name, "-C", source, "."]);
+    image
+}
+
+/// Ways to compress, as shell lines from `plain.tar` to `packed`, and what to expect of them.
+const WAYS: &[(&str, &str, Codec, bool)] = &[
+    ("gzip", "gzip -6 <plain.tar >packed", Codec::Gzip, false),
+    ("gzip stored name", "gzip -N -9 -k plain.tar; mv plain.tar.gz packed", Codec::Gzip, false),
+    (
+        "gzip members",
+        "split -b 1500000 -d plain.tar piece.; for p in piece.*; do gzip -c $p; done >packed",
+        Codec::Gzip,
+        false,
+    ),
+    (
+        "small gzip members",
+        "split -a 4 -b 65280 -d plain.tar piece.; for p in piece.*; do gzip -1 -c $p; done >packed
+         head -c 5000 /dev/zero >>packed",
+        Codec::Gzip,
+        false,
+    ),
+    ("zstd", "zstd -q -3 <plain.tar >packed", Codec::Zstd, true),
+    ("zstd long", "zstd -q -3 --long=27 <plain.tar >packed", Codec::Zstd, true),
+    (
+        "zstd frames",
+        "split -b 400000 -d -a 3 plain.tar piece.; for p in piece.*; do zstd -q -c $p; done >packed",
+        Codec::Zstd,
+        false,
+    ),
+    (
+        "zstd behind a skippable frame",
+        "printf '\\120\\052\\115\\030\\003\\000\\000\\000abc' >packed
+         split -b 2000000 -d -a 3 plain.tar piece.; for p in piece.*; do zstd -q -c $p; done >>packed",
+        Codec::Zstd,
+        false,
+    ),
+];
+
+#[test]
+fn every_compression_shows_the_same_tree() {
+    for (name, line, codec, copied) in WAYS {
+        let program = line.split(' ').next().unwrap();
+        if matches!(program, "gzip" | "zstd") && !have(program) {
+            continue;
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let plain = plain_archive(directory.path());
+        shell(directory.path(), line);
+        let packed = directory.path().join("packed");
+        let report = ensure_index(&packed, directory.path(), &mut Silent).unwrap();
+        assert_eq!(report.seekable_copy.is_some(), *copied, "{name}");
+        assert_eq!(report.warnings, Vec::<String>::new(), "{name}");
+        assert_eq!(
+            report.stream_bytes,
+            fs::metadata(&plain).unwrap().len(),
+            "{name}"
+        );
+        eprintln!(
+            "{name}: index {} copy {:?}",
+            report.index_bytes, report.seekable_copy
+        );
+
+        // A cache of one chunk: every read that leaves it decodes again.
+        let layer = TarLower::open_with_cache(&packed, &report.path, 1).unwrap();
+        assert_eq!(layer.index().codec(), *codec);
+        assert_eq!(layer.index().verify(), Ok(()));
+        let reference = open(&plain).unwrap();
+        random_reads(&layer, &reference, 60);
+        if *copied {
+            the_copy_is_an_ordinary_file(directory.path(), &plain);
+        }
+    }
+}
+
+fn random_reads(layer: &TarLower, reference: &TarLower, count: usize) {
+    let mut names = Vec::new();
+    let mut same = Vec::new();
+    reference
+        .entries(wpar_mountd::lower::LowerNode::ROOT, &mut |entry| {
+            names.push(String::from_utf8(entry.name.to_vec()).unwrap());
+        })
+        .unwrap();
+    layer
+        .entries(wpar_mountd::lower::LowerNode::ROOT, &mut |entry| {
+            same.push(String::from_utf8(entry.name.to_vec()).unwrap());
+        })
+        .unwrap();
+    assert_eq!(names, same);
+    let mut random = Random::new(99);
+    for _ in 0..count {
+        let name = &names[random.below(names.len() as u64) as usize];
+        let node = resolve(layer, name).unwrap();
+        assert_eq!(
+            resolve(reference, name),
+            Some(node),
+            "the numbers do not depend on packing"
+        );
+        let size = layer.attr(node).unwrap().size;
+        let (offset, length) = (random.below(size + 10), random.below(300_000) as usize);
+        let (mut here, mut there) = (vec![1; length], vec![2; length]);
+        let got = layer
+            .open(node)
+            .unwrap()
+            .read_at(&mut here, offset)
+            .unwrap();
+        let expected = reference
+            .open(node)
+            .unwrap()
+            .read_at(&mut there, offset)
+            .unwrap();
+        assert_eq!(here[..got], there[..expected], "{name} at {offset}");
+    }
+    assert!(contents(layer, "text39") == contents(reference, "text39"));
+}
+
+fn the_copy_is_an_ordinary_file(directory: &Path, plain: &Path) {
+    let line = format!("zstd -q -dc packed.wparidx.zst | cmp - {}", plain.display());
+    shell(directory, &line);
+}
+
+#[test]
+fn reads_from_many_threads_share_the_cache() {
+    let directory = tempfile::tempdir().unwrap();
+    let plain = plain_archive(directory.path());
+    shell(directory.path(), "gzip -1 <plain.tar >packed");
+    let packed = directory.path().join("packed");
+    let layer = open(&packed).unwrap();
+    let reference = open(&plain).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| random_reads(&layer, &reference, 15));
+        }
+    });
+}
+
+#[test]
+fn damage_is_an_error_of_the_reads_that_meet_it() {
+    for line in [
+        "gzip -6 <plain.tar >packed",
+        "split -b 400000 -d -a 3 plain.tar piece.; for p in piece.*; do zstd -q -c $p; done >packed",
+        "zstd -q -3 <plain.tar >packed",
+    ] {
+        if line.contains("zstd") && !have("zstd") {
+            continue;
+        }
+        let directory = tempfile::tempdir().unwrap();
+        plain_archive(directory.path());
+        shell(directory.path(), line);
+        let packed = directory.path().join("packed");
+        let report = ensure_index(&packed, directory.path(), &mut Silent).unwrap();
+        let layer = TarLower::open_with_cache(&packed, &report.path, 1).unwrap();
+        // Behind the back of the layer, which has looked at the file already.
+        let stored = match report.seekable_copy {
+            Some(_) => directory.path().join("packed.wparidx.zst"),
+            None => packed,
+        };
+        let file = fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&stored)
+            .unwrap();
+        let middle = file.metadata().unwrap().len() / 2;
+        let mut bytes = [0; 64];
+        file.read_exact_at(&mut bytes, middle).unwrap();
+        file.write_all_at(&bytes.map(|byte| byte ^ 0x55), middle)
+            .unwrap();
+        let (mut good, mut bad) = (0, 0);
+        for number in 0..40 {
+            let node = resolve(&layer, &format!("text{number}")).unwrap();
+            let expected = fs::read(directory.path().join(format!("source/text{number}"))).unwrap();
+            let mut buffer = vec![0; expected.len()];
+            match layer.open(node).unwrap().read_at(&mut buffer, 0) {
+                Ok(count) => {
+                    assert_eq!(buffer[..count], expected, "{line}: text{number}");
+                    good += 1;
+                }
+                Err(error) => {
+                    assert_eq!(error, FsError::Damaged);
+                    bad += 1;
+                }
+            }
+        }
+        let node = resolve(&layer, "noise").unwrap();
+        let file = layer.open(node).unwrap();
+        let mut piece = vec![0; 100_000];
+        for offset in (0..4_000_000).step_by(100_000) {
+            match file.read_at(&mut piece, offset) {
+                Ok(_) => good += 1,
+                Err(error) => {
+                    assert_eq!(error, FsError::Damaged);
+                    bad += 1;
+                }
+            }
+        }
+        assert!(good > 10 && bad > 0, "{line}: {good} good, {bad} bad");
+        // Mended, all of it can be read: an error is not remembered.
+        let file = fs::OpenOptions::new().write(true).open(&stored).unwrap();
+        file.write_all_at(&bytes, middle).unwrap();
+        assert!(contents(&layer, "noise").len() == 4_000_000, "{line}");
+    }
+}
+
+#[test]
+fn torn_streams_are_refused_with_the_last_good_entry() {
+    for line in [
+        "gzip -6 <plain.tar >packed",
+        "zstd -q -3 <plain.tar >packed",
+    ] {
+        if line.contains("zstd") && !have("zstd") {
+            continue;
+        }
+        let (directory, cut) = scratch("cut");
+        plain_archive(directory.path());
+        shell(directory.path(), line);
+        let packed = fs::read(directory.path().join("packed")).unwrap();
+        for length in [
+            packed.len() - 1,
+            packed.len() - 9,
+            packed.len() / 2,
+            5000,
+            40,
+            11,
+            5,
+            3,
+        ] {
+            fs::write(&cut, &packed[..length]).unwrap();
+            let error = open(&cut).unwrap_err();
+            match error {
+                ImageError::Truncated {
+                    offset, last_entry, ..
+                } => {
+                    assert_eq!(offset, length as u64, "{line}");
+                    assert!(length < 100 || last_entry != "none", "{line}: {length}");
+                }
+                other => assert!(length < 4, "{line}: {length}: {other}"),
+            }
+        }
+        let mut garbage = packed.clone();
+        garbage.extend(b"garbage behind the end");
+        fs::write(&cut, &garbage).unwrap();
+        let warnings = open(&cut).unwrap().index().warnings();
+        assert!(warnings[0].contains("is ignored"), "{line}: {warnings:?}");
+        let mut flipped = packed;
+        let last = flipped.len() - 6;
+        flipped[last] ^= 1;
+        fs::write(&cut, &flipped).unwrap();
+        match open(&cut).unwrap_err() {
+            ImageError::Corrupt { .. } => {}
+            other => panic!("{line}: {other}"),
+        }
+    }
+}

@@ -1,0 +1,374 @@
+//! Making a WPAR: for `mkwpar` and `wparexec`.
+//!
+//! Order: everything is checked and the source is made ready first; then the name is reserved by
+//! a pending note, the directories and the store are made, and the record is written last. Until
+//! then the [`Creation`] undoes everything when it is dropped; if the process is killed, the next
+//! command does, by the note.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::context::Context;
+use super::error::{CliError, CliResult};
+use super::progress::IndexProgress;
+use crate::model::record::RECORD_VERSION;
+use crate::model::{CopyControls, Hostname, Owner, Source, WparKind, WparName, WparRecord};
+use crate::policy::exclusions;
+use crate::policy::mount_spec::{describe, mount_spec, own_places};
+use crate::registry::pending::{Pending, PendingOperation};
+use crate::registry::{Registry, process};
+use crate::source::host::{HostFacts, Mount, RunningHost};
+use crate::source::identity::{self, Identity};
+use crate::source::image;
+use crate::source::tree::OfflineTree;
+
+/// What is to be made.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) name: WparName,
+    pub(super) hostname: Hostname,
+    pub(super) kind: WparKind,
+    /// Base directory, if it is not the usual one.
+    pub(super) directory: Option<PathBuf>,
+    pub(super) source: Source,
+    pub(super) copy_controls: CopyControls,
+    /// The command that the WPAR lives and dies with.
+    pub(super) owner: Option<Owner>,
+    /// The record of a store that `rmwpar -p` kept and that is to be used again.
+    pub(super) kept: Option<WparRecord>,
+}
+
+/// The host name for a WPAR: as asked for, else its name.
+pub(super) fn hostname(asked: Option<&str>, name: &WparName) -> CliResult<Hostname> {
+    match asked {
+        Some(text) => Hostname::new(text)
+            .map_err(|error| CliError::usage(format!("'{}': {error}", text.escape_debug()))),
+        None => Hostname::new(name.as_str()).map_err(|error| {
+            CliError::usage(format!(
+                "the name {name} cannot be a host name too: {error}"
+            ))
+            .hint("give one with -h HOST")
+        }),
+    }
+}
+
+/// A source that is ready to be used, and what is to be said about it.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) source: Source,
+    warnings: Vec<String>,
+}
+
+/// How many warnings about an image are shown without `-v`.
+const WARNINGS_SHOWN: usize = 3;
+
+impl Prepared {
+    /// The image with its index, or the running system.
+    pub(super) fn new(context: &Context, image: Option<&Path>) -> CliResult<Self> {
+        let Some(image) = image else {
+            return Ok(Self {
+                source: Source::Host,
+                warnings: Vec::new(),
+            });
+        };
+        let mut progress = IndexProgress::new(context);
+        let prepared = image::prepare(&context.layout, image, &mut progress);
+        // A signal explains the end of the work better than the error that it caused.
+        context.interrupts.check()?;
+        let (source, report) = prepared?;
+        progress.report();
+        let warnings = if report.built {
+            report.warnings
+        } else {
+            Vec::new()
+        };
+        Ok(Self { source, warnings })
+    }
+
+    /// Says what the administrator should know about the source of the WPAR that was made.
+    pub(super) fn report(&self, context: &Context, controls: CopyControls, verbose: bool) {
+        if self.source == Source::Host {
+            report_exclusions(context, controls, verbose);
+        }
+        let shown = if verbose {
+            self.warnings.len()
+        } else {
+            WARNINGS_SHOWN
+        };
+        for warning in self.warnings.iter().take(shown) {
+            context.note(format_args!("warning: {warning}"));
+        }
+        if self.warnings.len() > shown {
+            let rest = self.warnings.len() - shown;
+            context.note(format_args!("warning: and {rest} more about the image"));
+        }
+    }
+}
+
+/// The facts about the running system.
+pub(super) fn running_host() -> CliResult<RunningHost> {
+    RunningHost::read().map_err(|error| CliError::io("cannot read /proc/self/mountinfo", &error))
+}
+
+/// Makes the WPAR, whose name is free and whose lock is held, and returns its record.
+pub(super) fn create(context: &Context, registry: &Registry, plan: Plan) -> CliResult<WparRecord> {
+    let host = running_host()?;
+    let (directory, directory_exists) = base_directory(registry, &plan)?;
+    context.interrupts.check()?;
+    let mut creation = Creation::reserve(context, registry, plan, directory, directory_exists)?;
+    creation.populate(context, &host)?;
+    context.interrupts.check()?;
+    creation.finish()
+}
+
+/// The name must be nobody's, also not that of a kept store unless that is to be used.
+pub(super) fn require_free(registry: &Registry, name: &WparName, use_kept: bool) -> CliResult<()> {
+    if registry.load(name)?.is_some() {
+        return Err(CliError::new(format!(
+            "there is a workload partition called {name} already"
+        ))
+        .hint(format!(
+            "choose another name, or remove it with 'rmwpar {name}'"
+        )));
+    }
+    if !use_kept && registry.load_kept(name)?.is_some() {
+        return Err(
+            CliError::new(format!("'rmwpar -p' kept the store of an earlier {name}")).hint(
+                format!("use it again with 'mkwpar -p -n {name}', or drop it with 'rmwpar {name}'"),
+            ),
+        );
+    }
+    Ok(())
+}
+
+/// Says what of the running system is left out.
+fn report_exclusions(context: &Context, controls: CopyControls, verbose: bool) {
+    // The copy is made; only what is said about it could be missing.
+    let Ok(host) = RunningHost::read() else {
+        return;
+    };
+    let Ok(found) = exclusions::host(&host, controls, &own_places(&context.layout)) else {
+        return;
+    };
+    if verbose {
+        for name in &found.hidden {
+            context.note(format_args!("not in the copy: {}", describe(name)));
+        }
+    } else if !found.left_out.is_empty() {
+        let shown = |mount: &Mount| {
+            format!(
+                "{} ({} on {})",
+                mount.point.display(),
+                mount.fs_type,
+                mount.source
+            )
+        };
+        let mounts: Vec<_> = found.left_out.iter().map(shown).collect();
+        context.note(format_args!(
+            "other file systems are not in the copy: {}",
+            mounts.join(", ")
+        ));
+    }
+}
+
+/// The base directory and whether it exists. It must be an empty directory or not exist.
+fn base_directory(registry: &Registry, plan: &Plan) -> CliResult<(PathBuf, bool)> {
+    let layout = registry.layout();
+    let path = match &plan.directory {
+        None => layout.base_dir(&plan.name),
+        Some(asked) => real_directory(asked)?,
+    };
+    let shown = path.display();
+    for place in [layout.state_dir(), layout.run_parent()] {
+        if path.starts_with(&place) || place.starts_with(&path) {
+            return Err(CliError::usage(format!(
+                "the base directory {shown} is in use by wpar itself"
+            ))
+            .hint("name another one with -d DIR"));
+        }
+    }
+    for name in registry.names()? {
+        let Some(other) = registry.load(&name)? else {
+            continue;
+        };
+        if path.starts_with(&other.directory) || other.directory.starts_with(&path) {
+            return Err(CliError::new(format!(
+                "the base directory {shown} is, contains or lies in that of {name} ({})",
+                other.directory.display()
+            ))
+            .hint("name another one with -d DIR"));
+        }
+    }
+    let unusable = |why: &str| {
+        Err(CliError::new(format!("the base directory {shown} {why}"))
+            .hint("empty it, or name another one with -d DIR"))
+    };
+    match fs::symlink_metadata(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok((path, false)),
+        Err(error) => Err(CliError::io(
+            format!("cannot look at the base directory {shown}"),
+            &error,
+        )),
+        Ok(metadata) if !metadata.is_dir() => unusable("is not a directory"),
+        Ok(_) => match fs::read_dir(&path).map(|mut entries| entries.next().is_some()) {
+            Ok(false) => Ok((path, true)),
+            Ok(true) => unusable("is not empty"),
+            Err(error) => Err(CliError::io(
+                format!("cannot read the base directory {shown}"),
+                &error,
+            )),
+        },
+    }
+}
+
+/// A directory that `-d` names, absolute and without links. Its parent must exist.
+fn real_directory(asked: &Path) -> CliResult<PathBuf> {
+    let shown = asked.display();
+    if let Ok(real) = fs::canonicalize(asked) {
+        return Ok(real);
+    }
+    let absolute = std::path::absolute(asked)
+        .map_err(|error| CliError::io(format!("cannot use the base directory {shown}"), &error))?;
+    let (Some(parent), Some(last)) = (absolute.parent(), absolute.file_name()) else {
+        return Err(CliError::usage(format!(
+            "{shown} cannot be a base directory"
+        )));
+    };
+    let parent = fs::canonicalize(parent).map_err(|error| {
+        CliError::io(
+            format!("cannot use the parent of the base directory {shown}"),
+            &error,
+        )
+        .hint(format!(
+            "make it with 'mkdir -p -m 700 {}'",
+            parent.display()
+        ))
+    })?;
+    Ok(parent.join(last))
+}
+
+/// A WPAR that is being made; undone when it is dropped before it is finished.
+struct Creation<'a> {
+    context: &'a Context,
+    registry: &'a Registry,
+    record: WparRecord,
+    pending: Pending,
+    finished: bool,
+}
+
+impl<'a> Creation<'a> {
+    /// Reserves name and user numbers.
+    fn reserve(
+        context: &'a Context,
+        registry: &'a Registry,
+        plan: Plan,
+        directory: PathBuf,
+        directory_exists: bool,
+    ) -> CliResult<Self> {
+        let proc_error = |error: io::Error| CliError::io("cannot read /proc", &error);
+        let guard = registry.lock(context.verb)?;
+        let (ids, uuid) = match &plan.kept {
+            Some(kept) => (kept.ids, kept.uuid.clone()),
+            None => (
+                registry.allocate_ids(&guard)?,
+                process::new_uuid().map_err(proc_error)?,
+            ),
+        };
+        let pending = Pending {
+            directory: (!directory_exists).then(|| directory.clone()),
+            store: plan.kept.is_none(),
+            ids: Some(ids),
+            ..Pending::new(PendingOperation::Create).map_err(proc_error)?
+        };
+        registry.note(&plan.name, &pending, &guard)?;
+        let record = WparRecord {
+            version: RECORD_VERSION,
+            name: plan.name,
+            uuid,
+            hostname: plan.hostname,
+            kind: plan.kind,
+            directory,
+            directory_created: !directory_exists,
+            source: plan.source,
+            copy_controls: plan.copy_controls,
+            ids,
+            auto: false,
+            created: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |time| time.as_secs()),
+            owner: plan.owner,
+        };
+        Ok(Self {
+            context,
+            registry,
+            record,
+            pending,
+            finished: false,
+        })
+    }
+
+    /// Makes directories and store, and gives the WPAR its identity.
+    fn populate(&mut self, context: &Context, host: &dyn HostFacts) -> CliResult<()> {
+        let layout = self.registry.layout();
+        let failed = |what: &'static str, path: &Path| {
+            let path = path.display().to_string();
+            move |error: io::Error| CliError::io(format!("cannot make the {what} {path}"), &error)
+        };
+        if self.record.directory_created {
+            let path = &self.record.directory;
+            DirBuilder::new()
+                .mode(0o755)
+                .create(path)
+                .map_err(failed("base directory", path))?;
+        }
+        let logs = layout.logs(&self.record.name);
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&logs)
+            .map_err(failed("log directory", &logs))?;
+        let spec = mount_spec(&self.record, layout, host)?;
+        context.interrupts.check()?;
+        let store = layout.store(&self.record.name);
+        let mut tree = OfflineTree::open(&spec)?;
+        let identity = Identity {
+            hostname: self.record.hostname.clone(),
+            machine_id: self.record.machine_id(),
+        };
+        identity::apply(&mut tree, &identity).map_err(|error| {
+            let error = io::Error::from(error.errno());
+            CliError::io(
+                format!("cannot write to the store {}", store.display()),
+                &error,
+            )
+        })
+    }
+
+    /// Puts the WPAR on record.
+    fn finish(mut self) -> CliResult<WparRecord> {
+        self.registry.store(&self.record)?;
+        self.finished = true;
+        // Both are tidiness: a note beside a record, and a kept record, are dropped by the sweep.
+        self.registry.withdraw(&self.record.name)?;
+        if !self.pending.store {
+            self.registry.forget_kept(&self.record.name)?;
+        }
+        Ok(self.record.clone())
+    }
+}
+
+impl Drop for Creation<'_> {
+    fn drop(&mut self) {
+        if self.finished {
+            return;
+        }
+        if let Err(error) = self.registry.discard(&self.record.name, &self.pending) {
+            let error = CliError::from(error);
+            self.context
+                .note(format_args!("{error}; the next command tries again"));
+        }
+    }
+}

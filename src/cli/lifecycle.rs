@@ -1,0 +1,531 @@
+//! Watching, starting, stopping and removing: what several verbs do with the launcher.
+//!
+//! The only file of the commands that calls [`crate::launch`].
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use super::context::{Context, require_fuse};
+use super::create::running_host;
+use super::error::{CliError, CliResult};
+use super::exit::Exit;
+use super::interrupt::SIGNALS;
+use super::output;
+use super::progress::IndexProgress;
+use crate::launch::{
+    self, LaunchError, LaunchSpec, Limits, Observation, Payload, RootSource, Session, StartEvent,
+    Started, StopMode,
+};
+use crate::model::{Facts, WparName, WparRecord, WparState};
+use crate::policy::mount_spec::{mount_spec, temporary_directories};
+use crate::registry::pending::{Pending, PendingOperation};
+use crate::registry::{Lock, Registry, process};
+use crate::source::host::{HostFacts, RunningHost};
+use crate::source::image;
+use crate::sys::signals::SignalDescriptor;
+
+/// How long a soft stop may take, by AIX.
+pub(super) const SOFT_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// How long a hard stop may take, by AIX.
+pub(super) const HARD_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What is seen of a WPAR now.
+#[derive(Debug)]
+pub(super) struct Sight {
+    /// Its state.
+    pub(super) state: WparState,
+    /// What the state follows from.
+    pub(super) observation: Observation,
+}
+
+/// Looks at a WPAR. `ours` says that this command itself holds its lock.
+pub(super) fn look(registry: &Registry, record: &WparRecord, ours: bool) -> Sight {
+    let name = &record.name;
+    // What an earlier boot of the host wrote is not even read.
+    let mut observation = if registry.is_this_boot() {
+        launch::observe(&registry.layout().run_dir(name))
+    } else {
+        Observation::default()
+    };
+    // Also without a run directory, whose removal unmounts nothing.
+    observation.mounted |= is_mount_point(&record.directory);
+    let facts = Facts {
+        operation: !ours && registry.is_locked(name),
+        supervisor_alive: observation.supervisor.is_some(),
+        init_alive: observation.init.is_some(),
+        mounted: observation.mounted,
+        populated: observation.populated,
+        stopping: observation.stopping,
+        leftovers: !observation.leftovers.is_empty(),
+    };
+    Sight {
+        state: WparState::derive(&facts),
+        observation,
+    }
+}
+
+fn is_mount_point(path: &Path) -> bool {
+    RunningHost::read().is_ok_and(|host| host.mounts().iter().any(|mount| mount.point == path))
+}
+
+/// The record of a WPAR that must exist.
+pub(super) fn record(registry: &Registry, name: &WparName) -> CliResult<WparRecord> {
+    registry
+        .load(name)?
+        .ok_or_else(|| CliError::no_such_wpar(name))
+}
+
+/// Starts a defined WPAR, whose lock is held.
+pub(super) fn start(
+    context: &Context,
+    registry: &Registry,
+    record: &WparRecord,
+    payload: Payload,
+    verbose: bool,
+) -> CliResult<Started> {
+    let name = &record.name;
+    match look(registry, record, true).state {
+        WparState::Defined => {}
+        WparState::Active => {
+            return Err(CliError::wrong_state(
+                name,
+                WparState::Active,
+                format!("log in with 'clogin {name}', or restart it with 'rebootwpar {name}'"),
+            ));
+        }
+        state @ WparState::Broken => return Err(broken(name, state)),
+        state => {
+            return Err(CliError::wrong_state(
+                name,
+                state,
+                "wait until it has stopped, or stop it with 'stopwpar -F'",
+            ));
+        }
+    }
+    require_fuse()?;
+    prepare_directory(record)?;
+    let spec = launch_spec(context, registry, record, payload)?;
+    context.interrupts.check()?;
+    launch::start(&spec, &mut |event| {
+        if verbose {
+            report(context, &event);
+        }
+    })
+    .map_err(|error| {
+        let hint = format!("the console log is {}", spec.console_log.display());
+        named(name, error).hint(hint)
+    })
+}
+
+/// Waits until the system in a WPAR that was started says that it is up.
+pub(super) fn wait_ready(
+    context: &Context,
+    record: &WparRecord,
+    started: &mut Started,
+    verbose: bool,
+) -> CliResult<()> {
+    while !context.interrupts.pending() {
+        let ready = started.wait_ready(Some(SIGNAL_CHECK), &mut |event| {
+            if verbose {
+                report(context, &event);
+            }
+        });
+        if ready.map_err(|error| named(&record.name, error))? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn report(context: &Context, event: &StartEvent) {
+    match event {
+        StartEvent::Mounted => context.note("mounted"),
+        StartEvent::Executed { pid, kind } => {
+            context.note(format_args!(
+                "process 1 is {kind:?}, process {pid} of the host"
+            ));
+        }
+        StartEvent::Status(text) => context.note(text),
+        StartEvent::Ready => context.note("ready"),
+    }
+}
+
+/// The base directory as a mount point: what a user put there must not be covered by the WPAR,
+/// and what a user took away is made again.
+fn prepare_directory(record: &WparRecord) -> CliResult<()> {
+    let path = &record.directory;
+    let shown = path.display();
+    match fs::read_dir(path).map(|mut entries| entries.next().is_none()) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(
+            CliError::new(format!("the base directory {shown} is not empty"))
+                .hint("move away what is in it"),
+        ),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            DirBuilder::new().mode(0o755).create(path).map_err(|error| {
+                CliError::io(format!("cannot make the base directory {shown}"), &error)
+            })
+        }
+        Err(error) => Err(CliError::io(
+            format!("cannot read the base directory {shown}"),
+            &error,
+        )),
+    }
+}
+
+fn launch_spec(
+    context: &Context,
+    registry: &Registry,
+    record: &WparRecord,
+    payload: Payload,
+) -> CliResult<LaunchSpec> {
+    let layout = registry.layout();
+    let name = &record.name;
+    let mut progress = IndexProgress::new(context);
+    let source = image::prepare_again(layout, &record.source, record.name.as_str(), &mut progress)?;
+    let record = &WparRecord {
+        source,
+        ..record.clone()
+    };
+    let mount = mount_spec(record, layout, &running_host()?)?;
+    Ok(LaunchSpec {
+        name: name.to_string(),
+        hostname: record.hostname.to_string(),
+        machine_id: record.machine_id(),
+        root: RootSource::Mount(mount),
+        mount_point: record.directory.clone(),
+        run_dir: layout.run_dir(name),
+        console_log: layout.console_log(name),
+        cgroup: layout.cgroup(name),
+        ids: launch::IdRange {
+            first: record.ids.first,
+            count: record.ids.count,
+        },
+        payload,
+        tmpfs: temporary_directories(&record.source),
+        limits: Limits::default(),
+    })
+}
+
+/// How often a long request looks for a signal.
+const SIGNAL_CHECK: Duration = Duration::from_millis(100);
+
+/// Waits for a request to the WPAR's supervisor. A signal ends the waiting, not what was asked for.
+fn await_supervisor(
+    context: &Context,
+    name: &WparName,
+    request: impl FnOnce() -> Result<(), LaunchError> + Send + 'static,
+) -> CliResult<()> {
+    let (sender, answer) = mpsc::channel();
+    thread::spawn(move || {
+        // Nobody listens any more if this command was interrupted.
+        let _ = sender.send(request());
+    });
+    loop {
+        match answer.recv_timeout(SIGNAL_CHECK) {
+            Ok(result) => return result.map_err(|error| not_stopped(name, error)),
+            Err(mpsc::RecvTimeoutError::Timeout) => context.interrupts.check_saying(&format!(
+                "interrupted; {name} goes on with what it was told"
+            ))?,
+            Err(mpsc::RecvTimeoutError::Disconnected) => {
+                return Err(CliError::new(format!("{name}: the request failed")));
+            }
+        }
+    }
+}
+
+/// Stops a WPAR, whose lock is held.
+pub(super) fn stop(
+    context: &Context,
+    registry: &Registry,
+    record: &WparRecord,
+    mode: StopMode,
+    timeout: Option<Duration>,
+) -> CliResult<()> {
+    let name = &record.name;
+    match look(registry, record, true).state {
+        WparState::Defined => Err(CliError::new(format!("{name} is not active"))
+            .hint(format!("start it with 'startwpar {name}'"))),
+        WparState::Broken if mode == StopMode::Force => clean_up(registry, record),
+        state @ WparState::Broken => Err(broken(name, state)),
+        _ => {
+            let run_dir = registry.layout().run_dir(name);
+            await_supervisor(context, name, move || launch::stop(&run_dir, mode, timeout))
+        }
+    }
+}
+
+/// Stops a WPAR, whose lock is held, and starts it again.
+pub(super) fn reboot(
+    context: &Context,
+    registry: &Registry,
+    record: &WparRecord,
+    mode: StopMode,
+    timeout: Option<Duration>,
+) -> CliResult<()> {
+    let name = &record.name;
+    match look(registry, record, true).state {
+        WparState::Defined => Err(CliError::new(format!("{name} is not active"))
+            .hint(format!("start it with 'startwpar {name}'"))),
+        state @ WparState::Broken => Err(broken(name, state)),
+        _ => {
+            let run_dir = registry.layout().run_dir(name);
+            await_supervisor(context, name, move || {
+                launch::reboot(&run_dir, mode, timeout)
+            })
+        }
+    }
+}
+
+fn not_stopped(name: &WparName, error: LaunchError) -> CliError {
+    let hint = match error {
+        LaunchError::Timeout(_) => {
+            format!("look at it with 'clogin {name}', or use 'stopwpar -F {name}'")
+        }
+        LaunchError::Stuck(_) => {
+            "it stays broken; find what holds its files, then 'rmwpar -F' it".to_owned()
+        }
+        _ => format!("'stopwpar -F {name}' stops it by force"),
+    };
+    named(name, error).hint(hint)
+}
+
+fn broken(name: &WparName, state: WparState) -> CliError {
+    CliError::wrong_state(
+        name,
+        state,
+        format!(
+            "clean up with 'stopwpar -F {name}', which keeps its files, or remove it with 'rmwpar -F {name}'"
+        ),
+    )
+}
+
+/// Removes what is left of a run.
+pub(super) fn clean_up(registry: &Registry, record: &WparRecord) -> CliResult<()> {
+    let layout = registry.layout();
+    let run_dir = layout.run_dir(&record.name);
+    launch::clean_up(&run_dir, &record.directory, &layout.cgroup(&record.name))
+        .map(|_removed| ())
+        .map_err(|error| named(&record.name, error))
+}
+
+/// Runs a command or a login shell in an active WPAR.
+pub(super) fn enter(
+    registry: &Registry,
+    record: &WparRecord,
+    session: &Session,
+) -> CliResult<Exit> {
+    let name = &record.name;
+    let sight = look(registry, record, false);
+    if sight.observation.init.is_none() {
+        let hint = match sight.state {
+            WparState::Broken => format!("clean up with 'stopwpar -F {name}'"),
+            WparState::Transitional => {
+                "try again when the command that works on it has finished".to_owned()
+            }
+            _ => format!("start it with 'startwpar {name}'"),
+        };
+        return Err(CliError::wrong_state(name, sight.state, hint));
+    }
+    match launch::enter(&registry.layout().run_dir(name), session) {
+        Ok(status) => Ok(Exit::Command(status.code())),
+        Err(error) => {
+            let exit = Exit::Command(error.exit_code());
+            Err(named(name, error).exit(exit))
+        }
+    }
+}
+
+/// Starts a WPAR for one command and waits for it. The lock is held until the command runs, so
+/// that others can stop the WPAR meanwhile.
+pub(super) fn run_command(
+    context: &Context,
+    registry: &Registry,
+    record: &WparRecord,
+    payload: Payload,
+    verbose: bool,
+    lock: Lock,
+) -> CliResult<Exit> {
+    let started = start(context, registry, record, payload, verbose)?;
+    drop(lock);
+    // Held from before the last look at them, so that none is lost: from here on the signals are
+    // the command's.
+    let _held = SignalDescriptor::new(&SIGNALS)
+        .map_err(|error| CliError::io("cannot take over the signals", &error))?;
+    context.interrupts.check()?;
+    match started.wait() {
+        Ok(status) => Ok(Exit::Command(status.code())),
+        Err(error) => {
+            let exit = Exit::Command(error.exit_code());
+            Err(named(&record.name, error).exit(exit))
+        }
+    }
+}
+
+fn named(name: &WparName, error: LaunchError) -> CliError {
+    let error = CliError::from(error);
+    CliError {
+        message: format!("{name}: {}", error.message),
+        ..error
+    }
+}
+
+/// What to do with the store of a WPAR that is removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum StoreFate {
+    /// It goes.
+    Removed,
+    /// It stays, for `mkwpar -p`.
+    Kept,
+}
+
+/// Removes a WPAR that does not run, with its lock. The record goes first: from then on the rest
+/// is finished by the next command, should this one be killed.
+pub(super) fn remove(
+    context: &Context,
+    registry: &Registry,
+    record: &WparRecord,
+    fate: StoreFate,
+    lock: Lock,
+) -> CliResult<()> {
+    let name = &record.name;
+    let mut pending = Pending::new(PendingOperation::Remove)
+        .map_err(|error| CliError::io("cannot read /proc", &error))?;
+    pending.directory = record.directory_created.then(|| record.directory.clone());
+    pending.store = fate == StoreFate::Removed;
+    {
+        let guard = registry.lock(context.verb)?;
+        registry.note(name, &pending, &guard)?;
+        match fate {
+            StoreFate::Removed => registry.erase(name)?,
+            StoreFate::Kept => registry.keep(name)?,
+        }
+    }
+    registry.discard(name, &pending)?;
+    if fate == StoreFate::Removed {
+        registry.drop_stale_index(&record.source)?;
+    }
+    lock.remove();
+    Ok(())
+}
+
+/// Removes the store of a WPAR that `rmwpar -p` kept, with the lock of its name.
+pub(super) fn remove_kept(
+    context: &Context,
+    registry: &Registry,
+    kept: &WparRecord,
+    lock: Lock,
+) -> CliResult<()> {
+    let pending = Pending::new(PendingOperation::Remove)
+        .map_err(|error| CliError::io("cannot read /proc", &error))?;
+    {
+        let guard = registry.lock(context.verb)?;
+        registry.note(&kept.name, &pending, &guard)?;
+        registry.forget_kept(&kept.name)?;
+    }
+    registry.discard(&kept.name, &pending)?;
+    registry.drop_stale_index(&kept.source)?;
+    lock.remove();
+    Ok(())
+}
+
+/// Removes a WPAR whose record cannot be read: all that is where its name says.
+pub(super) fn remove_unreadable(
+    context: &Context,
+    registry: &Registry,
+    name: &WparName,
+    lock: Lock,
+) -> CliResult<()> {
+    let layout = registry.layout();
+    let directory = layout.base_dir(name);
+    launch::clean_up(&layout.run_dir(name), &directory, &layout.cgroup(name))
+        .map_err(|error| named(name, error))?;
+    let mut pending = Pending::new(PendingOperation::Remove)
+        .map_err(|error| CliError::io("cannot read /proc", &error))?;
+    pending.directory = Some(directory);
+    {
+        let guard = registry.lock(context.verb)?;
+        registry.note(name, &pending, &guard)?;
+        registry.erase(name)?;
+    }
+    registry.discard(name, &pending)?;
+    lock.remove();
+    Ok(())
+}
+
+/// Finishes what dead commands left: half-made and half-removed WPARs, and throw-away ones whose
+/// `wparexec` is gone.
+pub(super) fn sweep(context: &Context, registry: &Registry) -> CliResult<()> {
+    {
+        let guard = registry.lock(context.verb)?;
+        for name in registry.sweep(&guard)? {
+            context.note(format_args!(
+                "cleaned up {name}, which an interrupted command left"
+            ));
+        }
+    }
+    for name in registry.names()? {
+        // What cannot be read is for lswpar and rmwpar -F to deal with.
+        let Ok(Some(record)) = registry.load(&name) else {
+            continue;
+        };
+        if record
+            .owner
+            .as_ref()
+            .is_some_and(|owner| !process::is_alive(owner))
+        {
+            remove_orphan(context, registry, &record)?;
+        }
+    }
+    Ok(())
+}
+
+fn remove_orphan(context: &Context, registry: &Registry, record: &WparRecord) -> CliResult<()> {
+    // If somebody else has it, somebody else removes it.
+    let Ok(lock) = registry.try_lock_wpar(&record.name, context.verb) else {
+        return Ok(());
+    };
+    if registry.load(&record.name)?.as_ref() != Some(record) {
+        return Ok(());
+    }
+    match end(registry, record)
+        .and_then(|()| remove(context, registry, record, StoreFate::Removed, lock))
+    {
+        Ok(()) => context.note(format_args!(
+            "removed {}, whose wparexec is gone",
+            record.name
+        )),
+        // The command that was asked for has nothing to do with it.
+        Err(error) => context.note(format_args!("{error}")),
+    }
+    Ok(())
+}
+
+/// Ends a WPAR at once, whatever state it is in.
+pub(super) fn end(registry: &Registry, record: &WparRecord) -> CliResult<()> {
+    match look(registry, record, true).state {
+        WparState::Defined => Ok(()),
+        WparState::Broken => clean_up(registry, record),
+        _ => {
+            let run_dir = registry.layout().run_dir(&record.name);
+            match launch::stop(&run_dir, StopMode::Force, Some(HARD_TIMEOUT)) {
+                Ok(()) | Err(LaunchError::NotActive) => Ok(()),
+                // The supervisor may have died in between: then there is something to clean up.
+                Err(error) => {
+                    clean_up(registry, record).map_err(|_| not_stopped(&record.name, error))
+                }
+            }
+        }
+    }
+}
+
+/// Says that a WPAR is running, for people.
+pub(super) fn say_active(name: &WparName) {
+    output::say(format_args!("{name} is active"));
+}

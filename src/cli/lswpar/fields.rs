@@ -1,0 +1,196 @@
+//! The fields of a WPAR by AIX's names.
+
+use super::row::Row;
+use crate::cli::error::{CliError, CliResult};
+use crate::model::{Source, WparRecord};
+
+/// One field.
+#[derive(Debug)]
+pub(super) struct Field {
+    /// Its name, for `-a` and in the heading of `-c`.
+    pub(super) name: &'static str,
+    /// Its heading in a table and key in a paragraph.
+    pub(super) heading: &'static str,
+    value: Value,
+}
+
+#[derive(Debug)]
+enum Value {
+    /// The same for every WPAR.
+    Fixed(&'static str),
+    /// Known without the record.
+    OfRow(fn(&Row) -> String),
+    /// From the record.
+    OfRecord(fn(&WparRecord) -> String),
+}
+
+impl Field {
+    /// The value for a WPAR; empty if its record cannot be read.
+    pub(super) fn value(&self, row: &Row) -> String {
+        match self.value {
+            Value::OfRow(value) => value(row),
+            Value::OfRecord(value) => row.record.as_ref().map(value).unwrap_or_default(),
+            Value::Fixed(value) => row
+                .record
+                .as_ref()
+                .map(|_| value.to_owned())
+                .unwrap_or_default(),
+        }
+    }
+}
+
+const fn fixed(name: &'static str, heading: &'static str, value: &'static str) -> Field {
+    Field {
+        name,
+        heading,
+        value: Value::Fixed(value),
+    }
+}
+
+const fn of_row(name: &'static str, heading: &'static str, value: fn(&Row) -> String) -> Field {
+    Field {
+        name,
+        heading,
+        value: Value::OfRow(value),
+    }
+}
+
+const fn of_record(
+    name: &'static str,
+    heading: &'static str,
+    value: fn(&WparRecord) -> String,
+) -> Field {
+    Field {
+        name,
+        heading,
+        value: Value::OfRecord(value),
+    }
+}
+
+fn yes_no(value: bool) -> String {
+    if value { "yes" } else { "no" }.to_owned()
+}
+
+/// All fields: those of `-G` in AIX's order, then our own.
+static ALL: &[Field] = &[
+    of_row("name", "Name", |row| row.name.to_string()),
+    of_row("state", "State", |row| row.state.letter().to_string()),
+    of_record("type", "Type", |record| record.kind.letter().to_string()),
+    fixed("rootvgwpar", "RootVG WPAR", "no"),
+    of_record("hostname", "Hostname", |record| record.hostname.to_string()),
+    fixed("routing", "WPAR-Specific Routing", "yes"),
+    fixed("vipwpar", "Virtual IP WPAR", ""),
+    of_record("directory", "Directory", |record| {
+        record.directory.display().to_string()
+    }),
+    fixed("owner", "Owner", "root"),
+    fixed("script", "Start/Stop Script", ""),
+    of_record("auto", "Auto", |record| yes_no(record.auto)),
+    fixed("privateusr", "Private /usr", "yes"),
+    fixed("checkpointable", "Checkpointable", "no"),
+    fixed("application", "Application", ""),
+    fixed("ostype", "OStype", "0"),
+    fixed("xwparipc", "Cross-WPAR IPC", "no"),
+    fixed("architecture", "Architecture", std::env::consts::ARCH),
+    of_record("uuid", "UUID", |record| record.uuid.clone()),
+    of_record("source", "Source", source),
+    of_record("created", "Created", created),
+];
+
+/// The order of AIX's `-L`, which is not that of `-c`.
+const PARAGRAPH: &[&str] = &[
+    "type",
+    "rootvgwpar",
+    "owner",
+    "hostname",
+    "routing",
+    "vipwpar",
+    "directory",
+    "script",
+    "auto",
+    "privateusr",
+    "checkpointable",
+    "application",
+    "ostype",
+    "xwparipc",
+    "architecture",
+    "uuid",
+];
+
+const DEFAULT: &[&str] = &[
+    "name",
+    "state",
+    "type",
+    "hostname",
+    "directory",
+    "rootvgwpar",
+];
+
+/// Where the files come from: the image, or `/`.
+pub(super) fn source(record: &WparRecord) -> String {
+    match &record.source {
+        Source::Host => "/".to_owned(),
+        Source::Image { path, .. } => path.display().to_string(),
+    }
+}
+
+/// When it was made, in the form of RFC 3339.
+pub(super) fn created(record: &WparRecord) -> String {
+    let time = std::time::UNIX_EPOCH.checked_add(std::time::Duration::from_secs(record.created));
+    time.map(|time| humantime::format_rfc3339_seconds(time).to_string())
+        .unwrap_or_default()
+}
+
+/// The fields of the default table.
+pub(super) fn default() -> Vec<&'static Field> {
+    named(DEFAULT)
+}
+
+/// The fields of `-G` with `-c`.
+pub(super) fn general() -> Vec<&'static Field> {
+    ALL.iter()
+        .filter(|field| !matches!(field.name, "source" | "created"))
+        .collect()
+}
+
+/// The fields of the paragraph GENERAL.
+pub(super) fn paragraph() -> Vec<&'static Field> {
+    named(PARAGRAPH)
+}
+
+/// The field of that name.
+pub(super) fn find(name: &str) -> CliResult<&'static Field> {
+    ALL.iter().find(|field| field.name == name).ok_or_else(|| {
+        let names: Vec<_> = ALL.iter().map(|field| field.name).collect();
+        CliError::usage(format!("there is no field '{name}'"))
+            .hint(format!("there are {}", names.join(", ")))
+    })
+}
+
+fn named(names: &[&str]) -> Vec<&'static Field> {
+    names
+        .iter()
+        .filter_map(|name| ALL.iter().find(|field| field.name == *name))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lists_name_fields_that_exist() {
+        assert_eq!(default().len(), DEFAULT.len());
+        assert_eq!(paragraph().len(), PARAGRAPH.len());
+    }
+
+    #[test]
+    fn the_fields_of_general_are_those_of_aix_in_its_order() {
+        let names: Vec<_> = general().iter().map(|field| field.name).collect();
+        assert_eq!(
+            names.join(":"),
+            "name:state:type:rootvgwpar:hostname:routing:vipwpar:directory:owner:script:auto:\
+             privateusr:checkpointable:application:ostype:xwparipc:architecture:uuid"
+        );
+    }
+}

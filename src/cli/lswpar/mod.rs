@@ -1,0 +1,209 @@
+//! `lswpar`: what WPARs there are and how they are.
+
+use super::context::{Context, parse_name};
+use super::error::{CliError, CliResult};
+use super::exit::Exit;
+use super::output;
+use super::verbs::{Arguments, Verb, Words};
+use crate::model::{WparName, WparState};
+use crate::registry::Registry;
+
+mod fields;
+mod json;
+mod paragraphs;
+mod row;
+mod table;
+
+use fields::Field;
+use row::Row;
+
+pub(super) const VERB: Verb = Verb::aix::<ListArguments>(Words {
+    name: "lswpar",
+    about: "List workload partitions",
+    description: "Lists all WPARs, or those that are named, as a table, as lines for programs \
+        (-c, -d, --json) or as paragraphs (-L, -G). States: D defined, A active, L loaded, F \
+        frozen, P paused, T transitional (an operation is in progress), B broken (clean up with \
+        'stopwpar -F' or 'rmwpar -F'). The state is what the kernel shows now, also after a \
+        crash. If there are none, nothing is printed.",
+    examples: &[
+        ("List all", "lswpar"),
+        (
+            "Names of those that run, for a script",
+            "lswpar -q -s A -a name",
+        ),
+        ("General properties, colon-separated", "lswpar -cG wpar1"),
+        ("Everything about one", "lswpar -L wpar1"),
+        ("For programs", "lswpar --json"),
+    ],
+    compatibility: "Table, -c, -d, -q, -a, -s, -t, -L and -G have AIX's form. The fields source \
+        and created, and --json, are additions. -b, -D, -I, -M, -N, -R, -S and -X do not exist \
+        yet.",
+});
+
+/// Arguments of `lswpar`.
+#[derive(Debug, clap::Args)]
+pub(super) struct ListArguments {
+    /// Names of WPARs [default: all]
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+
+    /// Lines with the fields separated by colons, after a line of their names that begins with #
+    #[arg(short = 'c', long = "colon", conflicts_with = "delimiter")]
+    colon: bool,
+
+    /// As -c, with this text between the fields
+    #[arg(short = 'd', long = "delimiter", value_name = "TEXT")]
+    delimiter: Option<String>,
+
+    /// No heading
+    #[arg(short = 'q', long = "quiet")]
+    quiet: bool,
+
+    /// Fields to show, separated by commas
+    #[arg(
+        short = 'a',
+        long = "fields",
+        value_name = "FIELD",
+        value_delimiter = ','
+    )]
+    fields: Vec<String>,
+
+    /// Everything, in paragraphs
+    #[arg(short = 'L', long = "long", conflicts_with_all = ["colon", "delimiter", "fields"])]
+    long: bool,
+
+    /// General properties: in paragraphs, or as lines with -c or -d
+    #[arg(short = 'G', long = "general", conflicts_with = "fields")]
+    general: bool,
+
+    /// Only those in one of these states: letters, separated by commas
+    #[arg(
+        short = 's',
+        long = "state",
+        value_name = "STATE",
+        value_delimiter = ','
+    )]
+    states: Vec<String>,
+
+    /// Only those of one of these types: S or A, separated by commas
+    #[arg(short = 't', long = "type", value_name = "TYPE", value_delimiter = ',')]
+    types: Vec<String>,
+
+    /// Everything, as JSON: a list of objects
+    #[arg(long = "json", conflicts_with_all = ["colon", "delimiter", "fields", "long", "general"])]
+    json: bool,
+}
+
+impl Arguments for ListArguments {
+    fn run(self, context: &Context) -> CliResult<Exit> {
+        let fields = self.fields()?;
+        let states = self.states()?;
+        let types = self.types()?;
+        let names = self
+            .names
+            .iter()
+            .map(|name| parse_name(name))
+            .collect::<CliResult<Vec<_>>>()?;
+        // An unfinished removal of an earlier command is none of the list's business, but if this
+        // user may finish it, it is done.
+        let registry =
+            match rustix::process::geteuid().is_root() && context.layout.state_dir().exists() {
+                true => context.registry()?,
+                false => context.registry_to_read(),
+            };
+        let (mut rows, mut exit) = gather(context, &registry, names)?;
+        rows.retain(|row| states.is_empty() || states.contains(&row.state));
+        rows.retain(|row| types.is_empty() || row.kind().is_some_and(|kind| types.contains(&kind)));
+        output::print(&self.render(&fields, &rows)?)?;
+        if rows.iter().any(|row| row.record.is_none()) {
+            exit = Exit::Failure;
+        }
+        Ok(exit)
+    }
+}
+
+impl ListArguments {
+    fn render(&self, fields: &[&'static Field], rows: &[Row]) -> CliResult<String> {
+        let delimiter = if self.colon {
+            Some(":")
+        } else {
+            self.delimiter.as_deref()
+        };
+        if self.json {
+            json::render(rows)
+        } else if let Some(delimiter) = delimiter {
+            Ok(table::delimited(fields, rows, delimiter, !self.quiet))
+        } else if self.long {
+            Ok(paragraphs::all(rows, !self.quiet))
+        } else if self.general {
+            Ok(paragraphs::general(rows, !self.quiet))
+        } else {
+            Ok(table::columns(fields, rows, !self.quiet))
+        }
+    }
+
+    fn fields(&self) -> CliResult<Vec<&'static Field>> {
+        if self.general {
+            return Ok(fields::general());
+        }
+        if self.fields.is_empty() {
+            return Ok(fields::default());
+        }
+        self.fields
+            .iter()
+            .map(|name| fields::find(name.trim()))
+            .collect()
+    }
+
+    fn states(&self) -> CliResult<Vec<WparState>> {
+        let parse = |text: &String| {
+            text.trim()
+                .parse()
+                .map_err(|error: crate::model::state::UnknownState| {
+                    CliError::usage(error.to_string())
+                })
+        };
+        self.states.iter().map(parse).collect()
+    }
+
+    fn types(&self) -> CliResult<Vec<char>> {
+        let parse = |text: &String| match text.trim() {
+            "S" | "s" => Ok('S'),
+            "A" | "a" => Ok('A'),
+            "L" | "l" => Ok('L'),
+            other => Err(CliError::usage(format!(
+                "'{other}' is no type; there are S, A and L"
+            ))),
+        };
+        self.types.iter().map(parse).collect()
+    }
+}
+
+/// The rows of these WPARs, or of all. Names that do not exist are complained about, and the rest
+/// is listed all the same.
+fn gather(
+    context: &Context,
+    registry: &Registry,
+    names: Vec<WparName>,
+) -> CliResult<(Vec<Row>, Exit)> {
+    let asked = !names.is_empty();
+    let names = if asked { names } else { registry.names()? };
+    let mut rows = Vec::with_capacity(names.len());
+    let mut exit = Exit::Success;
+    for name in names {
+        match registry.load(&name) {
+            Ok(Some(record)) => rows.push(Row::new(registry, record)),
+            // Removed since the names were read.
+            Ok(None) if !asked => {}
+            Ok(None) => {
+                context.note(CliError::no_such_wpar(&name));
+                exit = Exit::Failure;
+            }
+            Err(error) => {
+                context.note(CliError::from(error));
+                rows.push(Row::unreadable(name));
+            }
+        }
+    }
+    Ok((rows, exit))
+}

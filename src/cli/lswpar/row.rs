@@ -1,0 +1,50 @@
+//! One WPAR as it is listed.
+
+use crate::cli::lifecycle;
+use crate::launch::Observation;
+use crate::model::{WparName, WparRecord, WparState};
+use crate::registry::Registry;
+
+/// All that the list knows about a WPAR.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) name: WparName,
+    pub(super) state: WparState,
+    /// `None` if the record cannot be read.
+    pub(super) record: Option<WparRecord>,
+    pub(super) observation: Observation,
+    /// The process and verb of an operation in progress.
+    pub(super) operation: Option<(u32, String)>,
+}
+
+impl Row {
+    /// Looks at the WPAR of this record.
+    pub(super) fn new(registry: &Registry, record: WparRecord) -> Self {
+        let name = record.name.clone();
+        let operation = registry.operation(&name);
+        let sight = lifecycle::look(registry, &record, false);
+        Self {
+            name,
+            state: sight.state,
+            observation: sight.observation,
+            record: Some(record),
+            operation,
+        }
+    }
+
+    /// A WPAR whose record is damaged: only `rmwpar -F` helps.
+    pub(super) fn unreadable(name: WparName) -> Self {
+        Self {
+            name,
+            state: WparState::Broken,
+            record: None,
+            observation: Observation::default(),
+            operation: None,
+        }
+    }
+
+    /// The letter of its type.
+    pub(super) fn kind(&self) -> Option<char> {
+        self.record.as_ref().map(|record| record.kind.letter())
+    }
+}

@@ -1,0 +1,137 @@
+//! Manual pages, made from the table of verbs and the definitions of their arguments.
+
+use clap_mangen::Man;
+use clap_mangen::roff::{Roff, bold, roman};
+
+use super::verbs::{self, Verb};
+
+/// Section of the manual: commands of the administrator.
+const SECTION: &str = "8";
+
+/// The examples as `--help` shows them.
+pub(super) fn examples_text(verb: &Verb) -> String {
+    let mut text = String::from("Examples:");
+    for (what, command) in verb.examples {
+        text.push_str(&format!("\n  {what}:\n    {command}"));
+    }
+    if verb.examples.is_empty() {
+        String::new()
+    } else {
+        text
+    }
+}
+
+/// The file name of a verb's page.
+pub(super) fn file_name(name: &str) -> String {
+    format!("{name}.{SECTION}")
+}
+
+/// The page of one verb.
+pub(super) fn page(verb: &Verb) -> std::io::Result<Vec<u8>> {
+    // What `--help` has at its end stands in sections of its own here.
+    let command = super::single(verb).after_long_help("").name(verb.name);
+    let man = man(command, verb.name);
+    let mut out = Vec::new();
+    man.render_title(&mut out)?;
+    man.render_name_section(&mut out)?;
+    man.render_synopsis_section(&mut out)?;
+    man.render_description_section(&mut out)?;
+    man.render_options_section(&mut out)?;
+    let mut roff = Roff::new();
+    roff.control("SH", ["EXAMPLES"]);
+    for (what, command) in verb.examples {
+        roff.control("TP", []);
+        roff.text([roman(format!("{what}:"))]);
+        roff.text([bold(*command)]);
+    }
+    roff.control("SH", ["EXIT STATUS"]);
+    for (status, meaning) in exit_statuses(verb) {
+        roff.control("TP", []);
+        roff.text([bold(*status)]);
+        roff.text([roman(*meaning)]);
+    }
+    roff.control("SH", ["AIX COMPATIBILITY"]);
+    roff.text([roman(verb.compatibility)]);
+    roff.control("SH", ["FILES"]);
+    for (path, what) in FILES {
+        roff.control("TP", []);
+        roff.text([bold(*path)]);
+        roff.text([roman(*what)]);
+    }
+    see_also(&mut roff, verb.name);
+    roff.to_writer(&mut out)?;
+    Ok(out)
+}
+
+/// The page of `wpar` itself.
+pub(super) fn overview() -> std::io::Result<Vec<u8>> {
+    let man = man(super::whole(), "wpar");
+    let mut out = Vec::new();
+    man.render_title(&mut out)?;
+    man.render_name_section(&mut out)?;
+    man.render_synopsis_section(&mut out)?;
+    man.render_description_section(&mut out)?;
+    man.render_options_section(&mut out)?;
+    man.render_subcommands_section(&mut out)?;
+    let mut roff = Roff::new();
+    see_also(&mut roff, "wpar");
+    roff.to_writer(&mut out)?;
+    Ok(out)
+}
+
+fn man(command: clap::Command, name: &str) -> Man {
+    Man::new(command)
+        .title(name.to_uppercase())
+        .section(SECTION)
+        .source(concat!("wpar ", env!("CARGO_PKG_VERSION")))
+        .manual("Workload partitions")
+}
+
+fn exit_statuses(verb: &Verb) -> &'static [(&'static str, &'static str)] {
+    const OF_ALL: &[(&str, &str)] = &[
+        ("0", "Done."),
+        (
+            "1",
+            "Failed; one line on standard error says what and what to do.",
+        ),
+        ("2", "The arguments make no sense; nothing was done."),
+        (
+            "128+N",
+            "Ended by signal N, 130 by Ctrl-C; what was begun is undone.",
+        ),
+    ];
+    const OF_COMMANDS: &[(&str, &str)] = &[
+        (
+            "the command's",
+            "The command ran; 128+N if signal N ended it.",
+        ),
+        ("125", "Failed before the command could run."),
+        ("126, 127", "The command cannot be run; does not exist."),
+        ("2", "The arguments make no sense; nothing was done."),
+    ];
+    if matches!(verb.name, "clogin" | "wparexec") {
+        OF_COMMANDS
+    } else {
+        OF_ALL
+    }
+}
+
+/// Below the root of `--root`.
+const FILES: &[(&str, &str)] = &[
+    ("/var/lib/wpar", "Records, stores, indexes of images, logs."),
+    ("/run/wpar", "What is true in this boot of the host only."),
+    ("/wpars", "Base directories."),
+];
+
+fn see_also(roff: &mut Roff, name: &str) {
+    let mut pages: Vec<String> = verbs::ALL
+        .iter()
+        .filter(|verb| verb.public && verb.name != name)
+        .map(|verb| format!("{}({SECTION})", verb.name))
+        .collect();
+    if name != "wpar" {
+        pages.push(format!("wpar({SECTION})"));
+    }
+    roff.control("SH", ["SEE ALSO"]);
+    roff.text([roman(pages.join(", "))]);
+}

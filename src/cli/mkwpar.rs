@@ -1,0 +1,270 @@
+//! `mkwpar`: makes a system copy WPAR, from an image or of the running system.
+
+use std::path::PathBuf;
+
+use super::context::{Context, parse_name, require_fuse};
+use super::create::{self, Plan, Prepared};
+use super::error::{CliError, CliResult};
+use super::exit::Exit;
+use super::lifecycle::{self, StoreFate};
+use super::output;
+use super::verbs::{Arguments, Verb, Words};
+use crate::launch::Payload;
+use crate::model::{CopyControls, Source, WparKind, WparName, WparRecord};
+use crate::registry::{Lock, Registry};
+
+pub(super) const VERB: Verb = Verb::aix::<MakeArguments>(Words {
+    name: "mkwpar",
+    about: "Make a workload partition from a backup image or from the running system",
+    description: "Makes a system copy WPAR: one that starts as everything that the source \
+        contains, users, software and settings, with a host name and a machine-id of its own. \
+        Nothing is copied: the source is shown underneath, read-only, and what the WPAR changes \
+        goes to a store of its own. The source is never written.\n\n\
+        The source is a tar archive of a system (-B; plain, or compressed with gzip or zstd), or \
+        the running system. An image is indexed when it is used for the first time. It must stay \
+        where it is, unchanged, as long as WPARs of it exist.\n\n\
+        Of the running system everything below / is taken but other file systems, temporary \
+        files, swap files and other partitions; -v lists what is left out and why.",
+    examples: &[
+        (
+            "Make a WPAR from a backup and start it",
+            "mkwpar -t -B /backup/web.tar.zst -n web1 -s",
+        ),
+        ("Make a copy of the running system", "mkwpar -t -n clone1"),
+        (
+            "Use another host name and base directory",
+            "mkwpar -t -n db1 -h db1.example.org -d /srv/db1",
+        ),
+        (
+            "Take container stores along",
+            "mkwpar -t -n clone2 -T preserve_wpars=yes",
+        ),
+        (
+            "Use a store again that 'rmwpar -p' kept",
+            "mkwpar -p -n web1",
+        ),
+    ],
+    compatibility: "Only system copies (-t) are made. -B takes a tar archive where AIX takes a \
+        mksysb. The WPAR is in state D until startwpar or -s starts it. preserve_private is \
+        accepted and kept, and will matter when filesets are hidden.",
+});
+
+/// Arguments of `mkwpar`.
+#[derive(Debug, clap::Args)]
+pub(super) struct MakeArguments {
+    /// Make a system copy: of the image of -B, or of the running system
+    #[arg(short = 't', long = "system-copy")]
+    system_copy: bool,
+
+    /// Backup to make it from: a tar archive, plain or compressed with gzip or zstd
+    #[arg(short = 'B', long = "backup", value_name = "IMAGE")]
+    image: Option<PathBuf>,
+
+    /// Name of the WPAR: up to 25 characters
+    #[arg(
+        short = 'n',
+        long = "name",
+        value_name = "NAME",
+        required_unless_present = "preserved"
+    )]
+    name: Option<String>,
+
+    /// Host name, if it is not to be the name
+    #[arg(short = 'h', long = "hostname", value_name = "HOST")]
+    hostname: Option<String>,
+
+    /// Base directory, where the WPAR is seen on the host [default: /wpars/NAME]
+    #[arg(short = 'd', long = "directory", value_name = "DIR")]
+    directory: Option<PathBuf>,
+
+    /// Start it when it is made
+    #[arg(short = 's', long = "start")]
+    start: bool,
+
+    /// Copy controls: preserve_private=yes|no, preserve_wpars=yes|no
+    #[arg(short = 'T', long = "copy-controls", value_name = "NAME=VALUE", num_args = 1..)]
+    copy_controls: Vec<String>,
+
+    /// Use the store that 'rmwpar -p' kept
+    #[arg(short = 'p', long = "preserved", value_name = "NAME", num_args = 0..=1)]
+    #[arg(default_missing_value = "")]
+    preserved: Option<String>,
+
+    /// Say more: what is left out of a copy, steps of the start
+    #[arg(short = 'v', long = "verbose")]
+    verbose: bool,
+}
+
+impl Arguments for MakeArguments {
+    fn run(self, context: &Context) -> CliResult<Exit> {
+        let name = self.name()?;
+        let hostname = self.hostname.as_deref();
+        if hostname.is_some() {
+            create::hostname(hostname, &name)?;
+        }
+        let controls = CopyControls::parse(&self.copy_controls)
+            .map_err(|error| CliError::usage(error.to_string()))?;
+        if !self.system_copy && self.preserved.is_none() {
+            return Err(CliError::usage("only system copies can be made")
+                .hint("add -t, with -B IMAGE or for the running system"));
+        }
+        let registry = context.registry()?;
+        self.check_fuse(context)?;
+        let lock = context.lock(&registry, &name)?;
+        let (plan, prepared) = match &self.preserved {
+            Some(_) => self.plan_from_kept(context, &registry, name)?,
+            None => self.plan(context, &registry, name, controls)?,
+        };
+        let controls = plan.copy_controls;
+        let record = create::create(context, &registry, plan)?;
+        prepared.report(context, controls, self.verbose);
+        if self.start {
+            self.start(context, &registry, &record, lock)?;
+        } else {
+            output::say(format_args!("{} was made", record.name));
+            context.note(format_args!(
+                "0960-390 start it with 'startwpar {}'",
+                record.name
+            ));
+        }
+        Ok(Exit::Success)
+    }
+}
+
+impl MakeArguments {
+    fn name(&self) -> CliResult<WparName> {
+        let preserved = self.preserved.as_deref().filter(|name| !name.is_empty());
+        match (self.name.as_deref(), preserved) {
+            (Some(name), Some(kept)) if name != kept => Err(CliError::usage(format!(
+                "the store of {kept} cannot be used as {name}"
+            ))
+            .hint(format!("use 'mkwpar -p -n {kept}'"))),
+            (Some(name), _) | (None, Some(name)) => parse_name(name),
+            (None, None) => Err(CliError::usage("missing the name").hint("give one with -n NAME")),
+        }
+    }
+
+    /// Without `/dev/fuse` nothing can be started: an error if that is asked for, else worth a
+    /// word.
+    fn check_fuse(&self, context: &Context) -> CliResult<()> {
+        match require_fuse() {
+            Err(error) if self.start => Err(error),
+            Err(error) => {
+                context.note(format_args!(
+                    "warning: the WPAR cannot be started yet: {error}"
+                ));
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// A plan for a new WPAR. A name that is taken is found before a long index is made, not
+    /// after.
+    fn plan(
+        &self,
+        context: &Context,
+        registry: &Registry,
+        name: WparName,
+        copy_controls: CopyControls,
+    ) -> CliResult<(Plan, Prepared)> {
+        create::require_free(registry, &name, false)?;
+        let hostname = create::hostname(self.hostname.as_deref(), &name)?;
+        let prepared = Prepared::new(context, self.image.as_deref())?;
+        let plan = Plan {
+            name,
+            hostname,
+            kind: WparKind::System,
+            directory: self.directory.clone(),
+            source: prepared.source.clone(),
+            copy_controls,
+            owner: None,
+            kept: None,
+        };
+        Ok((plan, prepared))
+    }
+
+    /// A plan that uses a kept store again. What it was made from cannot be chosen anew.
+    fn plan_from_kept(
+        &self,
+        context: &Context,
+        registry: &Registry,
+        name: WparName,
+    ) -> CliResult<(Plan, Prepared)> {
+        create::require_free(registry, &name, true)?;
+        let kept = registry.load_kept(&name)?.ok_or_else(|| {
+            CliError::new(format!("no store of a WPAR called {name} was kept"))
+                .hint("'rmwpar -p' keeps one")
+        })?;
+        let image = match &kept.source {
+            Source::Image { path, .. } => Some(path.clone()),
+            Source::Host => None,
+        };
+        if self.image.is_some() || self.system_copy {
+            let asked = self
+                .image
+                .as_ref()
+                .map(|path| path.canonicalize().unwrap_or(path.clone()));
+            if asked != image {
+                let of = image.map_or("the running system".to_owned(), |p| p.display().to_string());
+                return Err(
+                    CliError::usage(format!("the kept store of {name} belongs to {of}"))
+                        .hint("leave -t and -B out to use it with that"),
+                );
+            }
+        }
+        let prepared = Prepared::new(context, image.as_deref())?;
+        if !prepared.source.is_same(&kept.source) {
+            return Err(CliError::new(format!(
+                "the image of the kept store of {name} has changed"
+            ))
+            .hint(format!(
+                "put the old image back, or drop the store with 'rmwpar {name}'"
+            )));
+        }
+        let hostname = match self.hostname.as_deref() {
+            Some(asked) => create::hostname(Some(asked), &name)?,
+            None => kept.hostname.clone(),
+        };
+        let plan = Plan {
+            name,
+            hostname,
+            kind: WparKind::System,
+            directory: self.directory.clone(),
+            source: prepared.source.clone(),
+            copy_controls: kept.copy_controls,
+            owner: None,
+            kept: Some(kept),
+        };
+        Ok((plan, prepared))
+    }
+
+    /// Starts what was made. A start that fails leaves a defined WPAR; one that is interrupted
+    /// leaves none.
+    fn start(
+        &self,
+        context: &Context,
+        registry: &Registry,
+        record: &WparRecord,
+        lock: Lock,
+    ) -> CliResult<()> {
+        let name = &record.name;
+        let started = lifecycle::start(context, registry, record, Payload::Init, self.verbose);
+        if let Err(interrupt) = context.interrupts.check() {
+            let fate = if self.preserved.is_some() {
+                StoreFate::Kept
+            } else {
+                StoreFate::Removed
+            };
+            lifecycle::end(registry, record)?;
+            lifecycle::remove(context, registry, record, fate, lock)?;
+            return Err(interrupt);
+        }
+        started.map_err(|error| CliError {
+            message: format!("{name} was made but did not start: {}", error.message),
+            ..error
+        })?;
+        lifecycle::say_active(name);
+        Ok(())
+    }
+}

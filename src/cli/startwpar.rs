@@ -1,0 +1,78 @@
+//! `startwpar`: starts a defined WPAR.
+
+use super::context::{Context, parse_name};
+use super::error::CliResult;
+use super::exit::Exit;
+use super::lifecycle;
+use super::verbs::{Arguments, Verb, Words};
+use crate::launch::Payload;
+use crate::model::WparRecord;
+use crate::registry::Registry;
+
+pub(super) const VERB: Verb = Verb::aix::<StartArguments>(Words {
+    name: "startwpar",
+    about: "Start a workload partition",
+    description: "Mounts the WPAR's file system at its base directory and starts its init in \
+        namespaces of its own: systemd, System V init, OpenRC or busybox, or a built-in one if \
+        the system has none. The command returns when the init runs; --wait waits until the \
+        system says that it is up, if its init ever does (systemd).",
+    examples: &[
+        ("Start a WPAR", "startwpar wpar1"),
+        (
+            "Wait until it is up, and watch",
+            "startwpar -v --wait wpar1",
+        ),
+    ],
+    compatibility: "--wait is an addition. -a, -m, -1, -2, -e, -I and -R do not exist yet. A WPAR in state B must be \
+        cleaned up with 'stopwpar -F' first.",
+});
+
+/// Arguments of `startwpar`.
+#[derive(Debug, clap::Args)]
+pub(super) struct StartArguments {
+    /// Name of the WPAR
+    #[arg(value_name = "NAME")]
+    name: String,
+
+    /// Return only when the system in it says that it is up
+    #[arg(long = "wait")]
+    wait: bool,
+
+    /// Say what happens
+    #[arg(short = 'v', long = "verbose")]
+    verbose: bool,
+}
+
+impl Arguments for StartArguments {
+    fn run(self, context: &Context) -> CliResult<Exit> {
+        let name = parse_name(&self.name)?;
+        let registry = context.registry()?;
+        let record = lifecycle::record(&registry, &name)?;
+        let _lock = context.lock(&registry, &name)?;
+        start(context, &registry, &record, self.wait, self.verbose)?;
+        Ok(Exit::Success)
+    }
+}
+
+/// Starts the WPAR and says so; an interrupted start is undone.
+pub(super) fn start(
+    context: &Context,
+    registry: &Registry,
+    record: &WparRecord,
+    wait: bool,
+    verbose: bool,
+) -> CliResult<()> {
+    let mut started = lifecycle::start(context, registry, record, Payload::Init, verbose)?;
+    let waited = if wait {
+        lifecycle::wait_ready(context, record, &mut started, verbose)
+    } else {
+        Ok(())
+    };
+    if let Err(interrupt) = context.interrupts.check() {
+        lifecycle::end(registry, record)?;
+        return Err(interrupt);
+    }
+    waited?;
+    lifecycle::say_active(&record.name);
+    Ok(())
+}

@@ -1,0 +1,208 @@
+//! `wparexec`: runs one command in a throw-away WPAR.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use super::context::{Context, parse_name, require_fuse};
+use super::create::{self, Plan, Prepared};
+use super::error::{CliError, CliResult};
+use super::exit::Exit;
+use super::lifecycle::{self, StoreFate};
+use super::verbs::{Arguments, Verb, Words};
+use crate::launch::Payload;
+use crate::model::name::NAME_LENGTH_MAX;
+use crate::model::{CopyControls, WparKind, WparName};
+use crate::registry::{Lock, Registry, process};
+
+pub(super) const VERB: Verb = Verb::aix::<ExecArguments>(Words {
+    name: "wparexec",
+    about: "Run one command in a throw-away workload partition",
+    description: "Makes a WPAR from an image or from the running system, runs one command in it \
+        with the standard files of this one, and removes it with everything that the command \
+        changed when the command ends or this one is interrupted. The exit status is that of the \
+        command.",
+    examples: &[
+        (
+            "Try something on a copy of the running system",
+            "wparexec -t -- apt-get -y dist-upgrade",
+        ),
+        (
+            "Look into a backup",
+            "wparexec -t -B web.tar.zst -- cat /etc/os-release",
+        ),
+        (
+            "A shell in a backup",
+            "wparexec -t -B web.tar.zst -- /bin/bash -l",
+        ),
+    ],
+    compatibility: "In AIX the command sees the global file systems; here it sees a copy (-t). \
+        The WPAR is of type A and is gone when the command ends, as in AIX.",
+});
+
+/// Arguments of `wparexec`.
+#[derive(Debug, clap::Args)]
+pub(super) struct ExecArguments {
+    /// Use a system copy: of the image of -B, or of the running system
+    #[arg(short = 't', long = "system-copy")]
+    system_copy: bool,
+
+    /// Backup to make it from
+    #[arg(short = 'B', long = "backup", value_name = "IMAGE")]
+    image: Option<PathBuf>,
+
+    /// Name of the WPAR [default: made of the command]
+    #[arg(short = 'n', long = "name", value_name = "NAME")]
+    name: Option<String>,
+
+    /// Host name, if it is not to be the name
+    #[arg(short = 'h', long = "hostname", value_name = "HOST")]
+    hostname: Option<String>,
+
+    /// Copy controls, as of mkwpar
+    #[arg(short = 'T', long = "copy-controls", value_name = "NAME=VALUE", num_args = 1..)]
+    copy_controls: Vec<String>,
+
+    /// Say more: what is left out of a copy, steps of the start
+    #[arg(short = 'v', long = "verbose")]
+    verbose: bool,
+
+    /// Command and its arguments
+    #[arg(value_name = "COMMAND", last = true, required = true)]
+    command: Vec<OsString>,
+}
+
+impl Arguments for ExecArguments {
+    fn run(self, context: &Context) -> CliResult<Exit> {
+        self.execute(context).map_err(|error| match error.exit {
+            Exit::Failure => error.exit(Exit::NotRun),
+            _ => error,
+        })
+    }
+}
+
+impl ExecArguments {
+    fn execute(self, context: &Context) -> CliResult<Exit> {
+        let name = match &self.name {
+            Some(name) => parse_name(name)?,
+            None => made_up_name(self.command.first())?,
+        };
+        let hostname = create::hostname(self.hostname.as_deref(), &name)?;
+        let copy_controls = CopyControls::parse(&self.copy_controls)
+            .map_err(|error| CliError::usage(error.to_string()))?;
+        if !self.system_copy {
+            return Err(CliError::usage("only system copies can be run")
+                .hint("add -t, with -B IMAGE or for the running system"));
+        }
+        let registry = context.registry()?;
+        require_fuse()?;
+        let lock = context.lock(&registry, &name)?;
+        create::require_free(&registry, &name, false)?;
+        let owner =
+            process::current().map_err(|error| CliError::io("cannot read /proc", &error))?;
+        let prepared = Prepared::new(context, self.image.as_deref())?;
+        if self.verbose {
+            prepared.report(context, copy_controls, true);
+        }
+        let plan = Plan {
+            name,
+            hostname,
+            kind: WparKind::Application,
+            directory: None,
+            source: prepared.source.clone(),
+            copy_controls,
+            owner: Some(owner),
+            kept: None,
+        };
+        let payload = Payload::Command {
+            argv: self.command,
+            env: environment(),
+            cwd: PathBuf::from("/"),
+            terminal: terminal(),
+        };
+        run_and_remove(context, &registry, plan, payload, self.verbose, lock)
+    }
+}
+
+/// Makes the WPAR, runs the command, removes the WPAR, whatever happens.
+fn run_and_remove(
+    context: &Context,
+    registry: &Registry,
+    plan: Plan,
+    payload: Payload,
+    verbose: bool,
+    lock: Lock,
+) -> CliResult<Exit> {
+    let record = create::create(context, registry, plan)?;
+    let result = lifecycle::run_command(context, registry, &record, payload, verbose, lock);
+    // While the command ran, others could work on the WPAR: one of them may have removed it.
+    let lock = context.lock(registry, &record.name)?;
+    if registry.load(&record.name)?.as_ref() == Some(&record) {
+        lifecycle::end(registry, &record)?;
+        lifecycle::remove(context, registry, &record, StoreFate::Removed, lock)?;
+    }
+    context.interrupts.check()?;
+    result
+}
+
+/// A name made of the command's and of this process' number, so that two never meet.
+fn made_up_name(program: Option<&OsString>) -> CliResult<WparName> {
+    let number = std::process::id().to_string();
+    let program = program
+        .map(Path::new)
+        .and_then(Path::file_name)
+        .and_then(OsStr::to_str);
+    let stem: String = program
+        .unwrap_or_default()
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric())
+        .skip_while(|c| *c == '0')
+        .take(NAME_LENGTH_MAX - number.len() - 1)
+        .collect();
+    let stem = if stem.is_empty() { "exec" } else { &stem };
+    parse_name(&format!("{stem}-{number}"))
+}
+
+/// What of this command's environment the command inside gets: the terminal and the language.
+fn environment() -> Vec<(OsString, OsString)> {
+    let wanted = |key: &OsString| {
+        key.to_str()
+            .is_some_and(|key| matches!(key, "TERM" | "LANG") || key.starts_with("LC_"))
+    };
+    std::env::vars_os().filter(|(key, _)| wanted(key)).collect()
+}
+
+/// A terminal of its own if this command has one.
+fn terminal() -> bool {
+    use std::io::IsTerminal;
+    std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_made_of_any_command() {
+        for program in [
+            "/bin/ls",
+            "0",
+            "[",
+            "",
+            "a-very-long-program-name-indeed-it-is",
+            "..",
+            "\u{e9}",
+        ] {
+            let name = made_up_name(Some(&OsString::from(program))).unwrap();
+            assert!(
+                name.as_str().ends_with(&format!("-{}", std::process::id())),
+                "{name}"
+            );
+        }
+        assert!(
+            made_up_name(Some(&OsString::from("/bin/ls")))
+                .unwrap()
+                .as_str()
+                .starts_with("ls-")
+        );
+    }
+}

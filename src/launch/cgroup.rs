@@ -1,0 +1,430 @@
+//! Control groups: one group of the same path in every hierarchy of the host.
+//!
+//! A process of a WPAR is a member of its group in *every* hierarchy, those without controllers
+//! too: a systemd inside that found itself in the host's root group would make its own groups
+//! there. The group of cgroup2 serves to kill, to see whether anything runs, and as the only view
+//! of control groups that the WPAR has. It is used through a mount of our own where the host has
+//! none.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount,
+    fsopen,
+};
+
+use super::error::{Doing, LaunchError};
+use super::{IdRange, Limits, mountinfo};
+
+/// How long the groups may take to become empty after everything in them was killed.
+const EMPTY_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Character devices that a WPAR may open: null zero full random urandom, tty console ptmx, ptys.
+const DEVICES: [&str; 9] = [
+    "c 1:3 rwm",
+    "c 1:5 rwm",
+    "c 1:7 rwm",
+    "c 1:8 rwm",
+    "c 1:9 rwm",
+    "c 5:0 rwm",
+    "c 5:1 rwm",
+    "c 5:2 rwm",
+    "c 136:* rwm",
+];
+
+/// Controllers of cgroup2 that a WPAR gets if the host does not use them elsewhere.
+const CONTROLLERS: [&str; 5] = ["cpuset", "cpu", "io", "memory", "pids"];
+
+/// One hierarchy of the host.
+#[derive(Debug)]
+struct Hierarchy {
+    /// Its root directory.
+    root: PathBuf,
+    /// Whether it is the one of cgroup2.
+    unified: bool,
+}
+
+/// The group of a WPAR in all hierarchies, cgroup2 first.
+#[derive(Debug)]
+pub(crate) struct Groups {
+    hierarchies: Vec<Hierarchy>,
+    path: PathBuf,
+    /// Keeps a private mount of cgroup2 alive, if one is used.
+    _mount: Option<OwnedFd>,
+}
+
+impl Groups {
+    /// Finds the hierarchies; makes no group.
+    ///
+    /// # Errors
+    /// If `path` is not a plain relative path, or the mounts cannot be read.
+    pub(crate) fn open(path: &str) -> Result<Self, LaunchError> {
+        if path.is_empty() || path.split('/').any(|part| matches!(part, "" | "." | "..")) {
+            return Err(LaunchError::other(format!(
+                "\"{path}\" is no path of a control group"
+            )));
+        }
+        let mounts = mountinfo::read().doing("read the table of mounts")?;
+        let mut hierarchies: Vec<Hierarchy> = Vec::new();
+        let mut seen = Vec::new();
+        for mount in mounts {
+            let unified = mount.kind == "cgroup2";
+            // A hierarchy may be mounted more than once; its options tell which one it is.
+            if (unified || mount.kind == "cgroup")
+                && !seen.contains(&(unified, mount.options.clone()))
+            {
+                seen.push((unified, mount.options));
+                hierarchies.push(Hierarchy {
+                    root: mount.point,
+                    unified,
+                });
+            }
+        }
+        let mut own_mount = None;
+        if !hierarchies.iter().any(|hierarchy| hierarchy.unified) {
+            let mount = mount_unified().doing("mount cgroup2")?;
+            let root = PathBuf::from(format!("/proc/self/fd/{}", mount.as_raw_fd()));
+            hierarchies.push(Hierarchy {
+                root,
+                unified: true,
+            });
+            own_mount = Some(mount);
+        }
+        hierarchies.sort_by_key(|hierarchy| !hierarchy.unified);
+        Ok(Self {
+            hierarchies,
+            path: PathBuf::from(path),
+            _mount: own_mount,
+        })
+    }
+
+    /// Makes the groups and sets limits, devices and the owner inside.
+    ///
+    /// # Errors
+    /// The first step that failed, or [`LaunchError::LeftOver`] if something runs in a group.
+    pub(crate) fn create(&self, limits: &Limits, ids: IdRange) -> Result<(), LaunchError> {
+        if self.is_populated() {
+            return Err(LaunchError::LeftOver(format!(
+                "processes in control group {}",
+                self.path.display()
+            )));
+        }
+        for hierarchy in &self.hierarchies {
+            let group = self.group(hierarchy);
+            create_below(hierarchy, &self.path).doing(format!("make {}", group.display()))?;
+            if hierarchy.unified {
+                delegate(&group, ids).doing(format!("hand over {}", group.display()))?;
+                set_unified_limits(&group, limits).doing(format!("limit {}", group.display()))?;
+            } else {
+                set_legacy_limits(&group, limits).doing(format!("limit {}", group.display()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens the files that a process writes `0` to in order to join the group everywhere.
+    ///
+    /// `leaf` names a group below that of cgroup2, made if it is missing: once the init inside
+    /// hands controllers on, only leaves may have members.
+    ///
+    /// # Errors
+    /// Those of the files.
+    pub(crate) fn entrances(
+        &self,
+        leaf: Option<(&str, IdRange)>,
+    ) -> Result<Vec<File>, LaunchError> {
+        let open = |hierarchy: &Hierarchy| {
+            let mut group = self.group(hierarchy);
+            if let (true, Some((leaf, ids))) = (hierarchy.unified, leaf) {
+                group.push(leaf);
+                match fs::create_dir(&group) {
+                    Ok(()) => delegate(&group, ids)?,
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            OpenOptions::new()
+                .write(true)
+                .open(group.join("cgroup.procs"))
+        };
+        self.hierarchies
+            .iter()
+            .map(|hierarchy| {
+                open(hierarchy).doing(format!("open {}", self.group(hierarchy).display()))
+            })
+            .collect()
+    }
+
+    /// Whether any process is in the group of cgroup2 or below.
+    pub(crate) fn is_populated(&self) -> bool {
+        fs::read_to_string(self.unified().join("cgroup.events"))
+            .is_ok_and(|events| events.lines().any(|line| line == "populated 1"))
+    }
+
+    /// Groups that exist.
+    pub(crate) fn existing(&self) -> Vec<PathBuf> {
+        let groups = self
+            .hierarchies
+            .iter()
+            .map(|hierarchy| self.group(hierarchy));
+        groups.filter(|group| group.is_dir()).collect()
+    }
+
+    /// Sends a signal to every process in the groups.
+    pub(crate) fn signal(&self, signal: i32) {
+        for process in self.processes() {
+            if let Some(descriptor) = super::ProcessId::of(process).and_then(super::ProcessId::open)
+            {
+                let _ =
+                    crate::sys::process::send_signal(std::os::fd::AsFd::as_fd(&descriptor), signal);
+            }
+        }
+    }
+
+    /// Kills everything in the groups and waits until they are empty.
+    ///
+    /// # Errors
+    /// [`LaunchError::Stuck`] with the processes that survive.
+    pub(crate) fn kill(&self) -> Result<(), LaunchError> {
+        let kill = self.unified().join("cgroup.kill");
+        if !kill.exists() {
+            return Ok(());
+        }
+        let patience = Instant::now() + EMPTY_PATIENCE;
+        let mut pause = Duration::from_micros(200);
+        while self.is_populated() {
+            write(&kill, "1").doing("kill the processes of the control group")?;
+            if Instant::now() > patience {
+                let survivors: Vec<_> = self.processes().iter().map(u32::to_string).collect();
+                return Err(LaunchError::Stuck(format!(
+                    "process {}",
+                    survivors.join(", ")
+                )));
+            }
+            sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+
+    /// Removes the groups, which must be empty of processes, and the parent if it is unused.
+    /// Returns those that were there.
+    ///
+    /// # Errors
+    /// [`LaunchError::Stuck`] with a group that stays.
+    pub(crate) fn remove(&self) -> Result<Vec<PathBuf>, LaunchError> {
+        let mut removed = Vec::new();
+        for hierarchy in &self.hierarchies {
+            let group = self.group(hierarchy);
+            if group.is_dir() {
+                remove_group(&group)?;
+                removed.push(group);
+            }
+            for parent in self
+                .path
+                .ancestors()
+                .skip(1)
+                .filter(|path| *path != Path::new(""))
+            {
+                // Another WPAR's group may be in it.
+                if fs::remove_dir(hierarchy.root.join(parent)).is_err() {
+                    break;
+                }
+            }
+        }
+        Ok(removed)
+    }
+
+    fn group(&self, hierarchy: &Hierarchy) -> PathBuf {
+        hierarchy.root.join(&self.path)
+    }
+
+    fn unified(&self) -> PathBuf {
+        self.hierarchies
+            .iter()
+            .find(|hierarchy| hierarchy.unified)
+            .map_or_else(PathBuf::new, |hierarchy| self.group(hierarchy))
+    }
+
+    /// Processes in the group of cgroup2 and below.
+    fn processes(&self) -> Vec<u32> {
+        let mut found = Vec::new();
+        let mut groups = vec![self.unified()];
+        while let Some(group) = groups.pop() {
+            let members = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+            found.extend(members.lines().filter_map(|line| line.parse::<u32>().ok()));
+            groups.extend(subgroups(&group));
+        }
+        found
+    }
+}
+
+/// A mount of cgroup2 that is attached nowhere.
+pub(crate) fn mount_unified() -> io::Result<OwnedFd> {
+    let context = fsopen("cgroup2", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_string(&context, "source", "cgroup2")?;
+    fsconfig_create(&context)?;
+    let flags = MountAttrFlags::MOUNT_ATTR_NOSUID
+        | MountAttrFlags::MOUNT_ATTR_NODEV
+        | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    Ok(fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, flags)?)
+}
+
+/// Makes the group and those above it, handing down what a new group needs to be used.
+fn create_below(hierarchy: &Hierarchy, path: &Path) -> io::Result<()> {
+    // Another WPAR's end may remove a parent between two steps.
+    for _ in 0..3 {
+        match try_create(hierarchy, path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            result => return result,
+        }
+    }
+    try_create(hierarchy, path)
+}
+
+fn try_create(hierarchy: &Hierarchy, path: &Path) -> io::Result<()> {
+    let mut group = hierarchy.root.clone();
+    for part in path {
+        let parent = group.clone();
+        group.push(part);
+        if hierarchy.unified {
+            hand_down_controllers(&parent)?;
+        }
+        match fs::create_dir(&group) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        if !hierarchy.unified {
+            // A cpuset without processors and memory nodes takes no member.
+            for file in ["cpuset.cpus", "cpuset.mems"] {
+                if let Ok(value) = fs::read_to_string(parent.join(file)) {
+                    write(&group.join(file), value.trim())?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Lets the groups below `group` use the controllers that it has itself.
+fn hand_down_controllers(group: &Path) -> io::Result<()> {
+    let available = fs::read_to_string(group.join("cgroup.controllers"))?;
+    for controller in available
+        .split_ascii_whitespace()
+        .filter(|name| CONTROLLERS.contains(name))
+    {
+        // A host may not allow it; then there is no such limit.
+        let _ = write(
+            &group.join("cgroup.subtree_control"),
+            &format!("+{controller}"),
+        );
+    }
+    Ok(())
+}
+
+/// Lets root inside arrange the groups below `group`, but not change its limits.
+fn delegate(group: &Path, ids: IdRange) -> io::Result<()> {
+    let owner = |path: &Path| std::os::unix::fs::chown(path, Some(ids.first), Some(ids.first));
+    owner(group)?;
+    ["cgroup.procs", "cgroup.threads", "cgroup.subtree_control"]
+        .iter()
+        .try_for_each(|file| owner(&group.join(file)))
+}
+
+fn set_unified_limits(group: &Path, limits: &Limits) -> io::Result<()> {
+    // Groups made inside are removed by recursion at the end.
+    write_if_there(group, "cgroup.max.depth", Some("64".to_owned()))?;
+    write_if_there(
+        group,
+        "pids.max",
+        limits.processes.map(|count| count.to_string()),
+    )?;
+    write_if_there(
+        group,
+        "memory.max",
+        limits.memory.map(|bytes| bytes.to_string()),
+    )?;
+    let cpu = limits
+        .cpu_percent
+        .map(|percent| format!("{} 100000", u64::from(percent) * 1000));
+    write_if_there(group, "cpu.max", cpu)
+}
+
+fn set_legacy_limits(group: &Path, limits: &Limits) -> io::Result<()> {
+    write_if_there(
+        group,
+        "pids.max",
+        limits.processes.map(|count| count.to_string()),
+    )?;
+    let memory = limits.memory.map(|bytes| bytes.to_string());
+    write_if_there(group, "memory.limit_in_bytes", memory)?;
+    let cpu = limits
+        .cpu_percent
+        .map(|percent| (u64::from(percent) * 1000).to_string());
+    write_if_there(group, "cpu.cfs_quota_us", cpu)?;
+    write_if_there(group, "devices.deny", Some("a".to_owned()))?;
+    DEVICES
+        .iter()
+        .try_for_each(|device| write_if_there(group, "devices.allow", Some((*device).to_owned())))
+}
+
+fn write_if_there(group: &Path, file: &str, value: Option<String>) -> io::Result<()> {
+    let path = group.join(file);
+    match value {
+        Some(value) if path.exists() => write(&path, &value),
+        _ => Ok(()),
+    }
+}
+
+/// Writes an existing control file in one call.
+fn write(path: &Path, value: &str) -> io::Result<()> {
+    OpenOptions::new()
+        .write(true)
+        .open(path)?
+        .write_all(value.as_bytes())
+}
+
+fn subgroups(group: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(group).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+        .collect()
+}
+
+/// Removes a group and those below it. A group whose last member is just being reaped is busy for
+/// a moment.
+fn remove_group(group: &Path) -> Result<(), LaunchError> {
+    for below in subgroups(group) {
+        remove_group(&below)?;
+    }
+    let patience = Instant::now() + Duration::from_secs(2);
+    loop {
+        match fs::remove_dir(group) {
+            Ok(()) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if Instant::now() > patience => {
+                let reason = super::error::cause(&error);
+                return Err(LaunchError::Stuck(format!("{}: {reason}", group.display())));
+            }
+            Err(_) => sleep(Duration::from_millis(2)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_that_could_leave_the_hierarchy_are_refused() {
+        for bad in ["", "/wpar/a", "wpar/../x", "wpar//a", "./a", "wpar/"] {
+            assert!(Groups::open(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! The words that the launcher's processes exchange, one type for each direction.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::error::Failure;
+use super::init::InitKind;
+use super::{ExitStatus, LaunchSpec, StopMode};
+
+/// From whoever starts or enters a WPAR to the process that does it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Order {
+    /// Start this WPAR. With a command without a terminal, three descriptors follow: its
+    /// standard input, output and error.
+    Start(Box<LaunchSpec>),
+    /// Run a command inside a running WPAR.
+    Enter {
+        /// Where its state is.
+        run_dir: PathBuf,
+        /// Who runs it; root if nobody is named.
+        user: Option<String>,
+        /// On a terminal of the WPAR's own.
+        terminal: bool,
+        /// Value of `TERM` outside.
+        terminal_type: Option<String>,
+        /// The command, bytes as they were typed; empty for the user's shell.
+        arguments: Vec<Vec<u8>>,
+    },
+    /// Send this signal to the command.
+    Signal(i32),
+}
+
+/// From the process that starts or enters a WPAR back to whoever asked for it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Report {
+    /// The root file system is there.
+    Mounted,
+    /// The first process, or the command, has been executed. With a terminal, its master side
+    /// follows.
+    Executed {
+        /// Process of the WPAR's init as the host numbers it.
+        pid: u32,
+        /// What it is.
+        kind: InitKind,
+    },
+    /// What init says that it is doing.
+    Status(String),
+    /// Init says that the system is up.
+    Ready,
+    /// The command, or the whole WPAR, ended.
+    Ended(ExitStatus),
+    /// It did not work; everything is undone.
+    Failed(Failure),
+}
+
+/// From the supervisor to the process that becomes init.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum ToInit {
+    /// The root file system, detached, follows as a descriptor.
+    Root,
+}
+
+/// From the process that becomes init to the supervisor. The end of the conversation without a
+/// failure is the `exec`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum FromInit {
+    /// The first process of the WPAR exists; its number on the host.
+    Born(u32),
+    /// The master side of its terminal follows.
+    Terminal,
+    /// This is what will be executed.
+    Executing(InitKind),
+    /// The command runs, under the built-in init.
+    CommandRuns,
+    /// The command ended, and the built-in init ends with it.
+    CommandEnded(ExitStatus),
+    /// It did not work.
+    Failed(Failure),
+}
+
+/// From an administrator's command to the supervisor of a running WPAR.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Control {
+    /// End the WPAR.
+    Stop {
+        /// How.
+        mode: StopMode,
+        /// For how long to try, in milliseconds; for ever if absent.
+        timeout: Option<u64>,
+        /// Start it again afterwards.
+        restart: bool,
+    },
+}
+
+/// The supervisor's answer.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Answer {
+    /// Done: nothing is left, or it runs again.
+    Done,
+    /// Not in the time given; it still tries to.
+    Timeout,
+    /// It did not work.
+    Failed(Failure),
+}

@@ -1,0 +1,463 @@
+//! The supervisor: one process per running WPAR, outside of it, which owns all that it is made
+//! of and undoes it in reverse order.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use rustix::io::fcntl_dupfd_cloexec;
+use rustix::process::{
+    DumpableBehavior, Pid, PidfdFlags, WaitOptions, pidfd_open, set_dumpable_behavior, setsid,
+    waitpid,
+};
+
+use super::cgroup::Groups;
+use super::channel::Channel;
+use super::console::ConsoleLog;
+use super::control::ControlSocket;
+use super::error::{Doing, LaunchError};
+use super::message::{FromInit, Order, Report, ToInit};
+use super::notify::NotifySocket;
+use super::reaper::exit_status;
+use super::root::Root;
+use super::stage::{self, Plan};
+use super::state::{self, RunState};
+use super::stop::Stopping;
+use super::watch::Watch;
+use super::{ExitStatus, InitKind, LaunchSpec, Payload, ProcessId, RootSource, terminal, userns};
+use crate::mountd_client::Daemon;
+use crate::sys::descriptors::close_others;
+use crate::sys::process::{Birth, spawn};
+use crate::sys::signals::SignalDescriptor;
+
+/// How long the daemon may take to write its store after the mount is gone.
+const DAEMON_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Entry point of the executable under the name [`super::SUPERVISOR`]. Standard input is the
+/// channel to the starter.
+pub fn supervisor_main() -> ExitCode {
+    match receive_order() {
+        Ok((starter, spec, standard_files)) => Supervisor::new(spec, starter, standard_files)
+            .map_or(ExitCode::FAILURE, Supervisor::run),
+        Err(error) => {
+            eprintln!("{}: {error}", super::SUPERVISOR);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+type Starter = Channel<Report, Order>;
+
+fn receive_order() -> Result<(Starter, LaunchSpec, Vec<OwnedFd>), LaunchError> {
+    let _ = setsid();
+    let _ = rustix::thread::set_name(c"wpar-supervisor");
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).doing("protect the process")?;
+    let socket = fcntl_dupfd_cloexec(io::stdin(), 3).doing("use standard input")?;
+    terminal::silence().doing("open /dev/null")?;
+    // What else the administrator's shell had open would live as long as the WPAR.
+    close_others(&[socket.as_fd()]).doing("close files")?;
+    rustix::process::chdir("/").doing("enter /")?;
+    let starter = Starter::from_socket(socket);
+    match starter.receive().doing("receive the order")? {
+        Some((Order::Start(spec), files)) => Ok((starter, *spec, files)),
+        _ => Err(LaunchError::Lost("starter")),
+    }
+}
+
+/// A running init.
+#[derive(Debug)]
+pub(super) struct Init {
+    pub(super) kind: InitKind,
+    pub(super) process: OwnedFd,
+    pub(super) pid: Pid,
+    /// Master side of its console.
+    pub(super) console: Option<OwnedFd>,
+    /// The built-in init reports the command's end here.
+    pub(super) reports: Option<Stage>,
+}
+
+/// The supervisor's end of the channel to what becomes init.
+pub(super) type Stage = Channel<ToInit, FromInit>;
+
+/// All that a WPAR is made of, in the order of its making.
+#[derive(Debug)]
+pub(super) struct Supervisor {
+    pub(super) spec: LaunchSpec,
+    pub(super) state: RunState,
+    pub(super) starter: Option<Starter>,
+    standard_files: Vec<OwnedFd>,
+    pub(super) signals: SignalDescriptor,
+    pub(super) control: Option<ControlSocket>,
+    pub(super) notify: Option<NotifySocket>,
+    pub(super) groups: Option<Groups>,
+    pub(super) root: Option<Root>,
+    pub(super) daemon: Option<Daemon>,
+    pub(super) init: Option<Init>,
+    pub(super) console_log: Option<ConsoleLog>,
+    pub(super) stopping: Option<Stopping>,
+}
+
+impl Supervisor {
+    fn new(spec: LaunchSpec, starter: Starter, files: Vec<OwnedFd>) -> Result<Self, LaunchError> {
+        let signals =
+            SignalDescriptor::new(&[libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGCHLD])
+                .doing("take signals")?;
+        Ok(Self {
+            state: RunState::new(&spec)?,
+            spec,
+            starter: Some(starter),
+            standard_files: files,
+            signals,
+            control: None,
+            notify: None,
+            groups: None,
+            root: None,
+            daemon: None,
+            init: None,
+            console_log: None,
+            stopping: None,
+        })
+    }
+
+    /// The whole life of the WPAR.
+    fn run(mut self) -> ExitCode {
+        if let Err(error) = state::create_run_dir(&self.spec.run_dir) {
+            self.report(&Report::Failed(error.to_failure()));
+            return ExitCode::FAILURE;
+        }
+        let outcome = self.make().and_then(|()| self.live());
+        let undone = self.undo();
+        let asked = self.stopping.take();
+        match self.close(outcome, undone) {
+            Ok(status) => {
+                self.report(&Report::Ended(status));
+                asked
+                    .into_iter()
+                    .for_each(|stopping| stopping.answer(Ok(())));
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                eprintln!("{error}");
+                self.report(&Report::Failed(error.to_failure()));
+                asked
+                    .into_iter()
+                    .for_each(|stopping| stopping.answer(Err(&error)));
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    /// Makes what lives as long as the WPAR does, through its restarts; not yet the mount.
+    fn make(&mut self) -> Result<(), LaunchError> {
+        let run_dir = &self.spec.run_dir;
+        self.state.write(run_dir)?;
+        let log = open_log(&run_dir.join(state::SUPERVISOR_LOG)).doing("open the log")?;
+        rustix::stdio::dup2_stderr(&log).doing("open the log")?;
+        state::write_atomically(run_dir, state::SPEC_FILE, &self.spec)
+            .doing("write the specification")?;
+        let control = ControlSocket::listen(run_dir).doing("listen for commands")?;
+        self.control = Some(control);
+        let notify = NotifySocket::bind(&run_dir.join(state::NOTIFY_SOCKET));
+        self.notify = Some(notify.doing("listen for init")?);
+        let log = &self.spec.console_log;
+        let log = ConsoleLog::open(log).doing(format!("open {}", log.display()))?;
+        self.console_log = Some(log);
+        let groups = Groups::open(&self.spec.cgroup)?;
+        // From here on they are undone, however far this came.
+        let groups = self.groups.insert(groups);
+        groups.create(&self.spec.limits, self.spec.ids)
+    }
+
+    /// Starts init, again and again while it wants that; returns how the last one ended.
+    fn live(&mut self) -> Result<ExitStatus, LaunchError> {
+        loop {
+            self.launch()?;
+            if let Some(stopping) = self.stopping.take() {
+                self.state.stopping = false;
+                stopping.answer(Ok(()));
+            }
+            self.record();
+            match self.watch_over()? {
+                super::life::End::Over(status) => return Ok(status),
+                super::life::End::Restart => self.prepare_restart()?,
+            }
+        }
+    }
+
+    fn prepare_restart(&mut self) -> Result<(), LaunchError> {
+        if let Some(groups) = &self.groups {
+            groups.kill()?;
+            groups.remove()?;
+            groups.create(&self.spec.limits, self.spec.ids)?;
+        }
+        self.state.restarts += 1;
+        self.state.init = None;
+        self.state.executed = false;
+        self.state.ready = false;
+        self.state.status = None;
+        self.state.started_at = state::now();
+        self.record();
+        Ok(())
+    }
+
+    /// Brings init to its `exec`.
+    fn launch(&mut self) -> Result<(), LaunchError> {
+        let (channel, theirs) = Stage::pair().doing("make a channel")?;
+        let groups = self
+            .groups
+            .as_ref()
+            .map(|groups| groups.entrances(None))
+            .transpose()?;
+        let plan = Plan {
+            spec: self.spec.clone(),
+            channel: theirs,
+            groups: groups.unwrap_or_default(),
+            user_namespace: userns::create(self.spec.ids)?,
+            notify: self
+                .notify
+                .as_ref()
+                .map(NotifySocket::path)
+                .unwrap_or(Path::new(""))
+                .to_owned(),
+            standard_files: std::mem::take(&mut self.standard_files),
+        };
+        let first = spawn(Birth::Child, move || stage::run(plan)).doing("make a process")?;
+        let result = self.accompany(channel);
+        if result.is_err() {
+            let _ = rustix::process::kill_process(first, rustix::process::Signal::KILL);
+        }
+        waitpid(Some(first), WaitOptions::empty()).doing("wait for a process")?;
+        result
+    }
+
+    /// The supervisor's part of [`Self::launch`]: gives what the process needs, hears how far it
+    /// is.
+    fn accompany(&mut self, channel: Stage) -> Result<(), LaunchError> {
+        if self.root.is_none() {
+            self.mount()?;
+        }
+        let root = self
+            .root
+            .as_ref()
+            .ok_or(LaunchError::Lost("mount"))?
+            .copy()?;
+        channel
+            .send_with(&ToInit::Root, &[root.as_fd()])
+            .doing("talk to a new process")?;
+        drop(root);
+        let (mut born, mut kind, mut terminal, mut over) = (None, None, None, false);
+        let mut reports = false;
+        while !(over || reports && born.is_some()) {
+            self.wait_for(channel.as_fd())?;
+            match channel.receive().doing("hear from a new process")? {
+                Some((FromInit::Born(pid), _)) => born = Some(self.note_birth(pid)?),
+                Some((FromInit::Terminal, fds)) => terminal = fds.into_iter().next(),
+                Some((FromInit::Executing(what), _)) => kind = Some(what),
+                Some((FromInit::CommandRuns, _)) => reports = true,
+                Some((FromInit::Failed(failure), _)) => return Err(LaunchError::Remote(failure)),
+                // Of a command so short that its end overtook the word of its birth.
+                Some((FromInit::CommandEnded(_), _)) => {}
+                None => over = true,
+            }
+        }
+        let (Some((pid, process)), Some(kind)) = (born, kind) else {
+            return Err(LaunchError::Lost("process that becomes init"));
+        };
+        if let Some(terminal) = &terminal {
+            // The log must never wait for the console; a starter sets its own mode.
+            rustix::io::ioctl_fionbio(terminal, true).doing("set up the console")?;
+        }
+        let reports = reports.then_some(channel);
+        self.init = Some(Init {
+            kind,
+            process,
+            pid,
+            console: terminal,
+            reports,
+        });
+        self.note_execution(kind)
+    }
+
+    fn note_birth(&mut self, pid: u32) -> Result<(Pid, OwnedFd), LaunchError> {
+        let number = i32::try_from(pid).ok().and_then(Pid::from_raw);
+        let number = number.ok_or(LaunchError::Lost("process that becomes init"))?;
+        let process = pidfd_open(number, PidfdFlags::empty()).doing("open the new process")?;
+        self.state.init = ProcessId::of(pid);
+        self.record();
+        Ok((number, process))
+    }
+
+    fn note_execution(&mut self, kind: InitKind) -> Result<(), LaunchError> {
+        self.state.executed = true;
+        self.state.init_kind = Some(kind);
+        self.state.ready = !kind.announces_ready();
+        self.state.write(&self.spec.run_dir)?;
+        let pid = self.state.init.map_or(0, |init| init.pid);
+        // A command's terminal is its starter's; the console of a system is the log's.
+        let terminal = match self.spec.payload {
+            Payload::Command { .. } => self.init.as_mut().and_then(|init| init.console.take()),
+            Payload::Init => None,
+        };
+        let fds: Vec<_> = terminal.iter().map(AsFd::as_fd).collect();
+        if let Some(starter) = &self.starter {
+            let _ = starter.send_with(&Report::Executed { pid, kind }, &fds);
+        }
+        if self.state.ready {
+            self.report(&Report::Ready);
+        }
+        Ok(())
+    }
+
+    /// Makes the root file system and starts its daemon.
+    fn mount(&mut self) -> Result<(), LaunchError> {
+        let point = &self.spec.mount_point;
+        let root = match &self.spec.root {
+            RootSource::Directory(directory) => Root::directory(directory, point)?,
+            RootSource::Mount(_) => Root::fuse(point)?,
+        };
+        let root = self.root.insert(root);
+        if let (RootSource::Mount(spec), Some(connection)) = (&self.spec.root, root.connection()) {
+            let path = self.spec.run_dir.join(state::DAEMON_LOG);
+            let log = open_log(&path).doing(format!("open {}", path.display()))?;
+            let daemon = Daemon::spawn(Path::new("/proc/self/exe"), connection, spec, log)
+                .doing("start the file system daemon")?;
+            self.state.daemon = ProcessId::of(daemon.pid());
+            self.daemon = Some(daemon);
+            self.record();
+            self.wait_for_daemon(&path)?;
+        }
+        if let Some(root) = &mut self.root {
+            root.attach()?;
+        }
+        self.report(&Report::Mounted);
+        Ok(())
+    }
+
+    fn wait_for_daemon(&mut self, log: &Path) -> Result<(), LaunchError> {
+        if let Some(daemon) = &self.daemon {
+            self.wait_for(daemon.answer_descriptor())?;
+        }
+        let Some(daemon) = &mut self.daemon else {
+            return Ok(());
+        };
+        daemon.answer().map_err(|reason| {
+            let text = fs::read_to_string(log).unwrap_or_default();
+            match text.lines().rfind(|line| !line.is_empty()) {
+                Some(last) => LaunchError::other(format!("{reason}: {last}")),
+                None => LaunchError::other(reason),
+            }
+        })
+    }
+
+    /// Waits for `descriptor` during a start, which is given up if the starter is.
+    fn wait_for(&self, descriptor: std::os::fd::BorrowedFd<'_>) -> Result<(), LaunchError> {
+        loop {
+            let mut watch = Watch::default();
+            let wanted = watch.add(descriptor);
+            let starter = watch.add_optional(self.starter.as_ref().map(AsFd::as_fd));
+            let signals = watch.add(self.signals.as_fd());
+            watch.wait(None).doing("wait")?;
+            if watch.hung_up(starter) && !self.state.executed && self.state.restarts == 0 {
+                return Err(LaunchError::Lost("command that asked for the start"));
+            }
+            if watch.happened(wanted) {
+                return Ok(());
+            }
+            while watch.happened(signals)
+                && let Some(signal) = self.signals.next()
+            {
+                if signal != libc::SIGCHLD {
+                    return Err(LaunchError::other("interrupted while starting"));
+                }
+            }
+        }
+    }
+
+    /// Takes everything away again, in reverse order. Goes on after an error; returns the first.
+    fn undo(&mut self) -> Result<(), LaunchError> {
+        let mut first = Ok(());
+        let mut keep = |result: Result<(), LaunchError>| {
+            if first.is_ok() {
+                first = result;
+            }
+        };
+        if let Some(groups) = &self.groups {
+            keep(groups.kill());
+        }
+        if let Some(init) = self.init.take() {
+            let _ = waitpid(Some(init.pid), WaitOptions::NOHANG);
+        }
+        if let Some(root) = self.root.take() {
+            keep(root.unmount());
+        }
+        if let Some(daemon) = self.daemon.take() {
+            // The mount's end is the daemon's, after it has written what it holds.
+            let _ = super::watch::wait_readable(daemon.process_descriptor(), Some(DAEMON_PATIENCE));
+            daemon.end();
+        }
+        if let Some(groups) = self.groups.take() {
+            keep(groups.remove().map(drop));
+        }
+        self.control = None;
+        self.notify = None;
+        first
+    }
+
+    /// Removes the run directory, or leaves the reason in it why things are not as they should be.
+    fn close(
+        &mut self,
+        outcome: Result<ExitStatus, LaunchError>,
+        undone: Result<(), LaunchError>,
+    ) -> Result<ExitStatus, LaunchError> {
+        let ran = self.state.executed || self.state.restarts > 0;
+        let to_be_told = match (&outcome, &undone) {
+            (_, Err(error)) => Some(error),
+            (Err(error), Ok(())) if ran => Some(error),
+            _ => None,
+        };
+        if let Some(error) = to_be_told {
+            self.state.failure = Some(error.to_string());
+            self.record();
+            return undone.and(outcome);
+        }
+        let run_dir = &self.spec.run_dir;
+        let removed = fs::remove_dir_all(run_dir).doing(format!("remove {}", run_dir.display()));
+        outcome.and_then(|status| removed.map(|()| status))
+    }
+
+    /// Writes the state down; an error of that is no reason to end a running system.
+    pub(super) fn record(&self) {
+        if let Err(error) = self.state.write(&self.spec.run_dir) {
+            eprintln!("{error}");
+        }
+    }
+
+    /// Tells the starter, if it still listens.
+    pub(super) fn report(&mut self, report: &Report) {
+        if let Some(starter) = &self.starter
+            && starter.send(report).is_err()
+        {
+            self.starter = None;
+        }
+    }
+}
+
+/// The status of init, which has ended.
+pub(super) fn reap(init: &Init) -> ExitStatus {
+    match waitpid(Some(init.pid), WaitOptions::empty()) {
+        Ok(Some((_, status))) => exit_status(status),
+        _ => ExitStatus::Exited(0),
+    }
+}
+
+fn open_log(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path)
+}

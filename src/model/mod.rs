@@ -1,0 +1,18 @@
+//! What a WPAR is, in plain values: names, states, records, copy controls.
+//!
+//! Pure: nothing in here reads a file, asks the kernel or knows a command line. Every rule that
+//! AIX states about a value stands here, once, with its test.
+
+pub mod copy_controls;
+pub mod hostname;
+pub mod ids;
+pub mod name;
+pub mod record;
+pub mod state;
+
+pub use copy_controls::CopyControls;
+pub use hostname::Hostname;
+pub use ids::IdRange;
+pub use name::WparName;
+pub use record::{Owner, Source, WparKind, WparRecord};
+pub use state::{Facts, WparState};

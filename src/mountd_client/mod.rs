@@ -1,0 +1,168 @@
+//! The launcher's side of the file system daemon: making the mount, starting the daemon on it.
+//!
+//! The mount is made here, not by the daemon, and a second descriptor of its connection stays
+//! with the supervisor. The daemon's command line and its one line of answer are the whole
+//! interface: `wpar-mountd --fuse-fd N --spec-fd N --ready-fd N`; the [`MountSpec`] as JSON on
+//! the second; `ready` or `error: TEXT` and a newline on the third.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Seek, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use rustix::fs::{MemfdFlags, Mode, OFlags, memfd_create, open};
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag,
+    fsconfig_set_string, fsmount, fsopen,
+};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use wpar_mountd::spec::MountSpec;
+
+use crate::sys::descriptors::pass;
+
+/// The name under which the executable is the daemon.
+pub const DAEMON: &str = "wpar-mountd";
+
+/// The longest answer of the daemon that is read.
+const LONGEST_ANSWER: u64 = 16 * 1024;
+
+/// A FUSE mount that is attached nowhere yet.
+#[derive(Debug)]
+pub struct FuseMount {
+    /// The mount, to be attached with `move_mount(2)`.
+    pub mount: OwnedFd,
+    /// The connection: the daemon reads requests from it.
+    pub connection: OwnedFd,
+}
+
+/// Makes a mount that waits for a daemon. For the host, set-user-ID bits and devices in it have
+/// no effect: a file of a WPAR must never lend its owner's rights outside.
+///
+/// # Errors
+/// Those of `/dev/fuse` and of the mount calls.
+pub fn mount() -> io::Result<FuseMount> {
+    let connection = open("/dev/fuse", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+    let context = fsopen("fuse", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    for (key, value) in [
+        ("source", "wpar"),
+        ("subtype", "wpar"),
+        ("rootmode", "40000"),
+        ("user_id", "0"),
+        ("group_id", "0"),
+    ] {
+        fsconfig_set_string(&context, key, value)?;
+    }
+    // The number as text is what kernels of every age take.
+    fsconfig_set_string(&context, "fd", connection.as_raw_fd().to_string())?;
+    // The kernel checks permissions: a condition of id-mapped mounts.
+    for flag in ["allow_other", "default_permissions"] {
+        fsconfig_set_flag(&context, flag)?;
+    }
+    fsconfig_create(&context)?;
+    let flags = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
+    let mount = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, flags)?;
+    Ok(FuseMount { mount, connection })
+}
+
+/// A daemon that was started.
+#[derive(Debug)]
+pub struct Daemon {
+    child: Child,
+    process: OwnedFd,
+    answer: File,
+}
+
+impl Daemon {
+    /// Starts the daemon of `executable` on `connection`; what it prints goes to `log`.
+    ///
+    /// # Errors
+    /// Those of starting a process.
+    pub fn spawn(
+        executable: &Path,
+        connection: BorrowedFd<'_>,
+        spec: &MountSpec,
+        log: File,
+    ) -> io::Result<Self> {
+        let mut file = File::from(memfd_create("wpar-mount-spec", MemfdFlags::CLOEXEC)?);
+        file.write_all(&serde_json::to_vec(spec)?)?;
+        file.rewind()?;
+        let (answer, ready) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+        let mut command = Command::new(executable);
+        command.arg0(DAEMON);
+        for (option, fd) in [
+            ("--fuse-fd", connection.try_clone_to_owned()?),
+            ("--spec-fd", OwnedFd::from(file)),
+            ("--ready-fd", ready),
+        ] {
+            let number = pass(&mut command, fd);
+            command.arg(option).arg(number.to_string());
+        }
+        let mut child = command
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(Stdio::from(log.try_clone()?))
+            .stderr(Stdio::from(log))
+            .spawn()?;
+        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        let process = pid
+            .ok_or(io::ErrorKind::InvalidData.into())
+            .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).map_err(io::Error::from));
+        match process {
+            Ok(process) => Ok(Self {
+                child,
+                process,
+                answer: File::from(answer),
+            }),
+            Err(error) => {
+                let _ = child.kill();
+                let _ = child.wait();
+                Err(error)
+            }
+        }
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Reads its answer, which must be readable: `Ok` if it serves the mount.
+    ///
+    /// # Errors
+    /// Its reason in words; that it ended without giving one.
+    pub fn answer(&mut self) -> Result<(), String> {
+        let mut line = Vec::new();
+        // The daemon closes its end after the line, or by its own end.
+        let read = BufReader::new(&mut self.answer)
+            .take(LONGEST_ANSWER)
+            .read_until(b'\n', &mut line);
+        let text = read
+            .map(|_| String::from_utf8_lossy(&line))
+            .unwrap_or_default();
+        let text = text.trim_end();
+        match text.split_once("error: ") {
+            _ if text == "ready" => Ok(()),
+            Some(("", reason)) => Err(reason.to_owned()),
+            _ => Err("the file system daemon ended before it was ready".to_owned()),
+        }
+    }
+
+    /// Descriptor of its answer: readable once it has given one, or has ended.
+    pub fn answer_descriptor(&self) -> BorrowedFd<'_> {
+        self.answer.as_fd()
+    }
+
+    /// Descriptor of its process: readable once it has ended.
+    pub fn process_descriptor(&self) -> BorrowedFd<'_> {
+        self.process.as_fd()
+    }
+
+    /// Kills it if it has not ended, and waits for its end.
+    pub fn end(mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

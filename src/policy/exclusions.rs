@@ -1,0 +1,380 @@
+//! Names of the running system that are not part of a copy of it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+use wpar_mountd::spec::{HiddenExtent, HiddenName};
+
+use crate::model::CopyControls;
+use crate::source::host::{HostFacts, Mount, PathKind, below_root};
+
+/// Directories without which a system is none: a mount of their own is not copied yet.
+const INDISPENSABLE: &[&str] = &[
+    "/bin", "/etc", "/lib", "/lib64", "/sbin", "/usr", "/usr/lib", "/var", "/var/lib",
+];
+
+/// What the kernel and the boot make anew.
+const VOLATILE: &[(&str, &str)] = &[
+    ("/proc", "belongs to the kernel"),
+    ("/sys", "belongs to the kernel"),
+    ("/dev", "devices of the host"),
+    ("/run", "state of this boot of the host"),
+    ("/tmp", "temporary files of the running system"),
+    ("/var/tmp", "temporary files of the running system"),
+];
+
+/// Where other engines keep their partitions. A second engine on copied state would start all of
+/// them once more.
+const ENGINE_STORES: &[&str] = &[
+    "/var/lib/containerd",
+    "/var/lib/containers",
+    "/var/lib/docker",
+    "/var/lib/incus",
+    "/var/lib/kubelet",
+    "/var/lib/libvirt/images",
+    "/var/lib/libvirt/qemu",
+    "/var/lib/lxc",
+    "/var/lib/lxd",
+    "/var/lib/machines",
+    "/var/lib/rancher",
+    "/var/snap/docker",
+    "/var/snap/lxd",
+];
+
+/// The system's own places of this tool, whatever root is in use.
+const SYSTEM_WPARS: &[&str] = &["/var/lib/wpar", "/wpars"];
+
+/// Swap files by the names that distributions give them, in use or not.
+const SWAP_FILES: &[&str] = &["/swapfile", "/swap.img", "/swap.file"];
+
+/// Why no copy of the running system can be made.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum PolicyError {
+    /// Part of the system is in a file system of its own.
+    #[error(
+        "{} is a file system of its own ({fs_type} on {source_name}), and a copy of the running \
+         system without it would not work",
+        point.display()
+    )]
+    SystemElsewhere {
+        /// Where it is mounted.
+        point: PathBuf,
+        /// Its type.
+        fs_type: String,
+        /// Its device.
+        source_name: String,
+    },
+}
+
+/// What is left out of a copy of the running system.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostExclusions {
+    /// The names, sorted by path; none lies below another.
+    pub hidden: Vec<HiddenName>,
+    /// Mounts with data of their own among them: what a user may miss.
+    pub left_out: Vec<Mount>,
+}
+
+/// Decides what is left out. `own` are the places of the tool itself, which are never seen:
+/// otherwise the copy would contain itself.
+///
+/// # Errors
+/// [`PolicyError::SystemElsewhere`].
+pub fn host(
+    facts: &dyn HostFacts,
+    controls: CopyControls,
+    own: &[PathBuf],
+) -> Result<HostExclusions, PolicyError> {
+    let mut names = Names {
+        facts,
+        hidden: BTreeMap::new(),
+    };
+    for (path, reason) in VOLATILE {
+        names.hide_contents(Path::new(path), reason);
+    }
+    for path in own {
+        names.hide(path, "state of wpar itself");
+    }
+    let swap = SWAP_FILES.iter().map(Path::new);
+    for path in swap.chain(facts.swap_files().iter().map(PathBuf::as_path)) {
+        names.hide(path, "swap space of the host");
+    }
+    if !controls.preserve_wpars {
+        for path in SYSTEM_WPARS {
+            names.hide(Path::new(path), "workload partitions of the host");
+        }
+        for path in ENGINE_STORES {
+            names.hide_contents(Path::new(path), "store of another engine's partitions");
+        }
+    }
+    let mut left_out = Vec::new();
+    for mount in facts.mounts() {
+        if mount.point == Path::new("/") {
+            continue;
+        }
+        if INDISPENSABLE
+            .iter()
+            .any(|path| mount.point == Path::new(path))
+        {
+            return Err(PolicyError::SystemElsewhere {
+                point: mount.point.clone(),
+                fs_type: mount.fs_type.clone(),
+                source_name: mount.source.clone(),
+            });
+        }
+        let reason = format!("mount point of {} on {}", mount.fs_type, mount.source);
+        if names.hide_contents(&mount.point, &reason) && mount.is_storage() {
+            left_out.push(mount.clone());
+        }
+    }
+    Ok(HostExclusions {
+        hidden: names.finish(),
+        left_out,
+    })
+}
+
+struct Names<'a> {
+    facts: &'a dyn HostFacts,
+    hidden: BTreeMap<PathBuf, (HiddenExtent, String)>,
+}
+
+impl Names<'_> {
+    /// Hides what `path` leads to, if there is something.
+    fn hide(&mut self, path: &Path, reason: &str) -> bool {
+        match self.facts.resolve(path) {
+            Some((real, _)) => self.insert(real, HiddenExtent::Name, reason),
+            None => false,
+        }
+    }
+
+    /// Hides what is in the directory that `path` leads to; another object is hidden itself.
+    fn hide_contents(&mut self, path: &Path, reason: &str) -> bool {
+        let Some((real, kind)) = self.facts.resolve(path) else {
+            return false;
+        };
+        let extent = match kind {
+            PathKind::Directory => HiddenExtent::Contents,
+            PathKind::Other => HiddenExtent::Name,
+        };
+        self.insert(real, extent, reason)
+    }
+
+    /// Notes a name. The first reason for it stays, but the larger extent wins. False if it, or
+    /// something above it, was hidden before.
+    fn insert(&mut self, path: PathBuf, extent: HiddenExtent, reason: &str) -> bool {
+        if path == Path::new("/") || self.covered(&path) {
+            return false;
+        }
+        match self.hidden.get_mut(&path) {
+            Some((known, _)) => {
+                if extent == HiddenExtent::Name {
+                    *known = extent;
+                }
+                false
+            }
+            None => {
+                self.hidden.insert(path, (extent, reason.to_owned()));
+                true
+            }
+        }
+    }
+
+    fn covered(&self, path: &Path) -> bool {
+        path.ancestors()
+            .skip(1)
+            .any(|above| self.hidden.contains_key(above))
+    }
+
+    fn finish(self) -> Vec<HiddenName> {
+        let name = |path: &PathBuf, extent: HiddenExtent, reason: &str| {
+            // A mount whose name is not UTF-8 is not entered by the lower either way.
+            let path = below_root(path)?.to_owned();
+            Some(HiddenName {
+                path,
+                extent,
+                reason: reason.to_owned(),
+            })
+        };
+        self.hidden
+            .iter()
+            .filter(|(path, _)| !self.covered(path))
+            .filter_map(|(path, (extent, reason))| name(path, *extent, reason))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Default)]
+    struct Host {
+        mounts: Vec<Mount>,
+        swap: Vec<PathBuf>,
+        /// Directories, and with a `:` at the end files, and `from>to` links.
+        paths: Vec<&'static str>,
+    }
+
+    impl HostFacts for Host {
+        fn mounts(&self) -> &[Mount] {
+            &self.mounts
+        }
+
+        fn swap_files(&self) -> &[PathBuf] {
+            &self.swap
+        }
+
+        fn resolve(&self, path: &Path) -> Option<(PathBuf, PathKind)> {
+            let path = path.to_str().unwrap();
+            self.paths
+                .iter()
+                .find_map(|known| match known.split_once('>') {
+                    Some((from, to)) => (from == path).then(|| (to.into(), PathKind::Directory)),
+                    None if *known == path => Some((path.into(), PathKind::Directory)),
+                    None if known.strip_suffix(':') == Some(path) => {
+                        Some((path.into(), PathKind::Other))
+                    }
+                    None => None,
+                })
+        }
+    }
+
+    fn mount(point: &str, fs_type: &str, source: &str) -> Mount {
+        Mount {
+            point: point.into(),
+            fs_type: fs_type.into(),
+            source: source.into(),
+        }
+    }
+
+    fn paths(exclusions: &HostExclusions) -> Vec<String> {
+        let text = |name: &HiddenName| match name.extent {
+            HiddenExtent::Name => name.path.clone(),
+            HiddenExtent::Contents => format!("{}/*", name.path),
+        };
+        exclusions.hidden.iter().map(text).collect()
+    }
+
+    #[test]
+    fn a_usual_host() {
+        let facts = Host {
+            mounts: vec![
+                mount("/", "ext4", "/dev/sda1"),
+                mount("/proc", "proc", "proc"),
+                mount("/proc/sys/fs/binfmt_misc", "autofs", "systemd-1"),
+                mount("/data", "xfs", "/dev/sdb1"),
+                mount("/data/deep", "xfs", "/dev/sdb2"),
+                mount("/srv/cache", "tmpfs", "tmpfs"),
+                mount("/etc/hosts", "ext4", "/dev/sda1"),
+            ],
+            swap: vec!["/swap/one".into()],
+            paths: vec![
+                "/proc",
+                "/sys",
+                "/dev",
+                "/run",
+                "/tmp",
+                "/var/tmp",
+                "/data",
+                "/data/deep",
+                "/srv/cache",
+                "/etc/hosts:",
+                "/swap/one:",
+                "/swapfile:",
+                "/var/lib/docker",
+                "/scratch/r/var/lib/wpar",
+                "/proc/sys/fs/binfmt_misc",
+                "/var/lib/wpar",
+            ],
+        };
+        let own = [
+            PathBuf::from("/scratch/r/var/lib/wpar"),
+            PathBuf::from("/scratch/r/wpars"),
+        ];
+        let found = host(&facts, CopyControls::default(), &own).unwrap();
+        assert_eq!(
+            paths(&found),
+            [
+                "data/*",
+                "dev/*",
+                "etc/hosts",
+                "proc/*",
+                "run/*",
+                "scratch/r/var/lib/wpar",
+                "srv/cache/*",
+                "swap/one",
+                "swapfile",
+                "sys/*",
+                "tmp/*",
+                "var/lib/docker/*",
+                "var/lib/wpar",
+                "var/tmp/*",
+            ]
+        );
+        let missed: Vec<_> = found
+            .left_out
+            .iter()
+            .map(|m| m.point.to_str().unwrap())
+            .collect();
+        assert_eq!(missed, ["/data", "/etc/hosts"]);
+        let data = found
+            .hidden
+            .iter()
+            .find(|name| name.path == "data")
+            .unwrap();
+        assert_eq!(data.reason, "mount point of xfs on /dev/sdb1");
+    }
+
+    #[test]
+    fn partitions_of_others_are_kept_on_request_but_never_our_own_state() {
+        let facts = Host {
+            paths: vec!["/var/lib/docker", "/var/lib/wpar", "/wpars"],
+            ..Host::default()
+        };
+        let keep = CopyControls {
+            preserve_wpars: true,
+            ..CopyControls::default()
+        };
+        let own = [PathBuf::from("/var/lib/wpar")];
+        assert_eq!(paths(&host(&facts, keep, &own).unwrap()), ["var/lib/wpar"]);
+        let all = host(&facts, CopyControls::default(), &own).unwrap();
+        assert_eq!(paths(&all), ["var/lib/docker/*", "var/lib/wpar", "wpars"]);
+    }
+
+    #[test]
+    fn links_are_followed_to_what_is_hidden() {
+        let facts = Host {
+            paths: vec!["/var/lib/docker>/srv/docker"],
+            ..Host::default()
+        };
+        let found = host(&facts, CopyControls::default(), &[]).unwrap();
+        assert_eq!(paths(&found), ["srv/docker/*"]);
+    }
+
+    #[test]
+    fn a_name_below_one_hidden_later_is_dropped() {
+        let facts = Host {
+            mounts: vec![mount("/data/deep", "xfs", "b"), mount("/data", "xfs", "a")],
+            paths: vec!["/data", "/data/deep"],
+            ..Host::default()
+        };
+        let found = host(&facts, CopyControls::default(), &[]).unwrap();
+        assert_eq!(paths(&found), ["data/*"]);
+    }
+
+    #[test]
+    fn a_system_in_parts_is_refused() {
+        let facts = Host {
+            mounts: vec![mount("/usr", "ext4", "/dev/vg/usr")],
+            paths: vec!["/usr"],
+            ..Host::default()
+        };
+        let error = host(&facts, CopyControls::default(), &[]).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("/usr is a file system of its own (ext4 on ")
+        );
+    }
+}

@@ -1,0 +1,9 @@
+//! What of a source a WPAR does not see, and the mount that follows from it.
+//!
+//! Pure: facts and a record in, a [`wpar_mountd::spec::MountSpec`] out. Every hidden name has its
+//! reason.
+
+pub mod exclusions;
+pub mod mount_spec;
+
+pub use exclusions::{HostExclusions, PolicyError};

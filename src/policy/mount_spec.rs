@@ -1,0 +1,68 @@
+//! From the record of a WPAR to the mount of its root.
+
+use std::path::PathBuf;
+
+use wpar_mountd::spec::{HiddenName, LowerSpec, MountSpec};
+
+use super::exclusions::{self, PolicyError};
+use crate::model::{Source, WparRecord};
+use crate::registry::Layout;
+use crate::source::host::HostFacts;
+
+/// The mount of a WPAR's root. What the running system has mounted is looked at anew each time:
+/// a file system that was mounted since must not appear in the copy.
+///
+/// # Errors
+/// Those of [`exclusions::host`].
+pub fn mount_spec(
+    record: &WparRecord,
+    layout: &Layout,
+    host: &dyn HostFacts,
+) -> Result<MountSpec, PolicyError> {
+    let (lower, hidden) = match &record.source {
+        Source::Image { path, index, .. } => {
+            let lower = LowerSpec::Image {
+                path: path.clone(),
+                index: index.clone(),
+            };
+            (lower, Vec::new())
+        }
+        Source::Host => {
+            let found = exclusions::host(host, record.copy_controls, &own_places(layout))?;
+            (
+                LowerSpec::Directory {
+                    path: PathBuf::from("/"),
+                },
+                found.hidden,
+            )
+        }
+    };
+    Ok(MountSpec {
+        lower,
+        store: Some(layout.store(&record.name)),
+        hidden,
+    })
+}
+
+/// Where the tool keeps things, and so what a copy of the running system never shows.
+pub fn own_places(layout: &Layout) -> Vec<PathBuf> {
+    vec![layout.state_dir(), layout.run_parent(), layout.wpars_dir()]
+}
+
+/// Directories that the launcher mounts a temporary file system on: those that every boot is to
+/// find empty. (An image's `/tmp` is part of the image.)
+pub fn temporary_directories(source: &Source) -> Vec<String> {
+    match source {
+        Source::Host => vec!["/tmp".to_owned()],
+        Source::Image { .. } => Vec::new(),
+    }
+}
+
+/// One line for a hidden name, for `-v`.
+pub fn describe(name: &HiddenName) -> String {
+    let what = match name.extent {
+        wpar_mountd::spec::HiddenExtent::Name => "",
+        wpar_mountd::spec::HiddenExtent::Contents => "/*",
+    };
+    format!("/{}{what} ({})", name.path, name.reason)
+}

@@ -1,0 +1,107 @@
+//! Replacing a file as a whole, or not at all.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use super::{RegistryResult, failed};
+
+/// Writes `bytes` to a new file of mode 0600 and renames it to `path`. When this returns, the new
+/// contents are on disk; if it fails, or the host does, the old ones are unchanged.
+///
+/// # Errors
+/// Those of the file system.
+pub fn write(path: &Path, bytes: &[u8]) -> RegistryResult<()> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(failed("write", path)(io::Error::from(
+            io::ErrorKind::InvalidInput,
+        )));
+    };
+    // One name for each process: a file that a killed one left is overwritten or harmless.
+    let temporary = parent.join(format!(
+        ".{}.{}",
+        name.to_string_lossy(),
+        std::process::id()
+    ));
+    let result = write_new(&temporary, bytes)
+        .and_then(|()| fs::rename(&temporary, path))
+        .and_then(|()| sync_directory(parent));
+    result.map_err(|error| {
+        // It may be the disk that is full: nothing of the attempt stays.
+        let _ = fs::remove_file(&temporary);
+        failed("write", path)(error)
+    })
+}
+
+/// Removes a file, on disk too when this returns. That it is gone already is no error.
+///
+/// # Errors
+/// Those of the file system.
+pub fn remove(path: &Path) -> RegistryResult<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed("remove", path)(error)),
+        Ok(()) => {}
+    }
+    path.parent()
+        .map_or(Ok(()), sync_directory)
+        .map_err(failed("remove", path))
+}
+
+/// Moves a file within the registry; when this returns, on disk too.
+///
+/// # Errors
+/// Those of the file system.
+pub fn rename(from: &Path, to: &Path) -> RegistryResult<()> {
+    fs::rename(from, to)
+        .and_then(|()| to.parent().map_or(Ok(()), sync_directory))
+        .and_then(|()| from.parent().map_or(Ok(()), sync_directory))
+        .map_err(failed("move", from))
+}
+
+fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+fn sync_directory(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_as_a_whole() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("record");
+        write(&path, b"one").unwrap();
+        write(&path, b"two").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(
+            fs::read_dir(temp.path()).unwrap().count(),
+            1,
+            "no temporary file stays"
+        );
+        remove(&path).unwrap();
+        remove(&path).unwrap();
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_failed_write_leaves_no_temporary_file() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("dir");
+        fs::create_dir(&path).unwrap();
+        assert!(write(&path, b"x").is_err());
+        assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1);
+    }
+}

@@ -1,0 +1,9 @@
+//! What a WPAR is made of: an image, or the running system; and the identity that it gets.
+//!
+//! Sources are read here and never written. What of them is not to be seen is decided in
+//! [`crate::policy`].
+
+pub mod host;
+pub mod identity;
+pub mod image;
+pub mod tree;

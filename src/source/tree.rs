@@ -1,0 +1,71 @@
+//! The merged tree of a WPAR that is not mounted, for [`super::identity`]: the one place of this
+//! crate that uses the core of the file system in this process.
+
+use wpar_mountd::error::FsResult;
+use wpar_mountd::overlay::{LookedUp, Overlay};
+use wpar_mountd::source::OpenError;
+use wpar_mountd::spec::MountSpec;
+use wpar_mountd::types::{EntryName, FileKind, Ino};
+
+use super::identity::SystemTree;
+
+/// An open store above its source.
+#[derive(Debug)]
+pub struct OfflineTree {
+    overlay: Overlay,
+}
+
+impl OfflineTree {
+    /// Opens the mount that `spec` describes, without mounting it; makes its store if there is
+    /// none.
+    ///
+    /// # Errors
+    /// Those of opening the source and of making the store.
+    pub fn open(spec: &MountSpec) -> Result<Self, OpenError> {
+        Ok(Self {
+            overlay: wpar_mountd::source::open(spec)?,
+        })
+    }
+
+    /// The kind of what `path` names, without following any link; `None` if there is nothing.
+    fn kind(&self, path: &str) -> FsResult<Option<FileKind>> {
+        // Each directory on the way stays known while something below it is looked up.
+        let mut way: Vec<LookedUp<'_>> = Vec::new();
+        for component in path.split('/') {
+            let above = way.last().map_or(Ino::ROOT, LookedUp::ino);
+            if way
+                .last()
+                .is_some_and(|inode| inode.attr().kind != FileKind::Directory)
+            {
+                return Ok(None);
+            }
+            match self
+                .overlay
+                .lookup(above, EntryName::new(component.as_bytes())?)?
+            {
+                Some(inode) => way.push(inode),
+                None => return Ok(None),
+            }
+        }
+        Ok(way.last().map(|inode| inode.attr().kind))
+    }
+}
+
+impl SystemTree for OfflineTree {
+    fn is_regular(&mut self, path: &str) -> FsResult<bool> {
+        Ok(self.kind(path)? == Some(FileKind::Regular))
+    }
+
+    fn is_directory(&mut self, path: &str) -> FsResult<bool> {
+        Ok(self.kind(path)? == Some(FileKind::Directory))
+    }
+
+    fn read(&mut self, path: &str) -> FsResult<Option<Vec<u8>>> {
+        self.overlay.read_path(path.as_bytes())
+    }
+
+    fn write(&mut self, path: &str, contents: &[u8], permissions: u16) -> FsResult<()> {
+        self.overlay
+            .write_path(path.as_bytes(), contents, permissions)
+    }
+}

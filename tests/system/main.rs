@@ -1,0 +1,24 @@
+//! The tool from end to end, as an administrator uses it: real images, real namespaces, real
+//! terminals. Needs root and `/dev/fuse`; says so aloud when it is left out.
+//!
+//! Each file is one theme of the promise that the README makes. Tests have a world of their own
+//! (`common::World`) and take turns, because what they leave behind is looked for on the machine.
+
+// All of this crate is test code; the lints' own exception covers only the test functions.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod bad_input;
+mod crash;
+mod disk_full;
+mod host;
+mod images;
+mod interrupt;
+mod isolation;
+mod listing;
+mod login;
+mod session;
+mod source;
+mod throw_away;
