@@ -10,6 +10,7 @@ mod lower;
 mod model;
 mod operation;
 mod regressions;
+mod step;
 mod world;
 
 use proptest::prelude::*;

@@ -18,6 +18,8 @@ pub(crate) type Pick = u8;
 pub(crate) enum Name {
     /// One that is there, if there is any.
     There(u8),
+    /// One that went, in the directory that it went from, whatever directory was chosen.
+    Lost(u8),
     /// One of few, so that they meet.
     Any(u8),
 }
@@ -96,6 +98,11 @@ pub(crate) enum Operation {
         target: Pick,
         name: u8,
     },
+    /// `rm -r`.
+    RemoveTree {
+        dir: Pick,
+        name: Name,
+    },
     /// Somebody opens it or stands in it from now on.
     Hold {
         target: Pick,
@@ -164,7 +171,11 @@ pub(crate) struct Case {
 }
 
 fn name() -> impl Strategy<Value = Name> {
-    prop_oneof![3 => any::<u8>().prop_map(Name::There), 2 => (0..7_u8).prop_map(Name::Any)]
+    prop_oneof![
+        3 => any::<u8>().prop_map(Name::There),
+        1 => any::<u8>().prop_map(Name::Lost),
+        2 => (0..7_u8).prop_map(Name::Any),
+    ]
 }
 
 fn permissions() -> impl Strategy<Value = u16> {
@@ -225,7 +236,16 @@ fn change_of_names() -> impl Strategy<Value = Operation> {
         rename_mode(),
     )
         .prop_map(|(from, to, mode)| Operation::Rename { from, to, mode });
-    prop_oneof![4 => create, 2 => link, 3 => unlink, 2 => remove, 5 => rename]
+    let remove_tree =
+        (any::<Pick>(), name()).prop_map(|(dir, name)| Operation::RemoveTree { dir, name });
+    prop_oneof![
+        4 => create,
+        2 => link,
+        3 => unlink,
+        2 => remove,
+        1 => remove_tree,
+        5 => rename,
+    ]
 }
 
 fn change_of_inodes() -> impl Strategy<Value = Operation> {
