@@ -27,8 +27,10 @@ use super::root::Root;
 use super::stage::{self, Plan};
 use super::state::{self, RunState};
 use super::stop::Stopping;
-use super::watch::Watch;
-use super::{ExitStatus, InitKind, LaunchSpec, Payload, ProcessId, RootSource, terminal, userns};
+use super::watch::{Watch, wait_readable};
+use super::{
+    ExitStatus, InitKind, LaunchSpec, Payload, ProcessId, RootSource, cleanup, terminal, userns,
+};
 use crate::mountd_client::Daemon;
 use crate::sys::descriptors::close_others;
 use crate::sys::process::{Birth, spawn};
@@ -188,9 +190,24 @@ impl Supervisor {
         }
     }
 
+    /// Kills everything in the WPAR, with its daemon if that lets nobody die.
+    pub(super) fn kill(&mut self) -> Result<(), LaunchError> {
+        let Some(groups) = &self.groups else {
+            return Ok(());
+        };
+        let result = groups.kill(cleanup::DAEMON_PATIENCE);
+        let (Some(root), Some(daemon), Err(_)) = (&mut self.root, &mut self.daemon, &result) else {
+            return result;
+        };
+        eprintln!("the file system daemon does not answer");
+        root.abort();
+        daemon.kill();
+        groups.kill(cleanup::KILL_PATIENCE)
+    }
+
     fn prepare_restart(&mut self) -> Result<(), LaunchError> {
+        self.kill()?;
         if let Some(groups) = &self.groups {
-            groups.kill()?;
             groups.remove()?;
             groups.create(&self.spec.limits, self.spec.ids)?;
         }
@@ -385,19 +402,21 @@ impl Supervisor {
                 first = result;
             }
         };
-        if let Some(groups) = &self.groups {
-            keep(groups.kill());
-        }
+        keep(self.kill());
         if let Some(init) = self.init.take() {
             let _ = waitpid(Some(init.pid), WaitOptions::NOHANG);
         }
         if let Some(root) = self.root.take() {
-            keep(root.unmount());
+            keep(root.unmount(|| {
+                if let Some(daemon) = &mut self.daemon {
+                    daemon.kill();
+                }
+            }));
         }
-        if let Some(daemon) = self.daemon.take() {
+        if let Some(mut daemon) = self.daemon.take() {
             // The mount's end is the daemon's, after it has written what it holds.
-            let _ = super::watch::wait_readable(daemon.process_descriptor(), Some(DAEMON_PATIENCE));
-            daemon.end();
+            let _ = wait_readable(daemon.process_descriptor(), Some(DAEMON_PATIENCE));
+            daemon.kill();
         }
         if let Some(groups) = self.groups.take() {
             keep(groups.remove().map(drop));

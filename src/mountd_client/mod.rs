@@ -161,7 +161,7 @@ impl Daemon {
     }
 
     /// Kills it if it has not ended, and waits for its end.
-    pub fn end(mut self) {
+    pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
