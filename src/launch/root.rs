@@ -108,3 +108,19 @@ impl Root {
         }
     }
 }
+
+/// Checks that `point` can be mounted on, which is no promise that it still can later.
+pub(super) fn check_point(point: &Path) -> Result<(), LaunchError> {
+    // First this: a look at a mount whose daemon is dead could last for ever.
+    if mountinfo::is_mounted(point) {
+        return Err(LaunchError::LeftOver(format!(
+            "a mount on {}",
+            point.display()
+        )));
+    }
+    let step = format!("mount on {}", point.display());
+    if std::fs::symlink_metadata(point).doing(&step)?.is_dir() {
+        return Ok(());
+    }
+    Err(std::io::Error::from_raw_os_error(libc::ENOTDIR)).doing(&step)
+}
