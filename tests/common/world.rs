@@ -205,12 +205,30 @@ impl World {
             .collect()
     }
 
-    /// What is there, for comparing before and after.
+    /// What is there, for comparing before and after; of what a running WPAR changes by itself,
+    /// only that it is there.
     pub fn summary(&self) -> Summary {
+        let live = |path: &PathBuf| {
+            LIVE.iter().any(|live| {
+                let inside = path.strip_prefix(self.root().join(live));
+                inside.is_ok_and(|inside| inside.components().count() > 1)
+            })
+        };
+        let groups = self.groups();
+        // Groups below that of a WPAR are made and removed by what is in it.
+        let outermost = |group: &PathBuf| group.parent().is_none_or(|up| !groups.contains(up));
         Summary {
             mounts: mounts_below(self.dir.path()),
-            groups: self.groups(),
-            files: self.files(),
+            groups: groups
+                .iter()
+                .filter(|group| outermost(group))
+                .cloned()
+                .collect(),
+            files: self
+                .files()
+                .into_iter()
+                .filter(|path| !live(path))
+                .collect(),
         }
     }
 
@@ -380,6 +398,9 @@ const SKELETON: &[&str] = &[
 
 /// Directories of the skeleton that may hold anything: they are there to be used again.
 const CACHES: &[&str] = &["var/lib/wpar/images", "var/lib/wpar/locks"];
+
+/// Directories with one directory for each WPAR, which changes as long as it runs.
+const LIVE: &[&str] = &["var/lib/wpar/stores", "var/lib/wpar/logs", "run/wpar"];
 
 /// Whether a small file has `name` in it.
 fn mentions(path: &Path, name: &str) -> bool {
