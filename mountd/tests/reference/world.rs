@@ -97,7 +97,7 @@ impl World {
     }
 
     pub(crate) fn open(&mut self) {
-        let root = self.lower.attr(LowerNode::ROOT).unwrap();
+        let root = wpar_mountd::source::root_of(&*self.lower).unwrap();
         let path = self.store.path().join("store");
         let store = UpperStore::open(&path, &root, self.lower.first_free()).unwrap();
         self.core = Some(Overlay::new(Arc::clone(&self.lower), Some(store)));
