@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use tempfile::TempDir;
-use wpar_mountd::lower::{LowerLayer, LowerNode};
+use wpar_mountd::lower::LowerLayer;
 use wpar_mountd::overlay::Overlay;
 use wpar_mountd::types::{Attr, EntryName, FileKind, Ino};
 use wpar_mountd::upper::UpperStore;
