@@ -12,6 +12,7 @@ fn extended_attributes_of_the_root_are_shown() {
             root: true,
         }],
         operations: vec![Operation::ForgetAll],
+        on_host: false,
         keep: false,
         watch: false,
     };
@@ -54,6 +55,7 @@ fn a_new_directory_shows_nothing_of_a_lower_one_that_had_its_name() {
                 owner: 0,
             },
         ],
+        on_host: false,
         keep: false,
         watch: false,
     };
