@@ -126,6 +126,12 @@ pub(super) fn start(
     })
 }
 
+/// Keeps the signals that would end this process until the value is dropped.
+fn hold_signals() -> CliResult<SignalDescriptor> {
+    SignalDescriptor::new(&SIGNALS)
+        .map_err(|error| CliError::io("cannot take over the signals", &error))
+}
+
 /// A command in a WPAR was not run: the status tells why in the manner of shells.
 fn not_run(name: &WparName, error: LaunchError) -> CliError {
     let exit = Exit::Command(error.exit_code());
@@ -342,6 +348,9 @@ pub(super) fn enter(
         };
         return Err(CliError::wrong_state(name, sight.state, hint));
     }
+    // Held until the command takes them, so that none ends this process with the command left
+    // behind.
+    let _held = hold_signals()?;
     match launch::enter(&registry.layout().run_dir(name), session) {
         Ok(status) => Ok(Exit::Command(status.code())),
         Err(error) => Err(not_run(name, error)),
@@ -362,8 +371,7 @@ pub(super) fn run_command(
     drop(lock);
     // Held from before the last look at them, so that none is lost: from here on the signals are
     // the command's.
-    let _held = SignalDescriptor::new(&SIGNALS)
-        .map_err(|error| CliError::io("cannot take over the signals", &error))?;
+    let _held = hold_signals()?;
     context.interrupts.check()?;
     match started.wait() {
         Ok(status) => Ok(Exit::Command(status.code())),
