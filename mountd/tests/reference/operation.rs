@@ -1,0 +1,367 @@
+//! Operations, and how random ones are made.
+//!
+//! An operation chooses its objects by numbers that are taken modulo what there is when it runs.
+//! So most operations have something to do, and a sequence that lost a step while it is minimised
+//! still means something.
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use wpar_mountd::overlay::{AllocateMode, RenameMode};
+use wpar_mountd::types::FileKind;
+
+/// One object out of all that have names and all that are held.
+pub(crate) type Pick = u8;
+
+/// A name in a directory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Name {
+    /// One that is there, if there is any.
+    There(u8),
+    /// One that went, in the directory that it went from, whatever directory was chosen.
+    Lost(u8),
+    /// One of few, so that they meet.
+    Any(u8),
+}
+
+/// The names of [`Name::Any`].
+pub(crate) fn any_name(number: u8) -> Vec<u8> {
+    match number % 7 {
+        6 => vec![b'n'; 255],
+        number => vec![b'a' + number],
+    }
+}
+
+/// One call of the core, or something that happens around it.
+#[derive(Clone, Debug)]
+pub(crate) enum Operation {
+    Create {
+        dir: Pick,
+        name: Name,
+        kind: FileKind,
+        permissions: u16,
+        umask: u16,
+        owner: u32,
+    },
+    Link {
+        target: Pick,
+        dir: Pick,
+        name: Name,
+    },
+    Unlink {
+        dir: Pick,
+        name: Name,
+    },
+    RemoveDirectory {
+        dir: Pick,
+        name: Name,
+    },
+    Rename {
+        from: (Pick, Name),
+        to: (Pick, Name),
+        mode: RenameMode,
+    },
+    SetAttr {
+        target: Pick,
+        permissions: Option<u16>,
+        owner: Option<(u32, u32)>,
+        size: Option<u16>,
+        mtime: Option<i64>,
+        kill_privileges: bool,
+    },
+    Write {
+        target: Pick,
+        offset: u16,
+        length: u16,
+        fill: u8,
+        kill_privileges: bool,
+    },
+    Allocate {
+        target: Pick,
+        offset: u16,
+        length: u16,
+        mode: AllocateMode,
+    },
+    Read {
+        target: Pick,
+        offset: u16,
+        length: u16,
+    },
+    SetXattr {
+        target: Pick,
+        name: u8,
+        value: Vec<u8>,
+        create: bool,
+        replace: bool,
+    },
+    RemoveXattr {
+        target: Pick,
+        name: u8,
+    },
+    /// `rm -r`.
+    RemoveTree {
+        dir: Pick,
+        name: Name,
+    },
+    /// Somebody opens it or stands in it from now on.
+    Hold {
+        target: Pick,
+    },
+    /// And no longer.
+    Release {
+        held: u8,
+    },
+    /// The kernel forgets all that nobody holds.
+    ForgetAll,
+    /// The daemon ends and starts again.
+    Reopen,
+}
+
+/// How an object of the lower is made.
+#[derive(Clone, Debug)]
+pub(crate) enum LowerStep {
+    Directory {
+        dir: Pick,
+        name: u8,
+        permissions: u16,
+    },
+    File {
+        dir: Pick,
+        name: u8,
+        permissions: u16,
+        length: u16,
+        hole: u16,
+    },
+    Symlink {
+        dir: Pick,
+        name: u8,
+    },
+    Special {
+        dir: Pick,
+        name: u8,
+        rdev: u32,
+    },
+    LowerLink {
+        target: Pick,
+        dir: Pick,
+        name: u8,
+    },
+    /// Of the root, or of anything else.
+    Xattr {
+        target: Pick,
+        name: u8,
+        root: bool,
+    },
+    Hide {
+        target: Pick,
+        contents: bool,
+    },
+}
+
+/// A lower, what is done above it, and how closely it is watched.
+#[derive(Clone, Debug)]
+pub(crate) struct Case {
+    pub(crate) lower: Vec<LowerStep>,
+    pub(crate) operations: Vec<Operation>,
+    /// Whether the kernel keeps what it looked up, or forgets it after each operation.
+    pub(crate) keep: bool,
+    /// Whether the whole tree is compared after each operation, or only at the end: comparing
+    /// looks everything up, which may cover a mistake.
+    pub(crate) watch: bool,
+}
+
+fn name() -> impl Strategy<Value = Name> {
+    prop_oneof![
+        3 => any::<u8>().prop_map(Name::There),
+        1 => any::<u8>().prop_map(Name::Lost),
+        2 => (0..7_u8).prop_map(Name::Any),
+    ]
+}
+
+fn permissions() -> impl Strategy<Value = u16> {
+    prop::sample::select(vec![
+        0o644, 0o755, 0o4755, 0o2755, 0o2644, 0o6711, 0o1777, 0o000,
+    ])
+}
+
+fn kind() -> impl Strategy<Value = FileKind> {
+    use FileKind::{BlockDevice, CharDevice, Directory, Fifo, Regular, Socket, Symlink};
+    prop_oneof![
+        5 => Just(Regular),
+        4 => Just(Directory),
+        1 => prop::sample::select(vec![Symlink, Fifo, Socket, CharDevice, BlockDevice]),
+    ]
+}
+
+fn rename_mode() -> impl Strategy<Value = RenameMode> {
+    prop_oneof![
+        4 => Just(RenameMode::Replace),
+        1 => Just(RenameMode::NoReplace),
+        2 => Just(RenameMode::Exchange),
+    ]
+}
+
+fn size() -> impl Strategy<Value = u16> {
+    prop_oneof![0..20_u16, 0..10_000_u16]
+}
+
+fn change_of_names() -> impl Strategy<Value = Operation> {
+    let create = (
+        any::<Pick>(),
+        name(),
+        kind(),
+        permissions(),
+        any::<bool>(),
+        0..3_u32,
+    )
+        .prop_map(|(dir, name, kind, permissions, masked, owner)| {
+            let umask = if masked { 0o027 } else { 0 };
+            Operation::Create {
+                dir,
+                name,
+                kind,
+                permissions,
+                umask,
+                owner,
+            }
+        });
+    let link = (any::<Pick>(), any::<Pick>(), name())
+        .prop_map(|(target, dir, name)| Operation::Link { target, dir, name });
+    let unlink = (any::<Pick>(), name()).prop_map(|(dir, name)| Operation::Unlink { dir, name });
+    let remove =
+        (any::<Pick>(), name()).prop_map(|(dir, name)| Operation::RemoveDirectory { dir, name });
+    let rename = (
+        (any::<Pick>(), name()),
+        (any::<Pick>(), name()),
+        rename_mode(),
+    )
+        .prop_map(|(from, to, mode)| Operation::Rename { from, to, mode });
+    let remove_tree =
+        (any::<Pick>(), name()).prop_map(|(dir, name)| Operation::RemoveTree { dir, name });
+    prop_oneof![
+        4 => create,
+        2 => link,
+        3 => unlink,
+        2 => remove,
+        1 => remove_tree,
+        5 => rename,
+    ]
+}
+
+fn change_of_inodes() -> impl Strategy<Value = Operation> {
+    let set_attr = (
+        any::<Pick>(),
+        option::of(permissions()),
+        option::of((0..3_u32, 0..3_u32)),
+        option::of(size()),
+        option::of(-5..5_i64),
+        any::<bool>(),
+    )
+        .prop_map(
+            |(target, permissions, owner, size, mtime, kill_privileges)| Operation::SetAttr {
+                target,
+                permissions,
+                owner,
+                size,
+                mtime,
+                kill_privileges,
+            },
+        );
+    let write = (any::<Pick>(), size(), size(), 1..255_u8, any::<bool>()).prop_map(
+        |(target, offset, length, fill, kill_privileges)| Operation::Write {
+            target,
+            offset,
+            length,
+            fill,
+            kill_privileges,
+        },
+    );
+    let modes = vec![
+        AllocateMode::Grow,
+        AllocateMode::KeepSize,
+        AllocateMode::PunchHole,
+    ];
+    let allocate = (
+        any::<Pick>(),
+        size(),
+        1..9000_u16,
+        prop::sample::select(modes),
+    )
+        .prop_map(|(target, offset, length, mode)| Operation::Allocate {
+            target,
+            offset,
+            length,
+            mode,
+        });
+    let set_xattr = (
+        any::<Pick>(),
+        0..4_u8,
+        vec(any::<u8>(), 0..20),
+        any::<bool>(),
+        any::<bool>(),
+    )
+        .prop_map(
+            |(target, name, value, create, replace)| Operation::SetXattr {
+                target,
+                name,
+                value,
+                create: create && replace,
+                replace: replace && !create,
+            },
+        );
+    let remove_xattr =
+        (any::<Pick>(), 0..4_u8).prop_map(|(target, name)| Operation::RemoveXattr { target, name });
+    prop_oneof![3 => set_attr, 4 => write, 1 => allocate, 2 => set_xattr, 1 => remove_xattr]
+}
+
+fn around() -> impl Strategy<Value = Operation> {
+    prop_oneof![
+        3 => any::<Pick>().prop_map(|target| Operation::Hold { target }),
+        1 => any::<u8>().prop_map(|held| Operation::Release { held }),
+        1 => Just(Operation::ForgetAll),
+        2 => Just(Operation::Reopen),
+        2 => (any::<Pick>(), size(), size())
+            .prop_map(|(target, offset, length)| Operation::Read { target, offset, length }),
+    ]
+}
+
+fn lower_step() -> impl Strategy<Value = LowerStep> {
+    let place = || (any::<Pick>(), 0..7_u8);
+    prop_oneof![
+        4 => (place(), permissions()).prop_map(|((dir, name), permissions)| {
+            LowerStep::Directory { dir, name, permissions }
+        }),
+        4 => (place(), permissions(), size(), size()).prop_map(
+            |((dir, name), permissions, length, hole)| {
+                LowerStep::File { dir, name, permissions, length, hole }
+            }
+        ),
+        1 => place().prop_map(|(dir, name)| LowerStep::Symlink { dir, name }),
+        1 => (place(), 0..0x400_u32)
+            .prop_map(|((dir, name), rdev)| LowerStep::Special { dir, name, rdev }),
+        3 => (any::<Pick>(), place())
+            .prop_map(|(target, (dir, name))| LowerStep::LowerLink { target, dir, name }),
+        1 => (any::<Pick>(), 0..4_u8).prop_map(|(target, name)| {
+            LowerStep::Xattr { target, name, root: false }
+        }),
+        1 => (any::<Pick>(), any::<bool>())
+            .prop_map(|(target, contents)| LowerStep::Hide { target, contents }),
+    ]
+}
+
+/// Random cases.
+pub(crate) fn case() -> impl Strategy<Value = Case> {
+    let operation = prop_oneof![5 => change_of_names(), 4 => change_of_inodes(), 2 => around()];
+    let parts = (
+        vec(lower_step(), 0..25),
+        vec(operation, 1..40),
+        any::<bool>(),
+        any::<bool>(),
+    );
+    parts.prop_map(|(lower, operations, keep, watch)| Case {
+        lower,
+        operations,
+        keep,
+        watch,
+    })
+}

@@ -1,0 +1,62 @@
+//! Sequences that once went wrong, minimised.
+
+use crate::operation::{Case, LowerStep, Operation};
+use crate::world;
+
+#[test]
+#[ignore = "known defect: the store's root does not take over the attributes of the lower's"]
+fn extended_attributes_of_the_root_are_shown() {
+    let case = Case {
+        lower: vec![LowerStep::Xattr {
+            target: 0,
+            name: 0,
+            root: true,
+        }],
+        operations: vec![Operation::ForgetAll],
+        keep: false,
+        watch: false,
+    };
+    world::run(&case).unwrap();
+}
+
+use crate::operation::Name::Any;
+use wpar_mountd::overlay::RenameMode;
+use wpar_mountd::types::FileKind;
+
+#[test]
+fn a_new_directory_shows_nothing_of_a_lower_one_that_had_its_name() {
+    let case = Case {
+        lower: vec![
+            LowerStep::Directory {
+                dir: 0,
+                name: 0,
+                permissions: 0o755,
+            },
+            LowerStep::File {
+                dir: 1,
+                name: 1,
+                permissions: 0o644,
+                length: 3,
+                hole: 0,
+            },
+        ],
+        operations: vec![
+            Operation::Rename {
+                from: (0, Any(0)),
+                to: (0, Any(2)),
+                mode: RenameMode::Replace,
+            },
+            Operation::Create {
+                dir: 0,
+                name: Any(0),
+                kind: FileKind::Directory,
+                permissions: 0o755,
+                umask: 0,
+                owner: 0,
+            },
+        ],
+        keep: false,
+        watch: false,
+    };
+    world::run(&case).unwrap();
+}

@@ -1,0 +1,377 @@
+//! One operation, done in the core and in the model.
+
+use rustix::fs::XattrFlags;
+use wpar_mountd::error::{FsError, FsResult};
+use wpar_mountd::overlay::{AllocateMode, NewInode, RenameMode, SetAttr, SetTime};
+use wpar_mountd::types::{Caller, EntryName, FileKind, Ino, Timestamp};
+
+use crate::lower::XATTRS;
+use crate::model::{self, Id, Inode, Time};
+use crate::operation::{Name, Operation, Pick};
+use crate::world::{Verdict, World};
+
+impl World {
+    /// Does the same in both and compares what they answer.
+    pub(crate) fn step(&mut self, operation: &Operation) -> Verdict {
+        let words = format!("{operation:?}");
+        let verb = words.split([' ', '{']).next().unwrap_or_default();
+        self.story.push(verb.to_owned());
+        match *operation {
+            Operation::Create {
+                dir,
+                name,
+                kind,
+                permissions,
+                umask,
+                owner,
+            } => self.create((dir, name), kind, permissions, umask, owner),
+            Operation::Link { target, dir, name } => {
+                let (id, ino) = self.any(target)?;
+                let (dir_id, dir, name) = self.place(dir, name)?;
+                let expected = self.model.link(id, dir_id, &name);
+                let made = self.core().link(ino, dir, EntryName::new(&name).unwrap());
+                let made = made.map(|made| made.hand_over().0);
+                if let Ok(ino) = made {
+                    *self.lookups.entry(ino).or_default() += 1;
+                    self.same(id, ino)?;
+                }
+                agree(made.map(drop), expected)
+            }
+            Operation::Unlink { dir, name } => {
+                let (id, ino, name) = self.place(dir, name)?;
+                self.unlink(id, ino, &name)
+            }
+            Operation::RemoveDirectory { dir, name } => {
+                let (id, ino, name) = self.place(dir, name)?;
+                self.remove_directory(id, ino, &name)
+            }
+            Operation::RemoveTree { dir, name } => {
+                let (id, ino, name) = self.place(dir, name)?;
+                match self.model.find(id, &name) {
+                    Ok(_) => self.remove_tree(id, ino, &name),
+                    Err(_) => Ok(()),
+                }
+            }
+            Operation::Rename { from, to, mode } => self.rename(from, to, mode),
+            Operation::Hold { target } => {
+                let (id, ino) = self.any(target)?;
+                if let Some(count) = self.lookups.get_mut(&ino).filter(|count| **count > 0) {
+                    *count -= 1;
+                    self.held.push((id, ino));
+                }
+                Ok(())
+            }
+            Operation::Release { held } => {
+                if !self.held.is_empty() {
+                    let at = usize::from(held) % self.held.len();
+                    let (_, ino) = self.held.swap_remove(at);
+                    self.core().forget(ino, 1);
+                }
+                Ok(())
+            }
+            Operation::ForgetAll => {
+                self.forget_all();
+                Ok(())
+            }
+            Operation::Reopen => {
+                // The kernel's side goes with the mount: nothing is forgotten one by one.
+                self.lookups.clear();
+                self.held.clear();
+                self.core = None;
+                self.open();
+                Ok(())
+            }
+            _ => self.change_inode(operation),
+        }
+    }
+
+    fn unlink(&mut self, id: Id, ino: Ino, name: &[u8]) -> Verdict {
+        let expected = self.model.unlink(id, name);
+        if expected.is_ok() {
+            self.lost.push((id, name.to_vec()));
+        }
+        agree(
+            self.core().unlink(ino, EntryName::new(name).unwrap()),
+            expected,
+        )
+    }
+
+    fn remove_directory(&mut self, id: Id, ino: Ino, name: &[u8]) -> Verdict {
+        let expected = self.model.remove_directory(id, name);
+        if expected.is_ok() {
+            self.lost.push((id, name.to_vec()));
+        }
+        let removed = self
+            .core()
+            .remove_directory(ino, EntryName::new(name).unwrap());
+        agree(removed, expected)
+    }
+
+    /// What `rm -r` does.
+    fn remove_tree(&mut self, dir: Id, dir_ino: Ino, name: &[u8]) -> Verdict {
+        let (ino, _) = self
+            .look_up(dir_ino, name)?
+            .ok_or("the model finds it, the core not")?;
+        let id = self.model.inodes[dir].entries[name];
+        self.same(id, ino)?;
+        self.parents.insert(id, dir);
+        if !self.model.inodes[id].is_directory() {
+            return self.unlink(dir, dir_ino, name);
+        }
+        for below in self.model.inodes[id]
+            .entries
+            .keys()
+            .cloned()
+            .collect::<Vec<_>>()
+        {
+            self.remove_tree(id, ino, &below)?;
+        }
+        self.remove_directory(dir, dir_ino, name)
+    }
+
+    fn create(
+        &mut self,
+        (dir, name): (Pick, Name),
+        kind: FileKind,
+        permissions: u16,
+        umask: u16,
+        owner: u32,
+    ) -> Verdict {
+        let (dir_id, dir, name) = self.place(dir, name)?;
+        let symlink = kind == FileKind::Symlink;
+        let rdev = if matches!(kind, FileKind::CharDevice | FileKind::BlockDevice) {
+            0x103
+        } else {
+            0
+        };
+        let new = NewInode {
+            kind,
+            permissions: if symlink { 0o777 } else { permissions },
+            umask,
+            rdev,
+            target: if symlink { b"a target" } else { b"" },
+            caller: Caller {
+                uid: owner,
+                gid: owner + 10,
+            },
+        };
+        let masked = if symlink { 0o777 } else { permissions & !umask };
+        let mut inode = Inode::new(kind, masked);
+        (inode.uid, inode.gid, inode.rdev) = (owner, owner + 10, rdev);
+        inode.target = new.target.to_vec();
+        let expected = self.model.create(dir_id, &name, inode);
+        let made = self
+            .core()
+            .create(dir, EntryName::new(&name).unwrap(), &new);
+        let made = made.map(|made| made.hand_over().0);
+        if let Ok(ino) = made {
+            *self.lookups.entry(ino).or_default() += 1;
+            if let Ok(id) = expected {
+                self.same(id, ino)?;
+            }
+        }
+        agree(made.map(drop), expected.map(drop))
+    }
+
+    fn rename(&mut self, from: (Pick, Name), to: (Pick, Name), mode: RenameMode) -> Verdict {
+        let (from_dir, name) = self.end(from.0, from.1);
+        let (to_dir, new_name) = self.end(to.0, to.1);
+        // Into itself, or over what it is in: the kernel refuses that itself.
+        let loops = |name: &[u8], dir: Id, other: Id| {
+            let moved = self.model.find(dir, name);
+            moved.is_ok_and(|id| self.model.is_within(other, id))
+        };
+        if loops(&name, from_dir.id, to_dir.id) || loops(&new_name, to_dir.id, from_dir.id) {
+            return Ok(());
+        }
+        let from_ino = self.lead(&from_dir)?;
+        self.tell(format!("{} ({mode:?}) to", name.escape_ascii()));
+        let to_ino = self.lead(&to_dir)?;
+        self.tell(new_name.escape_ascii().to_string());
+        let from = (from_ino, EntryName::new(&name).unwrap());
+        let to = (to_ino, EntryName::new(&new_name).unwrap());
+        let expected = self
+            .model
+            .rename((from_dir.id, &name), (to_dir.id, &new_name), mode);
+        for dir in [from_dir.id, to_dir.id] {
+            for &id in self.model.inodes[dir].entries.values() {
+                self.parents.insert(id, dir);
+            }
+        }
+        if expected.is_ok() {
+            self.lost.push((from_dir.id, name.clone()));
+        }
+        agree(self.core().rename(from, to, mode), expected)
+    }
+
+    fn change_inode(&mut self, operation: &Operation) -> Verdict {
+        match *operation {
+            Operation::SetAttr {
+                target,
+                permissions,
+                owner,
+                size,
+                mtime,
+                kill_privileges,
+            } => {
+                let (id, ino) = self.any(target)?;
+                let kind = self.model.inodes[id].kind;
+                // Neither can be asked of these through the kernel.
+                let size = size.filter(|_| kind == FileKind::Regular);
+                let permissions = permissions.filter(|_| kind != FileKind::Symlink);
+                let mtime = mtime.map(|seconds| Timestamp {
+                    seconds,
+                    nanoseconds: 7,
+                });
+                let set = SetAttr {
+                    permissions,
+                    uid: owner.map(|owner| owner.0),
+                    gid: owner.map(|owner| owner.1),
+                    size: size.map(u64::from),
+                    atime: None,
+                    mtime: mtime.map(SetTime::To),
+                    kill_privileges,
+                };
+                apply(&mut self.model.inodes[id], &set);
+                let attr = self
+                    .core()
+                    .set_attr(ino, &set)
+                    .map_err(|error| error.to_string())?;
+                crate::compare::attr(&self.model.inodes[id], &attr)
+            }
+            Operation::Write {
+                target,
+                offset,
+                length,
+                fill,
+                kill_privileges,
+            } => {
+                let Some((id, ino)) = self.regular(target)? else {
+                    return Ok(());
+                };
+                let data = vec![fill; length.into()];
+                let written = self
+                    .core()
+                    .write(ino, &data, offset.into(), kill_privileges);
+                let inode = &mut self.model.inodes[id];
+                if kill_privileges {
+                    inode.kill_privileges();
+                }
+                inode.mtime = if length > 0 { Time::Fresh } else { Time::Any };
+                write(&mut inode.data, offset.into(), &data);
+                agree(written, Ok(data.len()))
+            }
+            Operation::Allocate {
+                target,
+                offset,
+                length,
+                mode,
+            } => {
+                let Some((id, ino)) = self.regular(target)? else {
+                    return Ok(());
+                };
+                let done = self
+                    .core()
+                    .allocate(ino, offset.into(), length.into(), mode);
+                allocate(
+                    &mut self.model.inodes[id],
+                    offset.into(),
+                    length.into(),
+                    mode,
+                );
+                agree(done, Ok(()))
+            }
+            Operation::Read {
+                target,
+                offset,
+                length,
+            } => {
+                let Some((id, ino)) = self.regular(target)? else {
+                    return Ok(());
+                };
+                let data = &self.model.inodes[id].data;
+                let end = (usize::from(offset) + usize::from(length)).min(data.len());
+                let expected = data.get(usize::from(offset)..end).unwrap_or(&[]);
+                let mut buffer = vec![0xee; length.into()];
+                let read = self.core().read(ino, &mut buffer, offset.into());
+                agree(read, Ok(expected.len()))?;
+                if buffer.starts_with(expected) {
+                    Ok(())
+                } else {
+                    Err("read other data".into())
+                }
+            }
+            Operation::SetXattr {
+                target,
+                name,
+                ref value,
+                create,
+                replace,
+            } => {
+                let (id, ino) = self.any(target)?;
+                let name = XATTRS[usize::from(name) % XATTRS.len()].as_bytes();
+                let mut flags = XattrFlags::empty();
+                flags.set(XattrFlags::CREATE, create);
+                flags.set(XattrFlags::REPLACE, replace);
+                let done = self.core().set_xattr(ino, name, value, flags);
+                let xattrs = &mut self.model.inodes[id].xattrs;
+                agree(done, model::set_xattr(xattrs, name, value, create, replace))
+            }
+            Operation::RemoveXattr { target, name } => {
+                let (id, ino) = self.any(target)?;
+                let name = XATTRS[usize::from(name) % XATTRS.len()].as_bytes();
+                let done = self.core().remove_xattr(ino, name);
+                let removed = self.model.inodes[id].xattrs.remove(name);
+                agree(done, removed.map(drop).ok_or(FsError::NoAttribute))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn agree<T: PartialEq + std::fmt::Debug>(answered: FsResult<T>, expected: FsResult<T>) -> Verdict {
+    if answered == expected {
+        Ok(())
+    } else {
+        Err(format!("answered {answered:?}, expected {expected:?}"))
+    }
+}
+
+fn apply(inode: &mut Inode, set: &SetAttr) {
+    let owner_changes = set.uid.is_some() || set.gid.is_some();
+    if inode.kind == FileKind::Regular && (owner_changes || set.kill_privileges) {
+        inode.kill_privileges();
+    }
+    inode.uid = set.uid.unwrap_or(inode.uid);
+    inode.gid = set.gid.unwrap_or(inode.gid);
+    inode.permissions = set.permissions.unwrap_or(inode.permissions);
+    if let Some(size) = set.size {
+        inode.data.resize(size as usize, 0);
+        inode.mtime = Time::Any;
+    }
+    if let Some(SetTime::To(time)) = set.mtime {
+        inode.mtime = Time::Exactly(time);
+    }
+}
+
+fn write(contents: &mut Vec<u8>, offset: usize, data: &[u8]) {
+    if !data.is_empty() {
+        let end = offset + data.len();
+        contents.resize(contents.len().max(end), 0);
+        contents[offset..end].copy_from_slice(data);
+    }
+}
+
+fn allocate(inode: &mut Inode, offset: usize, length: usize, mode: AllocateMode) {
+    use AllocateMode::{Grow, KeepSize, Zero};
+    inode.kill_privileges();
+    inode.mtime = Time::Any;
+    let data = &mut inode.data;
+    if matches!(mode, Grow | Zero) {
+        data.resize(data.len().max(offset + length), 0);
+    }
+    if !matches!(mode, Grow | KeepSize) {
+        let end = (offset + length).min(data.len());
+        data[offset.min(end)..end].fill(0);
+    }
+}
