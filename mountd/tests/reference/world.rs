@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use tempfile::TempDir;
-use wpar_mountd::lower::{LowerLayer, LowerNode};
+use wpar_mountd::lower::LowerLayer;
 use wpar_mountd::overlay::Overlay;
 use wpar_mountd::types::{Attr, EntryName, FileKind, Ino};
 use wpar_mountd::upper::UpperStore;
@@ -97,7 +97,7 @@ impl World {
     }
 
     pub(crate) fn open(&mut self) {
-        let root = self.lower.attr(LowerNode::ROOT).unwrap();
+        let root = wpar_mountd::source::root_of(&*self.lower).unwrap();
         let path = self.store.path().join("store");
         let store = UpperStore::open(&path, &root, self.lower.first_free()).unwrap();
         self.core = Some(Overlay::new(Arc::clone(&self.lower), Some(store)));
