@@ -30,8 +30,8 @@ impl Copy {
     pub(crate) fn live(&self, image: &Path, wait: bool) -> Fallible<Life> {
         let root = self.dir.join("root");
         fs::create_dir_all(&root)?;
-        let system = Directory::new(&self.program, &root, &self.dir);
-        let result = unpack_and_start(&system, image, &root, wait);
+        let mut system = Directory::new(&self.program, &root, &self.dir);
+        let result = unpack_and_start(&mut system, image, &root, wait);
         // Stopped before its files go, whatever happened.
         let stopped = system.stop();
         let life = result?;
@@ -41,7 +41,12 @@ impl Copy {
     }
 }
 
-fn unpack_and_start(system: &Directory, image: &Path, root: &Path, wait: bool) -> Fallible<Life> {
+fn unpack_and_start(
+    system: &mut Directory,
+    image: &Path,
+    root: &Path,
+    wait: bool,
+) -> Fallible<Life> {
     let written = bytes::written_by("self");
     let begin = Instant::now();
     let options = ["--numeric-owner", "--xattrs", "--xattrs-include=*", "-xpf"];

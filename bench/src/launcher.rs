@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use wpar::launch::{
     self, IdRange, LaunchError, LaunchSpec, Launcher, Limits, Payload, RootSource, Session,
-    StopMode, TerminalChoice,
+    Started, StopMode, TerminalChoice,
 };
 
 use crate::Fallible;
@@ -28,6 +28,7 @@ const IDS: IdRange = IdRange {
 pub(crate) struct Directory {
     launcher: Launcher,
     spec: LaunchSpec,
+    started: Option<Started>,
 }
 
 impl Directory {
@@ -50,6 +51,7 @@ impl Directory {
         Self {
             launcher: Launcher::new(program),
             spec,
+            started: None,
         }
     }
 
@@ -59,9 +61,9 @@ impl Directory {
     }
 
     /// Starts it; returns when its init has been executed.
-    pub(crate) fn start(&self) -> Fallible<()> {
+    pub(crate) fn start(&mut self) -> Fallible<()> {
         fs::create_dir_all(&self.spec.mount_point)?;
-        self.launcher.start(&self.spec, &mut |_| {})?;
+        self.started = Some(self.launcher.start(&self.spec, &mut |_| {})?);
         Ok(())
     }
 
@@ -80,22 +82,27 @@ impl Directory {
     }
 
     /// Ends it; nothing happens if it does not run.
-    pub(crate) fn stop(&self) -> Fallible<()> {
+    pub(crate) fn stop(&mut self) -> Fallible<()> {
         match launch::stop(&self.spec.run_dir, StopMode::Force, Some(PATIENCE)) {
-            Ok(()) | Err(LaunchError::NotActive) => Ok(()),
-            Err(error) => Err(error.into()),
+            Ok(()) | Err(LaunchError::NotActive) => {}
+            Err(error) => return Err(error.into()),
         }
+        if let Some(started) = self.started.take() {
+            // How it ended is known: by force. This only reaps the supervisor.
+            let _ = started.wait();
+        }
+        Ok(())
     }
 }
 
 /// Waits until the init of the system with this run directory says READY=1; how long after
-/// `begin` that was, to a millisecond.
+/// `begin` that was, to a few milliseconds: looking more often would slow down what is looked at.
 pub(crate) fn ready(run_dir: &Path, begin: Instant) -> Fallible<Duration> {
     while !launch::observe(run_dir).ready {
         if begin.elapsed() > PATIENCE {
             return Err(format!("no READY=1 within {} s", PATIENCE.as_secs()).into());
         }
-        sleep(Duration::from_millis(1));
+        sleep(Duration::from_millis(4));
     }
     Ok(begin.elapsed())
 }
