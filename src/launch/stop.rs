@@ -20,7 +20,7 @@ const HARD_PATIENCE: Duration = Duration::from_secs(10);
 const TERM_PATIENCE: Duration = Duration::from_secs(90);
 
 /// Between two looks whether init takes a signal by now.
-const RETRY: Duration = Duration::from_millis(20);
+const RETRY: Duration = Duration::from_millis(10);
 
 // systemd(1), section SIGNALS. SIGRTMIN is 34 for every C library but one that reserves one more.
 const SYSTEMD_HALT: i32 = 37;
@@ -44,11 +44,14 @@ pub(super) struct Stopping {
 }
 
 /// A signal to init. One that comes right after an `exec` can be lost: process 1 ignores what it
-/// has no handler for, and may block for a moment what it has none for.
+/// has no handler for, and its C library blocks, for a moment now and then, what it has none for.
 #[derive(Clone, Copy, Debug)]
 struct Told {
     number: i32,
-    sent: bool,
+    /// What was seen at the last look.
+    seen: Reception,
+    /// As what it was sent; absent as long as it was not.
+    sent: Option<Reception>,
 }
 
 /// Somebody who waits for the end.
@@ -166,16 +169,24 @@ impl Supervisor {
 
     /// Sends init a signal, as soon as it takes it.
     fn signal_init(&mut self, number: i32) -> Result<(), LaunchError> {
-        if let Some(stopping) = &mut self.stopping {
-            stopping.signal = Some(Told {
-                number,
-                sent: false,
-            });
+        match (&self.init, &mut self.stopping) {
+            // It has taken signals since before it was told to be executed.
+            (Some(init), _) if init.kind == InitKind::Builtin => {
+                send_signal(init.process.as_fd(), number).doing("signal init")
+            }
+            (Some(_), Some(stopping)) => {
+                stopping.signal = Some(Told {
+                    number,
+                    seen: Reception::Ignored,
+                    sent: None,
+                });
+                self.repeat_signal()
+            }
+            _ => Ok(()),
         }
-        self.repeat_signal()
     }
 
-    /// Sends the signal if it was not, or got lost.
+    /// Sends the signal if it was not, or may have got lost.
     fn repeat_signal(&mut self) -> Result<(), LaunchError> {
         let told = self
             .stopping
@@ -184,14 +195,21 @@ impl Supervisor {
         let (Some(init), Some(told)) = (&self.init, told) else {
             return Ok(());
         };
-        match reception(init.pid.as_raw_nonzero().get(), told.number) {
-            Reception::Ignored => told.sent = false,
-            Reception::Pending => told.sent = true,
-            Reception::Taken if told.sent => {}
-            Reception::Taken => {
-                told.sent = true;
-                send_signal(init.process.as_fd(), told.number).doing("signal init")?;
+        let now = reception(init.pid.as_raw_nonzero().get(), told.number);
+        let before = std::mem::replace(&mut told.seen, now);
+        let send = match now {
+            Reception::Pending => false,
+            Reception::Ignored => {
+                told.sent = None;
+                false
             }
+            // Blocked twice in a row is no passing moment.
+            Reception::Blocked => told.sent.is_none() && before == Reception::Blocked,
+            Reception::Caught => told.sent != Some(Reception::Caught),
+        };
+        if send {
+            told.sent = Some(now);
+            send_signal(init.process.as_fd(), told.number).doing("signal init")?;
         }
         Ok(())
     }
@@ -241,8 +259,10 @@ impl Supervisor {
 enum Reception {
     /// It waits to be taken.
     Pending,
-    /// It would be taken: there is a handler, or it is blocked to be read.
-    Taken,
+    /// There is a handler.
+    Caught,
+    /// It would wait until it is read or let through.
+    Blocked,
     /// To process 1 of a PID namespace it would be lost.
     Ignored,
 }
@@ -250,7 +270,7 @@ enum Reception {
 /// Looks at the signal masks of a process, see proc_pid_status(5).
 fn reception(pid: i32, signal: i32) -> Reception {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let is_in = |names: [&str; 2]| {
+    let is_in = |names: &[&str]| {
         status
             .lines()
             .filter_map(|line| line.split_once(":\t"))
@@ -258,10 +278,12 @@ fn reception(pid: i32, signal: i32) -> Reception {
             .filter_map(|(_, mask)| u64::from_str_radix(mask, 16).ok())
             .any(|mask| mask & (1 << (signal - 1)) != 0)
     };
-    if is_in(["SigPnd", "ShdPnd"]) {
+    if is_in(&["SigPnd", "ShdPnd"]) {
         Reception::Pending
-    } else if is_in(["SigBlk", "SigCgt"]) {
-        Reception::Taken
+    } else if is_in(&["SigCgt"]) {
+        Reception::Caught
+    } else if is_in(&["SigBlk"]) {
+        Reception::Blocked
     } else {
         Reception::Ignored
     }
@@ -283,17 +305,17 @@ mod tests {
     use crate::sys::signals::SignalDescriptor;
 
     #[test]
-    fn a_signal_is_taken_while_it_is_blocked_and_pending_until_it_is_read() {
+    fn a_signal_is_blocked_then_pending_until_it_is_read() {
         // The mask is that of a thread, which the kernel shows under its own number.
         let thread = rustix::thread::gettid();
         let look = || reception(thread.as_raw_nonzero().get(), SYSTEMD_HALT);
         assert_eq!(look(), Reception::Ignored);
         let signals = SignalDescriptor::new(&[SYSTEMD_HALT]).unwrap();
-        assert_eq!(look(), Reception::Taken);
+        assert_eq!(look(), Reception::Blocked);
         signals.raise(SYSTEMD_HALT).unwrap();
         assert_eq!(look(), Reception::Pending);
         assert_eq!(signals.next(), Some(SYSTEMD_HALT));
-        assert_eq!(look(), Reception::Taken);
+        assert_eq!(look(), Reception::Blocked);
         drop(signals);
         assert_eq!(look(), Reception::Ignored);
     }
