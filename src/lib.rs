@@ -11,6 +11,9 @@
 //! | [`mountd_client`] | the file system daemon, from outside |
 //! | [`cli`] | the commands |
 
+// The documentation is for those who work on this, private items included.
+#![allow(rustdoc::private_intra_doc_links)]
+
 pub mod cli;
 pub mod launch;
 pub mod model;

@@ -5,6 +5,9 @@
 //! `upper` (the store), `overlay` (the merged tree: the core), `fuse` (the kernel's side, thin).
 //! The crate's README has the architecture, the lock order and the formats.
 
+// The documentation is for those who work on this, private items included.
+#![allow(rustdoc::private_intra_doc_links)]
+
 pub mod daemon;
 pub mod error;
 pub mod filter;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::error::FsError;
+use crate::error::{FsError, FsResult};
 use crate::filter::{HiddenError, HiddenLower};
 use crate::lower::LowerLayer;
 use crate::lower::LowerNode;
@@ -12,7 +12,7 @@ use crate::lower::host::{HostError, HostLower};
 use crate::lower::tar::{ImageError, TarLower};
 use crate::overlay::Overlay;
 use crate::spec::{LowerSpec, MountSpec};
-use crate::upper::{StoreError, UpperStore};
+use crate::upper::{RootInode, StoreError, UpperStore};
 
 /// Why a spec cannot be opened.
 #[derive(Debug, Error)]
@@ -47,12 +47,30 @@ pub fn open(spec: &MountSpec) -> Result<Overlay, OpenError> {
     };
     let upper = match &spec.store {
         Some(path) => {
-            let root = lower.attr(LowerNode::ROOT).map_err(OpenError::Root)?;
+            let root = root_of(&*lower).map_err(OpenError::Root)?;
             Some(UpperStore::open(path, &root, lower.first_free())?)
         }
         None => None,
     };
     Ok(Overlay::new(lower, upper))
+}
+
+/// What a store above `lower` begins with.
+///
+/// # Errors
+/// Those of the lower.
+pub fn root_of(lower: &dyn LowerLayer) -> FsResult<RootInode> {
+    let root = LowerNode::ROOT;
+    let mut xattrs = Vec::new();
+    for name in lower.xattr_names(root)? {
+        if let Some(value) = lower.xattr(root, &name)? {
+            xattrs.push((name, value));
+        }
+    }
+    Ok(RootInode {
+        attr: lower.attr(root)?,
+        xattrs,
+    })
 }
 
 fn open_lower(spec: &LowerSpec) -> Result<Arc<dyn LowerLayer>, OpenError> {

@@ -38,10 +38,7 @@ impl Fixture {
 
     fn mount(&mut self) {
         self.mounted = None;
-        let root = self
-            .lower
-            .attr(wpar_mountd::lower::LowerNode::ROOT)
-            .unwrap();
+        let root = wpar_mountd::source::root_of(&*self.lower).unwrap();
         let store = UpperStore::open(
             &self.directory.path().join("store"),
             &root,

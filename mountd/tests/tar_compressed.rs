@@ -1,5 +1,6 @@
 //! Compressed archives: the same tree as from the plain one, random reads, and damage that spares
 //! what lies elsewhere.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 use std::fs;
 use std::os::unix::fs::FileExt;

@@ -1,4 +1,5 @@
 //! Whatever the bytes of an archive or of an index are: an answer or an error, never a panic.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 use std::collections::HashSet;
 use std::fs::{self, File};

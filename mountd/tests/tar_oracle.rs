@@ -1,4 +1,5 @@
 //! Archives by other programs, seen through the layer, against their extraction by GNU tar as root.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 use std::fs;
 use std::path::Path;
@@ -117,11 +118,7 @@ const CASES: &[Case] = &[
         &["--format=pax", "--xattrs", "--acls"],
         Contents::Attributes,
     )),
-    exact(bsd(
-        "bsd-restricted-pax",
-        &["--format=paxr"],
-        Contents::Ustar,
-    )),
+    bsd("bsd-restricted-pax", &["--format=paxr"], Contents::Ustar),
 ];
 
 fn archive(case: &Case, root: &Path, image: &Path) {
@@ -162,6 +159,9 @@ fn everything_is_as_gnu_tar_extracts_it() {
         make_tree(&source, case.contents);
         archive(case, &source, &image);
         extract(&image, &target);
+        if case.program == "bsdtar" {
+            directory_times(&source, &target);
+        }
         let layer = open(&image).unwrap();
         eprintln!("{}: {:?}", case.name, layer.index().warnings());
         if case.name == "gnu-reversed" {
@@ -193,6 +193,19 @@ fn everything_is_as_gnu_tar_extracts_it() {
             case.contents == Contents::Attributes
         );
     }
+}
+
+/// GNU tar loses the time of a directory that gets another hard link after it was left, and
+/// bsdtar's order of entries makes that happen: what it should be is seen in the source.
+fn directory_times(source: &Path, target: &Path) {
+    for entry in fs::read_dir(source).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_dir() {
+            directory_times(&entry.path(), &target.join(entry.file_name()));
+        }
+    }
+    let time = fs::metadata(source).unwrap().modified().unwrap();
+    fs::File::open(target).unwrap().set_modified(time).unwrap();
 }
 
 fn image_time(image: &Path) -> std::time::SystemTime {

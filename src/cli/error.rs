@@ -158,7 +158,9 @@ impl From<RegistryError> for CliError {
 impl From<ImageProblem> for CliError {
     fn from(problem: ImageProblem) -> Self {
         match problem {
-            ImageProblem::Open { ref source, .. } => Self::io(&problem, source),
+            ImageProblem::Open { ref source, .. } => {
+                Self::io(&problem, source).hint("check its path and its permissions")
+            }
             // These say themselves what to do.
             ImageProblem::Archive(error) => Self::new(error.to_string()),
             ImageProblem::Changed { .. } => Self::new(problem.to_string())

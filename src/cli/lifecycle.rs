@@ -117,10 +117,19 @@ pub(super) fn start(
             report(context, &event);
         }
     })
-    .map_err(|error| {
-        let hint = format!("the console log is {}", spec.console_log.display());
-        named(name, error).hint(hint)
+    .map_err(|error| match &spec.payload {
+        Payload::Init => {
+            let hint = format!("the console log is {}", spec.console_log.display());
+            named(name, error).hint(hint)
+        }
+        Payload::Command { .. } => not_run(name, error),
     })
+}
+
+/// A command in a WPAR was not run: the status tells why in the manner of shells.
+fn not_run(name: &WparName, error: LaunchError) -> CliError {
+    let exit = Exit::Command(error.exit_code());
+    named(name, error).exit(exit)
 }
 
 /// Waits until the system in a WPAR that was started says that it is up.
@@ -335,10 +344,7 @@ pub(super) fn enter(
     }
     match launch::enter(&registry.layout().run_dir(name), session) {
         Ok(status) => Ok(Exit::Command(status.code())),
-        Err(error) => {
-            let exit = Exit::Command(error.exit_code());
-            Err(named(name, error).exit(exit))
-        }
+        Err(error) => Err(not_run(name, error)),
     }
 }
 
@@ -361,10 +367,7 @@ pub(super) fn run_command(
     context.interrupts.check()?;
     match started.wait() {
         Ok(status) => Ok(Exit::Command(status.code())),
-        Err(error) => {
-            let exit = Exit::Command(error.exit_code());
-            Err(named(&record.name, error).exit(exit))
-        }
+        Err(error) => Err(not_run(&record.name, error)),
     }
 }
 

@@ -12,7 +12,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::error::{ContextKind, ErrorKind};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 mod clogin;
@@ -137,15 +137,25 @@ fn usage(verb: &str, error: &clap::Error) -> Exit {
         }
         _ => first,
     };
-    let hint = match error
-        .get(ContextKind::SuggestedArg)
-        .or(error.get(ContextKind::SuggestedSubcommand))
-    {
+    let hint = match similar(error) {
         Some(similar) => format!("did you mean '{similar}'? see '{verb} --help'"),
         None => format!("see '{verb} --help'"),
     };
     output::complain(verb, CliError::usage(message).hint(hint));
     Exit::Usage
+}
+
+/// The word that was probably meant.
+fn similar(error: &clap::Error) -> Option<&str> {
+    let similar = [ContextKind::SuggestedSubcommand, ContextKind::SuggestedArg]
+        .into_iter()
+        .find_map(|kind| error.get(kind))?;
+    match similar {
+        ContextValue::String(word) => Some(word),
+        // The best one comes last.
+        ContextValue::Strings(words) => words.last().map(String::as_str),
+        _ => None,
+    }
 }
 
 /// `wpar` with all its verbs.

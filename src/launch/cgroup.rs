@@ -21,9 +21,6 @@ use rustix::mount::{
 use super::error::{Doing, LaunchError};
 use super::{IdRange, Limits, mountinfo};
 
-/// How long the groups may take to become empty after everything in them was killed.
-const EMPTY_PATIENCE: Duration = Duration::from_secs(10);
-
 /// Character devices that a WPAR may open: null zero full random urandom, tty console ptmx, ptys.
 const DEVICES: [&str; 9] = [
     "c 1:3 rwm",
@@ -186,16 +183,16 @@ impl Groups {
         }
     }
 
-    /// Kills everything in the groups and waits until they are empty.
+    /// Kills everything in the groups and waits until they are empty, at most for `patience`.
     ///
     /// # Errors
     /// [`LaunchError::Stuck`] with the processes that survive.
-    pub(crate) fn kill(&self) -> Result<(), LaunchError> {
+    pub(crate) fn kill(&self, patience: Duration) -> Result<(), LaunchError> {
         let kill = self.unified().join("cgroup.kill");
         if !kill.exists() {
             return Ok(());
         }
-        let patience = Instant::now() + EMPTY_PATIENCE;
+        let patience = Instant::now() + patience;
         let mut pause = Duration::from_micros(200);
         while self.is_populated() {
             write(&kill, "1").doing("kill the processes of the control group")?;

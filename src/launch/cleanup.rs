@@ -4,7 +4,11 @@ use std::fs;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
+use rustix::fs::{Mode, OFlags, open, syncfs};
 use rustix::mount::{UnmountFlags, unmount};
 
 use super::cgroup::Groups;
@@ -12,6 +16,11 @@ use super::error::{Doing, LaunchError};
 use super::state::RunState;
 use super::{ProcessId, mountinfo};
 use crate::sys::process::send_signal;
+
+/// How long the daemon may take to let processes die, or to write back what the kernel holds.
+pub(super) const DAEMON_PATIENCE: Duration = Duration::from_secs(5);
+/// How long killed processes may take to be gone.
+pub(super) const KILL_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How many mounts on top of each other are removed before that is taken for an error.
 const MOST_MOUNTS: usize = 16;
@@ -36,21 +45,25 @@ pub fn clean_up(
     }
     let mut removed = Vec::new();
     let groups = Groups::open(cgroup)?;
+    let daemon = state.as_ref().and_then(|state| state.daemon);
+    let end_daemon = || daemon.map_or(Ok(false), kill_process);
     // The processes first: while the daemon serves them they can die.
     if groups.is_populated() {
-        groups.kill()?;
+        if groups.kill(DAEMON_PATIENCE).is_err() {
+            // Perhaps they wait for its answer.
+            end_daemon()?;
+            groups.kill(KILL_PATIENCE)?;
+        }
         removed.push(format!("the processes in control group {cgroup}"));
     }
     let recorded = state.as_ref().map(|state| state.mount_point.as_path());
     for point in recorded.into_iter().chain([mount_point]) {
-        if unmount_all(point)? {
+        if unmount_all(point, || drop(end_daemon()))? {
             removed.push(format!("the mount on {}", point.display()));
         }
     }
-    if let Some(daemon) = state.and_then(|state| state.daemon)
-        && kill_process(daemon)?
-    {
-        removed.push(format!("the file system daemon, process {}", daemon.pid));
+    if end_daemon()? {
+        removed.push("the file system daemon".to_owned());
     }
     let groups = groups.remove()?;
     removed.extend(
@@ -66,16 +79,49 @@ pub fn clean_up(
     Ok(removed)
 }
 
-/// Takes off whatever is mounted on `point`, busy or not. Tells whether there was anything.
-pub(crate) fn unmount_all(point: &Path) -> Result<bool, LaunchError> {
-    let mut any = false;
+/// Writes back and takes off whatever is mounted on `point`, busy or not. Tells whether there
+/// was anything. `end_daemon` is called if its daemon does not answer.
+pub(super) fn unmount_all(point: &Path, end_daemon: impl FnOnce()) -> Result<bool, LaunchError> {
+    if !mountinfo::is_mounted(point) {
+        return Ok(false);
+    }
+    let (done, result) = mpsc::channel();
+    let path = point.to_owned();
+    // These calls wait for the daemon, and nothing interrupts them.
+    thread::spawn(move || {
+        // Without an answer to this nobody listens any more, which is fine.
+        let _ = done.send(unmount_each(&path));
+    });
+    let answer = result.recv_timeout(DAEMON_PATIENCE).or_else(|_| {
+        end_daemon();
+        result.recv_timeout(KILL_PATIENCE)
+    });
+    match answer {
+        Ok(result) => result.map(|()| true),
+        Err(_) => Err(LaunchError::Stuck(format!(
+            "the mount on {}",
+            point.display()
+        ))),
+    }
+}
+
+fn unmount_each(point: &Path) -> Result<(), LaunchError> {
+    if let Ok(top) = open(
+        point,
+        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    ) {
+        // An error is that of a dead daemon, or will show in the unmounting.
+        let _ = syncfs(top);
+    }
     for _ in 0..MOST_MOUNTS {
-        if !mountinfo::is_mounted(point) {
-            return Ok(any);
+        if unmount(point, UnmountFlags::NOFOLLOW).is_err() {
+            unmount(point, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)
+                .doing(format!("unmount {}", point.display()))?;
         }
-        unmount(point, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)
-            .doing(format!("unmount {}", point.display()))?;
-        any = true;
+        if !mountinfo::is_mounted(point) {
+            return Ok(());
+        }
     }
     Err(LaunchError::Stuck(format!(
         "{}: there are ever more mounts on it",
@@ -94,7 +140,7 @@ fn kill_process(process: ProcessId) -> Result<bool, LaunchError> {
         }
         _ => {}
     }
-    if super::watch::wait_readable(descriptor.as_fd(), Some(std::time::Duration::from_secs(10)))? {
+    if super::watch::wait_readable(descriptor.as_fd(), Some(KILL_PATIENCE))? {
         Ok(true)
     } else {
         Err(LaunchError::Stuck(format!("process {}", process.pid)))

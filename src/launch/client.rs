@@ -16,6 +16,7 @@ use super::error::{Doing, LaunchError};
 use super::foreground;
 use super::message::{Answer, Control, Order, Report};
 use super::state::RunState;
+use super::terminal::Size;
 use super::watch::{Watch, wait_readable};
 use super::{
     ExitStatus, InitKind, LaunchSpec, Payload, SESSION, SUPERVISOR, Session, StartEvent, StopMode,
@@ -79,6 +80,8 @@ impl Launcher {
         spec: &LaunchSpec,
         progress: &mut dyn FnMut(StartEvent),
     ) -> Result<Started, LaunchError> {
+        // The supervisor looks again; from here the answer is of a kind that can be told apart.
+        super::state::check_free(&spec.run_dir)?;
         let (channel, theirs) = Asker::pair().doing("make a channel")?;
         let child = Command::new(&self.executable)
             .arg0(SUPERVISOR)
@@ -103,7 +106,10 @@ impl Launcher {
             }
             _ => vec![],
         };
-        let order = Order::Start(Box::new(spec.clone()));
+        let order = Order::Start {
+            spec: Box::new(spec.clone()),
+            size: Size::of_standard_output(),
+        };
         started
             .channel
             .send_with(&order, &files)
@@ -152,6 +158,7 @@ impl Launcher {
             run_dir: std::path::absolute(run_dir).doing("find the run directory")?,
             user: session.user.clone(),
             terminal,
+            size: Size::of_standard_output(),
             terminal_type: std::env::var("TERM").ok(),
             arguments: session
                 .argv
@@ -195,6 +202,7 @@ pub(super) fn prepare_session(
         run_dir: run_dir.to_owned(),
         user: None,
         terminal: false,
+        size: Size::default(),
         terminal_type: None,
         arguments: argv
             .iter()

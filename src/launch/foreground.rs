@@ -9,7 +9,7 @@ use super::ExitStatus;
 use super::channel::Channel;
 use super::error::{Doing, LaunchError};
 use super::message::{Order, Report};
-use super::terminal::{RawMode, copy_size};
+use super::terminal::{RawMode, Size, set_size};
 use super::watch::Watch;
 use crate::sys::signals::SignalDescriptor;
 
@@ -28,7 +28,6 @@ pub(super) fn attend(
     let _raw = match &master {
         Some(master) => {
             rustix::io::ioctl_fionbio(master, true).doing("set up the terminal")?;
-            copy_size(master.as_fd());
             RawMode::enter().doing("set up the terminal")?
         }
         None => None,
@@ -94,7 +93,7 @@ impl Foreground<'_> {
         while let Some(signal) = self.signals.next() {
             if signal == libc::SIGWINCH {
                 if let Some(master) = &self.master {
-                    copy_size(master.as_fd());
+                    set_size(master.as_fd(), Size::of_standard_output());
                 }
             } else {
                 let _ = self.channel.send(&Order::Signal(signal));

@@ -312,7 +312,7 @@ fn run_payload(plan: &Plan) -> Result<i32, LaunchError> {
         lock_down()?;
         return reaper::run_idle(plan);
     };
-    let terminal = terminal::Pair::open().doing("open the console")?;
+    let terminal = terminal::Pair::open(plan.size).doing("open the console")?;
     bind_console(&terminal).doing("provide /dev/console")?;
     plan.channel
         .send_with(&FromInit::Terminal, &[terminal.master.as_fd()])

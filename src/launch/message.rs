@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::Failure;
 use super::init::InitKind;
+use super::terminal::Size;
 use super::{ExitStatus, LaunchSpec, StopMode};
 
 /// From whoever starts or enters a WPAR to the process that does it.
@@ -13,7 +14,12 @@ use super::{ExitStatus, LaunchSpec, StopMode};
 pub(crate) enum Order {
     /// Start this WPAR. With a command without a terminal, three descriptors follow: its
     /// standard input, output and error.
-    Start(Box<LaunchSpec>),
+    Start {
+        /// The WPAR.
+        spec: Box<LaunchSpec>,
+        /// Size of the terminal outside.
+        size: Size,
+    },
     /// Run a command inside a running WPAR.
     Enter {
         /// Where its state is.
@@ -22,6 +28,8 @@ pub(crate) enum Order {
         user: Option<String>,
         /// On a terminal of the WPAR's own.
         terminal: bool,
+        /// Size of the terminal outside.
+        size: Size,
         /// Value of `TERM` outside.
         terminal_type: Option<String>,
         /// The command, bytes as they were typed; empty for the user's shell.

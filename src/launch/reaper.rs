@@ -61,7 +61,7 @@ pub(super) fn run_command(plan: &Plan) -> Result<i32, LaunchError> {
         return Err(LaunchError::other("there is no command to run"));
     };
     let pair = terminal
-        .then(Pair::open)
+        .then(|| Pair::open(plan.size))
         .transpose()
         .doing("open a terminal")?;
     if let Some(pair) = &pair {

@@ -1,12 +1,11 @@
 //! The root file system of a WPAR as the host has it: made, attached, copied for the WPAR, and
 //! taken off again.
 
-use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, open, statx, syncfs};
-use rustix::mount::{MountAttrFlags, OpenTreeFlags, UnmountFlags, open_tree, unmount};
+use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+use rustix::mount::{MountAttrFlags, OpenTreeFlags, open_tree};
 
 use super::cleanup::unmount_all;
 use super::error::{Doing, LaunchError};
@@ -98,22 +97,30 @@ impl Root {
     }
 
     /// Writes back what the kernel holds and takes the mount off, lazily if somebody is in it.
-    pub(super) fn unmount(self) -> Result<(), LaunchError> {
-        if !self.attached {
-            return Ok(());
+    /// `end_daemon` is called if its daemon does not answer.
+    pub(super) fn unmount(self, end_daemon: impl FnOnce()) -> Result<(), LaunchError> {
+        // A descriptor of a mount keeps it busy; one of the connection, unanswered requests.
+        drop((self.mount, self.connection));
+        if self.attached {
+            unmount_all(&self.point, end_daemon).map(drop)
+        } else {
+            Ok(())
         }
-        if let Ok(top) = open(
-            &self.point,
-            OFlags::RDONLY | OFlags::DIRECTORY,
-            Mode::empty(),
-        ) {
-            let _ = syncfs(File::from(top));
-        }
-        // A descriptor of a mount keeps it busy.
-        drop(self.mount);
-        if unmount(&self.point, UnmountFlags::NOFOLLOW).is_ok() {
-            return Ok(());
-        }
-        unmount_all(&self.point).map(drop)
     }
+}
+
+/// Checks that `point` can be mounted on, which is no promise that it still can later.
+pub(super) fn check_point(point: &Path) -> Result<(), LaunchError> {
+    // First this: a look at a mount whose daemon is dead could last for ever.
+    if mountinfo::is_mounted(point) {
+        return Err(LaunchError::LeftOver(format!(
+            "a mount on {}",
+            point.display()
+        )));
+    }
+    let step = format!("mount on {}", point.display());
+    if std::fs::symlink_metadata(point).doing(&step)?.is_dir() {
+        return Ok(());
+    }
+    Err(std::io::Error::from_raw_os_error(libc::ENOTDIR)).doing(&step)
 }

@@ -90,6 +90,7 @@ fn serve(asker: &Asker) -> Result<ExitStatus, LaunchError> {
             run_dir,
             user,
             terminal,
+            size,
             terminal_type,
             arguments,
         },
@@ -101,7 +102,7 @@ fn serve(asker: &Asker) -> Result<ExitStatus, LaunchError> {
     let (groups, pid, kind) = join(&run_dir)?;
     become_root()?;
     let pair = terminal
-        .then(Pair::open)
+        .then(|| Pair::open(size))
         .transpose()
         .doing("open a terminal inside")?;
     let task = Task {

@@ -21,6 +21,7 @@ use super::channel::Channel;
 use super::error::{Doing, LaunchError};
 use super::inside;
 use super::message::{FromInit, ToInit};
+use super::terminal::Size;
 use crate::sys::descriptors::close_others;
 use crate::sys::mount::{Change, set_attributes};
 use crate::sys::namespace::unshare;
@@ -41,6 +42,8 @@ pub(crate) struct Plan {
     pub(crate) notify: PathBuf,
     /// Standard files of a command without a terminal.
     pub(crate) standard_files: Vec<OwnedFd>,
+    /// Size of a command's terminal, and of the console.
+    pub(crate) size: Size,
 }
 
 /// What is carried on into the WPAR.

@@ -110,10 +110,20 @@ pub(crate) fn create_run_dir(run_dir: &Path) -> Result<(), LaunchError> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         result => return result.doing(format!("make {}", run_dir.display())),
     }
+    check_free(run_dir)?;
+    Err(LaunchError::LeftOver(run_dir.display().to_string()))
+}
+
+/// Checks that no WPAR uses `run_dir`.
+///
+/// # Errors
+/// [`LaunchError::AlreadyActive`] or [`LaunchError::LeftOver`] if it is there.
+pub(crate) fn check_free(run_dir: &Path) -> Result<(), LaunchError> {
     match RunState::read(run_dir) {
         Some(state) if state.supervisor.is_alive() => {
             Err(LaunchError::AlreadyActive(state.supervisor.pid))
         }
+        None if !run_dir.exists() => Ok(()),
         _ => Err(LaunchError::LeftOver(run_dir.display().to_string())),
     }
 }

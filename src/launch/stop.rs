@@ -172,13 +172,6 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Kills everything in the WPAR.
-    fn kill(&self) -> Result<(), LaunchError> {
-        self.groups
-            .as_ref()
-            .map_or(Ok(()), super::cgroup::Groups::kill)
-    }
-
     /// Does what is due: kills, and tells clients whose time is up.
     pub(super) fn check_stop(&mut self) {
         let now = Instant::now();

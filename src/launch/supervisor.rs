@@ -27,8 +27,11 @@ use super::root::Root;
 use super::stage::{self, Plan};
 use super::state::{self, RunState};
 use super::stop::Stopping;
-use super::watch::Watch;
-use super::{ExitStatus, InitKind, LaunchSpec, Payload, ProcessId, RootSource, terminal, userns};
+use super::terminal::Size;
+use super::watch::{Watch, wait_readable};
+use super::{
+    ExitStatus, InitKind, LaunchSpec, Payload, ProcessId, RootSource, cleanup, terminal, userns,
+};
 use crate::mountd_client::Daemon;
 use crate::sys::descriptors::close_others;
 use crate::sys::process::{Birth, spawn};
@@ -41,8 +44,7 @@ const DAEMON_PATIENCE: Duration = Duration::from_secs(30);
 /// channel to the starter.
 pub fn supervisor_main() -> ExitCode {
     match receive_order() {
-        Ok((starter, spec, standard_files)) => Supervisor::new(spec, starter, standard_files)
-            .map_or(ExitCode::FAILURE, Supervisor::run),
+        Ok(asked) => Supervisor::new(asked).map_or(ExitCode::FAILURE, Supervisor::run),
         Err(error) => {
             eprintln!("{}: {error}", super::SUPERVISOR);
             ExitCode::FAILURE
@@ -52,7 +54,16 @@ pub fn supervisor_main() -> ExitCode {
 
 type Starter = Channel<Report, Order>;
 
-fn receive_order() -> Result<(Starter, LaunchSpec, Vec<OwnedFd>), LaunchError> {
+/// What the supervisor was started for.
+struct Asked {
+    starter: Starter,
+    spec: LaunchSpec,
+    size: Size,
+    /// Standard files for a command.
+    files: Vec<OwnedFd>,
+}
+
+fn receive_order() -> Result<Asked, LaunchError> {
     let _ = setsid();
     let _ = rustix::thread::set_name(c"wpar-supervisor");
     set_dumpable_behavior(DumpableBehavior::NotDumpable).doing("protect the process")?;
@@ -63,7 +74,12 @@ fn receive_order() -> Result<(Starter, LaunchSpec, Vec<OwnedFd>), LaunchError> {
     rustix::process::chdir("/").doing("enter /")?;
     let starter = Starter::from_socket(socket);
     match starter.receive().doing("receive the order")? {
-        Some((Order::Start(spec), files)) => Ok((starter, *spec, files)),
+        Some((Order::Start { spec, size }, files)) => Ok(Asked {
+            starter,
+            spec: *spec,
+            size,
+            files,
+        }),
         _ => Err(LaunchError::Lost("starter")),
     }
 }
@@ -90,6 +106,7 @@ pub(super) struct Supervisor {
     pub(super) state: RunState,
     pub(super) starter: Option<Starter>,
     standard_files: Vec<OwnedFd>,
+    size: Size,
     pub(super) signals: SignalDescriptor,
     pub(super) control: Option<ControlSocket>,
     pub(super) notify: Option<NotifySocket>,
@@ -102,15 +119,16 @@ pub(super) struct Supervisor {
 }
 
 impl Supervisor {
-    fn new(spec: LaunchSpec, starter: Starter, files: Vec<OwnedFd>) -> Result<Self, LaunchError> {
+    fn new(asked: Asked) -> Result<Self, LaunchError> {
         let signals =
             SignalDescriptor::new(&[libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGCHLD])
                 .doing("take signals")?;
         Ok(Self {
-            state: RunState::new(&spec)?,
-            spec,
-            starter: Some(starter),
-            standard_files: files,
+            state: RunState::new(&asked.spec)?,
+            spec: asked.spec,
+            starter: Some(asked.starter),
+            standard_files: asked.files,
+            size: asked.size,
             signals,
             control: None,
             notify: None,
@@ -155,6 +173,7 @@ impl Supervisor {
     fn make(&mut self) -> Result<(), LaunchError> {
         let run_dir = &self.spec.run_dir;
         self.state.write(run_dir)?;
+        super::root::check_point(&self.spec.mount_point)?;
         let log = open_log(&run_dir.join(state::SUPERVISOR_LOG)).doing("open the log")?;
         rustix::stdio::dup2_stderr(&log).doing("open the log")?;
         state::write_atomically(run_dir, state::SPEC_FILE, &self.spec)
@@ -188,9 +207,24 @@ impl Supervisor {
         }
     }
 
+    /// Kills everything in the WPAR, with its daemon if that lets nobody die.
+    pub(super) fn kill(&mut self) -> Result<(), LaunchError> {
+        let Some(groups) = &self.groups else {
+            return Ok(());
+        };
+        let result = groups.kill(cleanup::DAEMON_PATIENCE);
+        let (Some(root), Some(daemon), Err(_)) = (&mut self.root, &mut self.daemon, &result) else {
+            return result;
+        };
+        eprintln!("the file system daemon does not answer");
+        root.abort();
+        daemon.kill();
+        groups.kill(cleanup::KILL_PATIENCE)
+    }
+
     fn prepare_restart(&mut self) -> Result<(), LaunchError> {
+        self.kill()?;
         if let Some(groups) = &self.groups {
-            groups.kill()?;
             groups.remove()?;
             groups.create(&self.spec.limits, self.spec.ids)?;
         }
@@ -224,6 +258,7 @@ impl Supervisor {
                 .unwrap_or(Path::new(""))
                 .to_owned(),
             standard_files: std::mem::take(&mut self.standard_files),
+            size: self.size,
         };
         let first = spawn(Birth::Child, move || stage::run(plan)).doing("make a process")?;
         let result = self.accompany(channel);
@@ -346,10 +381,13 @@ impl Supervisor {
         };
         daemon.answer().map_err(|reason| {
             let text = fs::read_to_string(log).unwrap_or_default();
-            match text.lines().rfind(|line| !line.is_empty()) {
-                Some(last) => LaunchError::other(format!("{reason}: {last}")),
-                None => LaunchError::other(reason),
-            }
+            let last = text
+                .lines()
+                .rfind(|line| !line.is_empty())
+                .unwrap_or("no reason given");
+            LaunchError::other(reason.unwrap_or_else(|| {
+                format!("the file system daemon ended before it was ready: {last}")
+            }))
         })
     }
 
@@ -385,19 +423,21 @@ impl Supervisor {
                 first = result;
             }
         };
-        if let Some(groups) = &self.groups {
-            keep(groups.kill());
-        }
+        keep(self.kill());
         if let Some(init) = self.init.take() {
             let _ = waitpid(Some(init.pid), WaitOptions::NOHANG);
         }
         if let Some(root) = self.root.take() {
-            keep(root.unmount());
+            keep(root.unmount(|| {
+                if let Some(daemon) = &mut self.daemon {
+                    daemon.kill();
+                }
+            }));
         }
-        if let Some(daemon) = self.daemon.take() {
+        if let Some(mut daemon) = self.daemon.take() {
             // The mount's end is the daemon's, after it has written what it holds.
-            let _ = super::watch::wait_readable(daemon.process_descriptor(), Some(DAEMON_PATIENCE));
-            daemon.end();
+            let _ = wait_readable(daemon.process_descriptor(), Some(DAEMON_PATIENCE));
+            daemon.kill();
         }
         if let Some(groups) = self.groups.take() {
             keep(groups.remove().map(drop));

@@ -7,7 +7,10 @@ use rustix::fs::{Mode, OFlags, open};
 use rustix::process::{ioctl_tiocsctty, setsid};
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, ptsname, unlockpt};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
+use rustix::termios::{
+    OptionalActions, Termios, Winsize, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize,
+};
+use serde::{Deserialize, Serialize};
 
 /// A pseudo-terminal of the WPAR that this process is in.
 #[derive(Debug)]
@@ -22,13 +25,15 @@ pub(super) struct Pair {
 
 impl Pair {
     /// A new pair of the devpts on `/dev/pts`.
-    pub(super) fn open() -> io::Result<Self> {
+    pub(super) fn open(size: Size) -> io::Result<Self> {
         let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let master = open("/dev/pts/ptmx", flags, Mode::empty())?;
         // What is there could be another file once the WPAR runs; this fails on any but a ptmx.
         unlockpt(&master)?;
         let path = ptsname(&master, Vec::new())?;
         let path = path.into_string().map_err(io::Error::other)?;
+        // Now, not later: a program may ask at once.
+        set_size(master.as_fd(), size);
         let peer = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let slave = ioctl_tiocgptpeer(&master, peer)?;
         Ok(Self {
@@ -88,9 +93,30 @@ impl Drop for RawMode {
     }
 }
 
-/// Gives the pair behind `master` the size of the administrator's terminal.
-pub(super) fn copy_size(master: BorrowedFd<'_>) {
-    if let Ok(size) = tcgetwinsize(rustix::stdio::stdout()) {
-        let _ = tcsetwinsize(master, size);
+/// Lines and columns of a terminal; zeros where there is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Size {
+    rows: u16,
+    columns: u16,
+}
+
+impl Size {
+    /// That of the administrator's terminal.
+    pub(super) fn of_standard_output() -> Self {
+        tcgetwinsize(rustix::stdio::stdout()).map_or(Self::default(), |size| Self {
+            rows: size.ws_row,
+            columns: size.ws_col,
+        })
     }
+}
+
+/// Gives the pair behind `master` a size. Programs cope with a wrong one.
+pub(super) fn set_size(master: BorrowedFd<'_>, size: Size) {
+    let size = Winsize {
+        ws_row: size.rows,
+        ws_col: size.columns,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    let _ = tcsetwinsize(master, size);
 }

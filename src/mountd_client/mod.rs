@@ -132,8 +132,8 @@ impl Daemon {
     /// Reads its answer, which must be readable: `Ok` if it serves the mount.
     ///
     /// # Errors
-    /// Its reason in words; that it ended without giving one.
-    pub fn answer(&mut self) -> Result<(), String> {
+    /// Its reason in words, if it gave one before it ended.
+    pub fn answer(&mut self) -> Result<(), Option<String>> {
         let mut line = Vec::new();
         // The daemon closes its end after the line, or by its own end.
         let read = BufReader::new(&mut self.answer)
@@ -145,8 +145,8 @@ impl Daemon {
         let text = text.trim_end();
         match text.split_once("error: ") {
             _ if text == "ready" => Ok(()),
-            Some(("", reason)) => Err(reason.to_owned()),
-            _ => Err("the file system daemon ended before it was ready".to_owned()),
+            Some(("", reason)) => Err(Some(reason.to_owned())),
+            _ => Err(None),
         }
     }
 
@@ -161,7 +161,7 @@ impl Daemon {
     }
 
     /// Kills it if it has not ended, and waits for its end.
-    pub fn end(mut self) {
+    pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

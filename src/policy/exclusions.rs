@@ -124,7 +124,7 @@ pub fn host(
             });
         }
         let reason = format!("mount point of {} on {}", mount.fs_type, mount.source);
-        if names.hide_contents(&mount.point, &reason) && mount.is_storage() {
+        if names.hide_mount(mount, &reason) && mount.is_storage() {
             left_out.push(mount.clone());
         }
     }
@@ -158,6 +158,15 @@ impl Names<'_> {
             PathKind::Other => HiddenExtent::Name,
         };
         self.insert(real, extent, reason)
+    }
+
+    /// Hides what is mounted. A mount point is never asked for anything: a file system that does
+    /// not answer (a dead server, a dead FUSE daemon) must not stop the making of a copy.
+    fn hide_mount(&mut self, mount: &Mount, reason: &str) -> bool {
+        if mount.is_whole || !mount.answers_locally() {
+            return self.insert(mount.point.clone(), HiddenExtent::Contents, reason);
+        }
+        self.hide_contents(&mount.point, reason)
     }
 
     /// Notes a name. The first reason for it stays, but the larger extent wins. False if it, or
@@ -245,6 +254,7 @@ mod tests {
             point: point.into(),
             fs_type: fs_type.into(),
             source: source.into(),
+            is_whole: true,
         }
     }
 
@@ -257,6 +267,22 @@ mod tests {
     }
 
     #[test]
+    fn regression_a_mount_that_does_not_answer_is_not_asked() {
+        let silent = Mount {
+            is_whole: false,
+            ..mount("/srv/silent", "fuse.sshfs", "server:/")
+        };
+        let facts = Host {
+            mounts: vec![mount("/srv/dead", "nfs4", "server:/"), silent],
+            swap: vec![],
+            // Nothing is there for whoever asks.
+            paths: vec![],
+        };
+        let found = host(&facts, CopyControls::default(), &[]).unwrap();
+        assert_eq!(paths(&found), ["srv/dead/*", "srv/silent/*"]);
+    }
+
+    #[test]
     fn a_usual_host() {
         let facts = Host {
             mounts: vec![
@@ -266,7 +292,10 @@ mod tests {
                 mount("/data", "xfs", "/dev/sdb1"),
                 mount("/data/deep", "xfs", "/dev/sdb2"),
                 mount("/srv/cache", "tmpfs", "tmpfs"),
-                mount("/etc/hosts", "ext4", "/dev/sda1"),
+                Mount {
+                    is_whole: false,
+                    ..mount("/etc/hosts", "ext4", "/dev/sda1")
+                },
             ],
             swap: vec!["/swap/one".into()],
             paths: vec![

@@ -15,9 +15,18 @@ pub struct Mount {
     pub fs_type: String,
     /// Device or other source, as the file system names it.
     pub source: String,
+    /// Whether it shows a file system from its root on; if not, it is a bind mount of some
+    /// directory or file in it.
+    pub is_whole: bool,
 }
 
 impl Mount {
+    /// Whether it is the kernel's own disk that answers, not a server or another process.
+    pub fn answers_locally(&self) -> bool {
+        const LOCAL: &[&str] = &["bcachefs", "btrfs", "ext2", "ext3", "ext4", "tmpfs", "xfs"];
+        LOCAL.contains(&self.fs_type.as_str())
+    }
+
     /// Whether files that outlive a boot of the host are kept in it.
     pub fn is_storage(&self) -> bool {
         const VOLATILE: &[&str] = &[
@@ -124,7 +133,8 @@ fn parse_mountinfo(text: &[u8]) -> Vec<Mount> {
 fn parse_mount(line: &[u8]) -> Option<Mount> {
     let mut fields = line.split(|&byte| byte == b' ');
     // id, parent, device, root within the file system; then the mount point and its options.
-    let point = unescape(fields.nth(4)?);
+    let root = fields.nth(3)?;
+    let point = unescape(fields.next()?);
     // Any number of optional fields ends in a dash.
     let mut rest = fields.skip_while(|field| *field != b"-").skip(1);
     let fs_type = String::from_utf8_lossy(rest.next()?).into_owned();
@@ -133,6 +143,7 @@ fn parse_mount(line: &[u8]) -> Option<Mount> {
         point: PathBuf::from(OsString::from_vec(point)),
         fs_type,
         source: String::from_utf8_lossy(&source).into_owned(),
+        is_whole: root == b"/",
     })
 }
 

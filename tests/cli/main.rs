@@ -1,1 +1,23 @@
-fn main() {}
+//! The commands as programs: arguments, messages, exit statuses, what is kept on disk.
+//!
+//! Nothing here starts a WPAR (see `tests/system` for that). Each test has a root of its own.
+//! Tests that make WPARs need root and say so aloud when they are left out.
+
+// All of this crate is test code; the lints' own exception covers only the test functions.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    unreachable_pub
+)]
+
+mod concurrency;
+mod creating;
+mod interrupt;
+mod links;
+mod listing;
+mod manual;
+mod removing;
+mod support;
+mod unprivileged;
+mod usage;

@@ -12,6 +12,8 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::mount::{UnmountFlags, unmount};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+use wpar::model::WparName;
+use wpar::registry::Layout;
 
 use super::procfs::{Process, mounts_below, processes_of, wpar_cgroups};
 use super::run::{Output, Run, eventually};
@@ -26,8 +28,6 @@ pub const BOOT: Duration = Duration::from_secs(120);
 #[derive(Debug)]
 pub struct World {
     dir: TempDir,
-    /// Control groups that were there before.
-    groups_before: BTreeSet<PathBuf>,
     _file: File,
     _guard: MutexGuard<'static, ()>,
 }
@@ -65,7 +65,6 @@ impl World {
             .unwrap_or_else(|error| panic!("a temporary directory in {parent}: {error}"));
         Ok(Self {
             dir,
-            groups_before: wpar_cgroups(),
             _file: file,
             _guard: guard,
         })
@@ -178,12 +177,18 @@ impl World {
         word
     }
 
-    /// Control groups that came since the world began.
+    /// Control groups of WPARs of this world, and those below them.
     pub fn groups(&self) -> BTreeSet<PathBuf> {
-        wpar_cgroups()
-            .difference(&self.groups_before)
-            .cloned()
-            .collect()
+        // Other roots may be in use on this machine at the same time: theirs are not ours, above
+        // all when it comes to killing. The layout tells which name a group of this root has.
+        let name = WparName::new("x").expect("a name");
+        let group = Layout::new(self.root()).cgroup(&name);
+        let prefix = group
+            .strip_suffix('x')
+            .expect("it ends in the name")
+            .to_owned();
+        let ours = |group: &PathBuf| group.to_string_lossy().contains(&format!("/{prefix}"));
+        wpar_cgroups().into_iter().filter(ours).collect()
     }
 
     /// Processes that belong to this world: the tool's own and those inside its WPARs.
@@ -193,23 +198,37 @@ impl World {
 
     /// The tool's own long-lived processes, outside of all WPARs: supervisors and daemons.
     pub fn keepers(&self) -> Vec<Process> {
-        let groups = self
-            .groups()
-            .into_iter()
-            .filter(|group| !is_parent_group(group))
-            .collect();
+        let groups = self.groups();
         self.processes()
             .into_iter()
             .filter(|process| !process.is_in(&groups))
             .collect()
     }
 
-    /// What is there, for comparing before and after.
+    /// What is there, for comparing before and after; of what a running WPAR changes by itself,
+    /// only that it is there.
     pub fn summary(&self) -> Summary {
+        let live = |path: &PathBuf| {
+            LIVE.iter().any(|live| {
+                let inside = path.strip_prefix(self.root().join(live));
+                inside.is_ok_and(|inside| inside.components().count() > 1)
+            })
+        };
+        let groups = self.groups();
+        // Groups below that of a WPAR are made and removed by what is in it.
+        let outermost = |group: &PathBuf| group.parent().is_none_or(|up| !groups.contains(up));
         Summary {
             mounts: mounts_below(self.dir.path()),
-            groups: self.groups(),
-            files: self.files(),
+            groups: groups
+                .iter()
+                .filter(|group| outermost(group))
+                .cloned()
+                .collect(),
+            files: self
+                .files()
+                .into_iter()
+                .filter(|path| !live(path))
+                .collect(),
         }
     }
 
@@ -297,12 +316,7 @@ impl World {
         }
         assert!(left.is_empty(), "processes are left: {left:#?}");
         let groups = self.groups();
-        // The group that holds those of all WPARs may stay; those of one may not.
-        let of_one: Vec<_> = groups
-            .iter()
-            .filter(|group| !is_parent_group(group))
-            .collect();
-        assert!(of_one.is_empty(), "control groups are left: {of_one:#?}");
+        assert!(groups.is_empty(), "control groups are left: {groups:#?}");
     }
 
     /// Removes every WPAR by force, and asserts that nothing of any is left.
@@ -385,12 +399,8 @@ const SKELETON: &[&str] = &[
 /// Directories of the skeleton that may hold anything: they are there to be used again.
 const CACHES: &[&str] = &["var/lib/wpar/images", "var/lib/wpar/locks"];
 
-/// Whether a control group is the tool's own parent of all WPARs' groups.
-pub fn is_parent_group(group: &Path) -> bool {
-    group
-        .file_name()
-        .is_some_and(|name| name == "wpar" || name == "wpar.slice")
-}
+/// Directories with one directory for each WPAR, which changes as long as it runs.
+const LIVE: &[&str] = &["var/lib/wpar/stores", "var/lib/wpar/logs", "run/wpar"];
 
 /// Whether a small file has `name` in it.
 fn mentions(path: &Path, name: &str) -> bool {

@@ -74,10 +74,14 @@ fn images_that_are_none() {
     refused_as_image(
         &world,
         &truncated,
-        &["truncated", "ends", "incomplete", "short"],
+        &["cut off", "truncated", "ends", "incomplete", "short"],
     );
     let odd = file(&world, "odd.tar", &whole[..whole.len() / 2 + 100]);
-    refused_as_image(&world, &odd, &["truncated", "ends", "incomplete", "short"]);
+    refused_as_image(
+        &world,
+        &odd,
+        &["cut off", "truncated", "ends", "incomplete", "short"],
+    );
     let mut damaged = whole.clone();
     // the checksum of the second header
     let second = 1024;
@@ -105,6 +109,7 @@ fn compressed_images_that_are_cut_off() {
             &world,
             &cut,
             &[
+                "cut off",
                 "truncated",
                 "ends",
                 "incomplete",
@@ -125,7 +130,7 @@ fn an_image_that_changed_since_its_index_was_made() {
         "image.tar",
         &fs::read(&busybox).expect("the busybox image"),
     );
-    world.mkwpar(&image, "first");
+    world.mkwpar(&image, "older");
     // Another archive, of another length, under the same name.
     let tree = world.scratch().join("tree");
     Run::new(
@@ -139,16 +144,16 @@ fn an_image_that_changed_since_its_index_was_made() {
     .arg(&tree)
     .arg(&image)
     .ok();
-    let output = world.refused("startwpar first", &["changed", "not the same", "differs"]);
+    let output = world.refused("startwpar older", &["changed", "not the same", "differs"]);
     assert!(
         output.complaint().contains("image.tar"),
         "should name the image\n{output}"
     );
-    assert_eq!(world.state("first").as_deref(), Some("D"));
+    assert_eq!(world.state("older").as_deref(), Some("D"));
     // It is a good archive still: a new WPAR is made of what it is now.
-    world.mkwpar(&image, "second");
-    world.ok("startwpar second");
-    let seen = world.base("second").join("etc/other");
+    world.mkwpar(&image, "newer");
+    world.ok("startwpar newer");
+    let seen = world.base("newer").join("etc/other");
     assert_eq!(fs::read(&seen).expect("the new file"), b"other\n");
     world.remove_all();
 }

@@ -12,6 +12,9 @@ use crate::common::world::World;
 /// When the interrupt comes, in milliseconds after the start of the command.
 const DELAYS: &[u64] = &[0, 1, 3, 6, 10, 15, 25, 40, 70, 120, 250, 500];
 
+/// The same for commands that wait for a shutdown, which takes busybox two seconds.
+const STOP_DELAYS: &[u64] = &[0, 3, 10, 40, 250, 1500];
+
 /// Runs `wpar` with `words`, and interrupts it, as a terminal would, after `delay`.
 #[track_caller]
 fn interrupted(world: &World, words: &[&str], delay: u64) -> crate::common::Output {
@@ -117,7 +120,7 @@ fn mkwpar_s_and_startwpar_interrupted_leave_a_wpar_that_works() {
 fn stopwpar_and_rmwpar_interrupted_can_be_repeated() {
     let world = need!(World::new());
     let image = need!(fixture("busybox"));
-    for &delay in DELAYS {
+    for &delay in STOP_DELAYS {
         world.mkwpar(&image, "cut");
         world.ok("startwpar cut");
         let output = interrupted(&world, &["stopwpar", "cut"], delay);
@@ -147,7 +150,7 @@ fn rebootwpar_interrupted_ends_up_or_down() {
     let world = need!(World::new());
     let image = need!(fixture("busybox"));
     world.mkwpar(&image, "cut");
-    for &delay in DELAYS {
+    for &delay in STOP_DELAYS {
         if world.state("cut").as_deref() == Some("D") {
             world.ok("startwpar cut");
         }

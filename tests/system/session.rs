@@ -30,11 +30,11 @@ fn replay(world: &World, image: &str) -> Result<(), String> {
     );
     let home = world.inside(
         "wpar1",
-        "stat -c '%U:%G %a %n' /home/anna /home/anna/private/diary",
+        "stat -c '%U:%G %a %n' /home/anna/private /home/anna/private/diary",
     );
     assert_eq!(
         home,
-        "anna:anna 755 /home/anna\nanna:anna 600 /home/anna/private/diary"
+        "anna:anna 700 /home/anna/private\nanna:anna 600 /home/anna/private/diary"
     );
     assert_eq!(
         world.inside("wpar1", "hostname; cat /etc/hostname"),

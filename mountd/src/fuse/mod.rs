@@ -17,6 +17,7 @@
 mod convert;
 pub mod session;
 
+use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -67,6 +68,11 @@ const WANTED: InitFlags = InitFlags::FUSE_ASYNC_READ
     .union(InitFlags::FUSE_HANDLE_KILLPRIV_V2)
     .union(InitFlags::FUSE_DIRECT_IO_ALLOW_MMAP)
     .union(InitFlags::FUSE_ALLOW_IDMAP);
+
+thread_local! {
+    /// What a read is answered from. Kept, because fresh memory costs more than the read itself.
+    static READ_BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// The merged tree, as `fuser` wants a file system.
 #[derive(Debug)]
@@ -395,11 +401,17 @@ impl Filesystem for Adapter {
         _lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        let mut buffer = vec![0; size.min(REQUEST_SIZE) as usize];
-        match self.overlay.read(ino(node), &mut buffer, offset) {
-            Ok(read) => reply.data(buffer.get(..read).unwrap_or(&[])),
-            Err(error) => reply.error(errno(error)),
-        }
+        READ_BUFFER.with_borrow_mut(|buffer| {
+            let size = size.min(REQUEST_SIZE) as usize;
+            if buffer.len() < size {
+                buffer.resize(size, 0);
+            }
+            let part = buffer.get_mut(..size).unwrap_or(&mut []);
+            match self.overlay.read(ino(node), part, offset) {
+                Ok(read) => reply.data(part.get(..read).unwrap_or(&[])),
+                Err(error) => reply.error(errno(error)),
+            }
+        });
     }
 
     fn write(

@@ -25,6 +25,7 @@
 //!   lower or of the merged tree.
 
 mod draft;
+mod founding;
 pub mod guest_xattr;
 pub mod intent;
 pub mod names;
@@ -36,25 +37,20 @@ use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{self, AtFlags, FlockOperation, Mode, OFlags};
+use rustix::fs::{self, AtFlags, Mode};
 use rustix::io::Errno;
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use draft::Draft;
 use names::DIRECTORY;
 use numbers::Numbers;
 use object::UpperObject;
-use record::Record;
 
 use crate::error::{FsError, FsResult};
-use crate::types::{Attr, EntryName, Ino, Timestamp};
+use crate::types::{Attr, EntryName, Ino};
 
 /// Version of the store's format that this code writes.
 pub const STORE_VERSION: u32 = 1;
-
-const STORE_FORMAT: &str = "wpar upper store";
-const DESCRIPTION: &str = "store.json";
 
 /// Why a store cannot be used.
 #[derive(Debug, Error)]
@@ -102,10 +98,13 @@ pub enum StoreError {
     },
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-struct Description {
-    format: String,
-    version: u32,
+/// What the root directory of a new store is made like.
+#[derive(Clone, Debug)]
+pub struct RootInode {
+    /// Its attributes.
+    pub attr: Attr,
+    /// Its extended attributes, names and values.
+    pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 /// An open store. Only one process can have a store open.
@@ -130,13 +129,13 @@ impl fmt::Debug for UpperStore {
 
 impl UpperStore {
     /// Opens the store at `path`, or makes one there if there is nothing yet; its root directory
-    /// then gets the attributes `root`, and its own inodes numbers from `first_number` on.
+    /// is then made like `root`, and its own inodes numbers from `first_number` on.
     ///
     /// Completes what a crash interrupted; that takes time only for what was in flight.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub fn open(path: &Path, root: &Attr, first_number: u64) -> Result<Self, StoreError> {
+    pub fn open(path: &Path, root: &RootInode, first_number: u64) -> Result<Self, StoreError> {
         let io = |action| {
             move |errno: Errno| StoreError::Io {
                 action,
@@ -149,13 +148,14 @@ impl UpperStore {
             Err(errno) => return Err(io("create the store")(errno)),
         }
         let store = fs::open(path, DIRECTORY, Mode::empty()).map_err(io("open the store"))?;
-        let lock = lock_description(&store, path)?;
-        let directory = |name: &str| open_or_make(&store, name).map_err(io("open a part of"));
+        let lock = founding::lock_description(&store, path)?;
+        let directory =
+            |name: &str| founding::open_or_make(&store, name).map_err(io("open a part of"));
         let tree = directory("tree")?;
         let links = directory("links")?;
         let orphans = directory("orphans")?;
         let work = directory("work")?;
-        establish_root(&tree, root, path)?;
+        founding::establish_root(&tree, root, path)?;
         let numbers = Numbers::open(store, first_number).map_err(|source| StoreError::Damaged {
             path: path.to_path_buf(),
             source,
@@ -280,120 +280,4 @@ pub enum LinkedInode {
 /// The name of inode `ino` in `links` and `orphans`.
 pub fn number_name(ino: Ino) -> String {
     ino.0.to_string()
-}
-
-fn open_or_make(store: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
-    match fs::mkdirat(store, name, Mode::RWXU) {
-        Ok(()) | Err(Errno::EXIST) => fs::openat(store, name, DIRECTORY, Mode::empty()),
-        Err(errno) => Err(errno),
-    }
-}
-
-/// Opens the description, makes it if the store is new, and takes the lock on it.
-fn lock_description(store: &OwnedFd, path: &Path) -> Result<OwnedFd, StoreError> {
-    let io = |action| {
-        move |source: std::io::Error| StoreError::Io {
-            action,
-            path: path.join(DESCRIPTION),
-            source,
-        }
-    };
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = fs::openat(store, DESCRIPTION, flags, Mode::RUSR | Mode::WUSR)
-        .map_err(|errno| io("open")(errno.into()))?;
-    match fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(Errno::WOULDBLOCK) => {
-            return Err(StoreError::InUse {
-                path: path.to_path_buf(),
-            });
-        }
-        Err(errno) => return Err(io("lock")(errno.into())),
-    }
-    let foreign = |why: String| StoreError::Foreign {
-        path: path.to_path_buf(),
-        why,
-    };
-    let mut text = [0; 512];
-    let length =
-        rustix::io::pread(&file, &mut text, 0).map_err(|errno| io("read")(errno.into()))?;
-    let text = text.get(..length).unwrap_or(&[]);
-    if text.is_empty() {
-        let new = Description {
-            format: STORE_FORMAT.to_owned(),
-            version: STORE_VERSION,
-        };
-        let mut line = serde_json::to_vec(&new).map_err(|error| foreign(error.to_string()))?;
-        line.push(b'\n');
-        // One call for one short line: after a crash it is there whole, or not at all.
-        rustix::io::pwrite(&file, &line, 0).map_err(|errno| io("write")(errno.into()))?;
-        return Ok(file);
-    }
-    let found: Description =
-        serde_json::from_slice(text).map_err(|error| foreign(format!("{DESCRIPTION}: {error}")))?;
-    if found.format != STORE_FORMAT {
-        return Err(foreign(format!("its format is \"{}\"", found.format)));
-    }
-    if found.version != STORE_VERSION {
-        return Err(foreign(format!(
-            "version {}, not {STORE_VERSION}",
-            found.version
-        )));
-    }
-    Ok(file)
-}
-
-fn establish_root(tree: &OwnedFd, root: &Attr, path: &Path) -> Result<(), StoreError> {
-    match object::read_record(tree.as_fd()) {
-        Ok(Some(_)) => return Ok(()),
-        Ok(None) => {}
-        Err(FsError::Layer(Errno::OPNOTSUPP)) => {
-            return Err(StoreError::NoXattrs {
-                path: path.to_path_buf(),
-            });
-        }
-        Err(source) => {
-            return Err(StoreError::Damaged {
-                path: path.to_path_buf(),
-                source,
-            });
-        }
-    }
-    let record = Record {
-        kind: root.kind,
-        permissions: root.permissions,
-        uid: root.uid,
-        gid: root.gid,
-        rdev: 0,
-        ino: Ino::ROOT,
-        nlink: 0,
-        opaque: false,
-        linked: false,
-        birth: Timestamp::default(),
-    };
-    let own = tree.try_clone().map_err(|source| StoreError::Io {
-        action: "open",
-        path: path.to_path_buf(),
-        source,
-    })?;
-    match UpperObject::establish(own, record) {
-        Ok(object) => {
-            names::set_times(object.as_fd(), Some(root.atime), Some(root.mtime)).map_err(|source| {
-                StoreError::Damaged {
-                    path: path.to_path_buf(),
-                    source,
-                }
-            })
-        }
-        Err(FsError::NotSupported | FsError::Layer(Errno::OPNOTSUPP)) => {
-            Err(StoreError::NoXattrs {
-                path: path.to_path_buf(),
-            })
-        }
-        Err(source) => Err(StoreError::Io {
-            action: "write the first record of",
-            path: path.to_path_buf(),
-            source: source.errno().into(),
-        }),
-    }
 }

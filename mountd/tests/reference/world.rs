@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tempfile::TempDir;
-use wpar_mountd::lower::LowerNode;
 use wpar_mountd::overlay::Overlay;
 use wpar_mountd::types::{Attr, EntryName, FileKind, Ino};
 use wpar_mountd::upper::UpperStore;
@@ -97,7 +96,7 @@ impl World {
 
     pub(crate) fn open(&mut self) {
         let lower = self.source.open();
-        let root = lower.attr(LowerNode::ROOT).unwrap();
+        let root = wpar_mountd::source::root_of(&*lower).unwrap();
         let path = self.store.path().join("store");
         let store = UpperStore::open(&path, &root, lower.first_free()).unwrap();
         self.core = Some(Overlay::new(lower, Some(store)));

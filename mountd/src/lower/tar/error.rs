@@ -170,6 +170,9 @@ pub enum IndexFault {
     /// No file of that name.
     #[error("does not exist")]
     Missing,
+    /// The kernel refuses it.
+    #[error("cannot be read: {0}")]
+    Unreadable(io::ErrorKind),
     /// It is of another version of the format.
     #[error("has format version {0}, which this program does not read")]
     OtherVersion(u32),

@@ -42,7 +42,7 @@ impl Fingerprint {
         let mut samples = XxHash3_64::new();
         for number in 1..=SAMPLES {
             let offset = size / (SAMPLES + 1) * number;
-            samples.write_u64(stretch(offset, SAMPLE)?);
+            samples.write(&stretch(offset, SAMPLE)?.to_le_bytes());
         }
         Ok(Self {
             size,

@@ -49,21 +49,16 @@ impl TarIndex {
             path: path.to_path_buf(),
             fault,
         };
+        let unreadable = |error: io::Error| fault(IndexFault::Unreadable(error.kind()));
         let file = File::open(path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => fault(IndexFault::Missing),
-            _ => ImageError::Read {
-                path: path.to_path_buf(),
-                source: error,
-            },
+            _ => unreadable(error),
         })?;
-        let length = file.metadata().map(|metadata| metadata.len()).unwrap_or(0);
+        let length = file.metadata().map_err(unreadable)?.len();
         if length < HEADER_BYTES as u64 {
             return Err(fault(IndexFault::Damaged("it is too short")));
         }
-        let map = FileMap::new(&file).map_err(|source| ImageError::Read {
-            path: path.to_path_buf(),
-            source,
-        })?;
+        let map = FileMap::new(&file).map_err(unreadable)?;
         let header = check(&map).map_err(fault)?;
         Ok(Self {
             map,

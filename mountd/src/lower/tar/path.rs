@@ -82,7 +82,8 @@ mod tests {
         assert_eq!(parts(b"./a//b/./c/"), [b"a", b"b", b"c"]);
         assert_eq!(parts(b"/a"), [b"a"]);
         assert!(parts(b"./").is_empty());
-        let cases: [(&[u8], Option<(&[u8], &[u8])>); 9] = [
+        type Split<'p> = Option<(&'p [u8], &'p [u8])>;
+        let cases: [(&[u8], Split<'_>); 9] = [
             (b"a", Some((b"", b"a"))),
             (b"a/b", Some((b"a/", b"b"))),
             (b"./a/b//", Some((b"./a/", b"b"))),

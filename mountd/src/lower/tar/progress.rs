@@ -32,8 +32,8 @@ impl Progress for Silent {
     fn finish(&mut self) {}
 }
 
-/// Entries between two looks at the clock of the caller.
-const ENTRIES_BETWEEN: u64 = 1024;
+/// Entries between two calls; a compressed archive also calls for each stretch that is decoded.
+const ENTRIES_BETWEEN: u64 = 128;
 
 /// A [`Progress`] that the scanner and the source beneath it share.
 pub(super) struct Meter<'p> {

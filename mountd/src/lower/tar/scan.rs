@@ -262,26 +262,9 @@ impl<'s> Scanner<'s> {
         } else {
             self.skip_odd_data(raw.typeflag, stored)?;
         }
-        let device = (
-            pax.device.0.unwrap_or(raw.device.0),
-            pax.device.1.unwrap_or(raw.device.1),
-        );
-        let rdev = match kind {
-            MemberKind::Node(FileKind::CharDevice | FileKind::BlockDevice) => {
-                encode_device(device.0, device.1).unwrap_or_else(|| {
-                    remarks.push("has a device number that Linux cannot express; shown as 0:0");
-                    0
-                })
-            }
-            _ => 0,
-        };
-        let mut id = |pax: Option<u32>, raw: Option<u32>| {
-            pax.or(raw).unwrap_or_else(|| {
-                remarks.push("has an owner or group over 32 bits; shown as 65534");
-                OVERFLOW_ID
-            })
-        };
-        let (uid, gid) = (id(pax.uid, raw.uid), id(pax.gid, raw.gid));
+        let rdev = device_number(kind, pax.device, raw.device, &mut remarks);
+        let uid = owner(pax.uid.or(raw.uid), &mut remarks);
+        let gid = owner(pax.gid.or(raw.gid), &mut remarks);
         if pax.lost_attributes > 0 {
             remarks.push("has extended attributes that cannot be shown (too long, or not Linux')");
         }
@@ -424,6 +407,34 @@ fn bad_records(offset: u64) -> ScanError {
         offset,
         why: "an extended header makes no sense".to_owned(),
     }
+}
+
+/// The device number of a device node, 0 for anything else.
+fn device_number(
+    kind: MemberKind,
+    pax: (Option<u32>, Option<u32>),
+    raw: (u32, u32),
+    remarks: &mut Vec<&'static str>,
+) -> u32 {
+    if !matches!(
+        kind,
+        MemberKind::Node(FileKind::CharDevice | FileKind::BlockDevice)
+    ) {
+        return 0;
+    }
+    let (major, minor) = (pax.0.unwrap_or(raw.0), pax.1.unwrap_or(raw.1));
+    encode_device(major, minor).unwrap_or_else(|| {
+        remarks.push("has a device number that Linux cannot express; shown as 0:0");
+        0
+    })
+}
+
+/// The number of an owner or group, as far as there is one.
+fn owner(id: Option<u32>, remarks: &mut Vec<&'static str>) -> u32 {
+    id.unwrap_or_else(|| {
+        remarks.push("has an owner or group over 32 bits; shown as 65534");
+        OVERFLOW_ID
+    })
 }
 
 /// What the type byte stands for, and whether that is known.

@@ -174,7 +174,9 @@ fn reason_of(error: ImageError) -> Result<BuildReason, ImageError> {
         ImageError::Index { fault, .. } => Ok(match fault {
             IndexFault::Missing => BuildReason::Missing,
             IndexFault::OtherVersion(_) => BuildReason::OtherVersion,
-            IndexFault::Damaged(_) | IndexFault::Copy(_) => BuildReason::Damaged,
+            IndexFault::Unreadable(_) | IndexFault::Damaged(_) | IndexFault::Copy(_) => {
+                BuildReason::Damaged
+            }
         }),
         error => Err(error),
     }

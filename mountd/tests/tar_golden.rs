@@ -1,0 +1,150 @@
+//! Indexes that were written once and must open for ever (or until the version of the format
+//! changes, and then as that version).
+//!
+//! `data/golden-v1.tar` and `.tar.gz` with their indexes are never to be made again: if this test
+//! fails, the format has changed, and its version must. They came from
+//! `cargo test -p wpar-mountd --test tar_golden -- --ignored`, which writes what is missing.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use wpar_mountd::lower::tar::{Silent, TarLower, ensure_index};
+use wpar_mountd::lower::{LowerLayer, LowerNode};
+use wpar_mountd::types::{Attr, FileKind, Timestamp};
+
+mod tar_support;
+use tar_support::{contents, resolve, shell};
+
+const NAMES: [&str; 2] = ["golden-v1.tar", "golden-v1.tar.gz"];
+
+fn data(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/data")
+        .join(name)
+}
+
+/// The archive, copied so that it has the time of modification that the index remembers.
+fn copy(name: &str, directory: &Path) -> PathBuf {
+    let image = directory.join(name);
+    fs::copy(data(name), &image).unwrap();
+    let time = SystemTime::UNIX_EPOCH + Duration::new(1_700_000_000, 123_456_789);
+    File::open(&image).unwrap().set_modified(time).unwrap();
+    image
+}
+
+#[test]
+fn the_first_index_still_opens_and_reads() {
+    let directory = tempfile::tempdir().unwrap();
+    for name in NAMES {
+        let image = copy(name, directory.path());
+        let index = data(&format!("{name}.index"));
+        let layer = TarLower::open(&image, &index).unwrap();
+        check(&layer);
+        // And it is what would be written today.
+        let report = ensure_index(&image, directory.path(), &mut Silent).unwrap();
+        assert_eq!(
+            fs::read(&report.path).unwrap(),
+            fs::read(&index).unwrap(),
+            "{name}"
+        );
+    }
+}
+
+fn check(layer: &TarLower) {
+    assert_eq!(layer.index().verify(), Ok(()));
+    assert_eq!(layer.index().entries(), 9);
+    assert_eq!(layer.first_free(), 11);
+    let mut names = Vec::new();
+    layer
+        .entries(LowerNode::ROOT, &mut |entry| {
+            names.push((entry.name.to_vec(), entry.node.0))
+        })
+        .unwrap();
+    let expected: Vec<(Vec<u8>, u64)> = [("dir", 2), ("gone", 10), ("null", 4), ("sparse", 6)]
+        .map(|(name, node)| (name.as_bytes().to_vec(), node))
+        .to_vec();
+    assert_eq!(names, expected);
+    let time = Timestamp {
+        seconds: 1_600_000_000,
+        nanoseconds: 500_000_000,
+    };
+    let file = Attr {
+        kind: FileKind::Regular,
+        permissions: 0o4755,
+        uid: 1000,
+        gid: 100,
+        rdev: 0,
+        nlink: 2,
+        size: 6,
+        blocks: 1,
+        atime: time,
+        mtime: time,
+        ctime: time,
+    };
+    let node = resolve(layer, "dir/file").unwrap();
+    assert_eq!(layer.attr(node), Ok(file));
+    assert_eq!(resolve(layer, "dir/hard"), Some(node));
+    assert_eq!(layer.xattr(node, b"user.name"), Ok(Some(b"value".to_vec())));
+    assert_eq!(contents(layer, "dir/file"), b"hello\n");
+    assert_eq!(
+        layer.read_link(resolve(layer, "dir/link").unwrap()),
+        Ok(b"file".to_vec())
+    );
+    let null = layer.attr(resolve(layer, "null").unwrap()).unwrap();
+    assert_eq!((null.kind, null.rdev), (FileKind::CharDevice, 0x103));
+    let sparse = layer.open(resolve(layer, "sparse").unwrap()).unwrap();
+    assert_eq!(sparse.next_data(0), Ok(Some((8192, 8193))));
+    assert_eq!(sparse.next_data(8193), Ok(None));
+    assert_eq!(contents(layer, "sparse")[8190..8196], [0, 0, b'x', 0, 0, 0]);
+    let warnings = layer.index().warnings();
+    assert_eq!(
+        warnings,
+        ["\"./gone/below\" lies below \"gone\", which is no directory; left out"]
+    );
+}
+
+#[test]
+#[ignore = "writes the golden files that are missing"]
+fn write_golden_files() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("make.py"), MAKE).unwrap();
+    for name in NAMES {
+        if data(name).exists() {
+            continue;
+        }
+        shell(directory.path(), "python3 make.py");
+        fs::copy(directory.path().join(name), data(name)).unwrap();
+        let report = ensure_index(&copy(name, directory.path()), directory.path(), &mut Silent);
+        fs::copy(report.unwrap().path, data(&format!("{name}.index"))).unwrap();
+    }
+}
+
+/// Makes both archives.
+const MAKE: &str = r#"
+import gzip, io, tarfile
+with tarfile.open("golden-v1.tar", "w", format=tarfile.PAX_FORMAT) as archive:
+    def add(name, kind=tarfile.REGTYPE, data=b"", mode=0o644, **more):
+        entry = tarfile.TarInfo(name)
+        entry.type, entry.mode, entry.size = kind, mode, len(data)
+        entry.uid, entry.gid, entry.mtime = 1000, 100, 1600000000.5
+        for key, value in more.items():
+            setattr(entry, key, value)
+        archive.addfile(entry, io.BytesIO(data))
+    add("./dir", tarfile.DIRTYPE, mode=0o750)
+    add("./dir/file", data=b"hello\n", mode=0o4755,
+        pax_headers={"SCHILY.xattr.user.name": "value"})
+    add("./dir/hard", tarfile.LNKTYPE, linkname="./dir/file")
+    add("./null", tarfile.CHRTYPE, devmajor=1, devminor=3)
+    add("./dir/link", tarfile.SYMTYPE, linkname="file")
+    add("./GNUSparseFile.0/sparse", data=b"x", pax_headers={
+        "GNU.sparse.size": "20000", "GNU.sparse.map": "8192,1,20000,0",
+        "GNU.sparse.name": "sparse", "GNU.sparse.numblocks": "2"})
+    add("./dir/sub/made/up", data=b"")
+    add("./gone", data=b"")
+    add("./gone/below", data=b"")
+with open("golden-v1.tar", "rb") as plain, open("golden-v1.tar.gz", "wb") as packed:
+    with gzip.GzipFile("", "wb", 9, packed, 0) as stream:
+        stream.write(plain.read())
+"#;
