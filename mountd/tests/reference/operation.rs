@@ -343,8 +343,8 @@ fn lower_step() -> impl Strategy<Value = LowerStep> {
             .prop_map(|((dir, name), rdev)| LowerStep::Special { dir, name, rdev }),
         3 => (any::<Pick>(), place())
             .prop_map(|(target, (dir, name))| LowerStep::LowerLink { target, dir, name }),
-        1 => (any::<Pick>(), 0..4_u8).prop_map(|(target, name)| {
-            LowerStep::Xattr { target, name, root: false }
+        1 => (any::<Pick>(), 0..4_u8, any::<u8>()).prop_map(|(target, name, root)| {
+            LowerStep::Xattr { target, name, root: root % 8 == 7 }
         }),
         1 => (any::<Pick>(), any::<bool>())
             .prop_map(|(target, contents)| LowerStep::Hide { target, contents }),
