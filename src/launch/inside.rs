@@ -318,7 +318,7 @@ fn run_payload(plan: &Plan) -> Result<i32, LaunchError> {
         .send_with(&FromInit::Terminal, &[terminal.master.as_fd()])
         .doing("report to the supervisor")?;
     tell(plan, kind)?;
-    terminal.become_controlling().doing("take the console")?;
+    terminal.become_console().doing("take the console")?;
     lock_down()?;
     Err(LaunchError::program(
         &path.display().to_string(),

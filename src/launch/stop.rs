@@ -19,6 +19,10 @@ const HARD_PATIENCE: Duration = Duration::from_secs(10);
 /// After the supervisor itself was told to end: how long until everything is killed.
 const TERM_PATIENCE: Duration = Duration::from_secs(90);
 
+/// After so many looks at an init that seems to ignore a signal it is sent all the same: one that
+/// waits in `sigtimedwait(2)`, as that of busybox does, looks like that.
+const PATIENCE: u32 = 10;
+
 /// Between two looks whether init takes a signal by now.
 const RETRY: Duration = Duration::from_millis(10);
 
@@ -52,6 +56,8 @@ struct Told {
     seen: Reception,
     /// As what it was sent; absent as long as it was not.
     sent: Option<Reception>,
+    /// How often in a row it looked as if it would be lost.
+    ignored: u32,
 }
 
 /// Somebody who waits for the end.
@@ -179,6 +185,7 @@ impl Supervisor {
                     number,
                     seen: Reception::Ignored,
                     sent: None,
+                    ignored: 0,
                 });
                 self.repeat_signal()
             }
@@ -201,7 +208,8 @@ impl Supervisor {
             Reception::Pending => false,
             Reception::Ignored => {
                 told.sent = None;
-                false
+                told.ignored += 1;
+                told.ignored % PATIENCE == 0
             }
             // Blocked twice in a row is no passing moment.
             Reception::Blocked => told.sent.is_none() && before == Reception::Blocked,

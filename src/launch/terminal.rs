@@ -43,6 +43,13 @@ impl Pair {
         })
     }
 
+    /// Makes it the standard files of this process, which leads a session without a terminal, as
+    /// process 1 of any machine does: the console is for the getty that it starts to take.
+    pub(super) fn become_console(&self) -> io::Result<()> {
+        let _ = setsid();
+        use_as_standard([self.slave.as_fd(); 3])
+    }
+
     /// Makes it the terminal of a new session of this process, and its standard files.
     pub(super) fn become_controlling(&self) -> io::Result<()> {
         // Fails in a process that leads a session already, which then is the one.

@@ -16,7 +16,7 @@
 //! ```text
 //! copy_ups[number]     one copy-up of an inode at a time; held while its data is copied
 //!   names              read: looking at names and places; write: changing any of them
-//!     nodes | directories | files | listings      leaves; never two of them at once
+//!     nodes | directories | files | listings | untaken      leaves; never two of them at once
 //! ```
 //!
 //! No lock is held while a file's data is read or written. Whoever opens a file's data does it
@@ -79,6 +79,8 @@ pub struct Overlay {
     directories: DirectoryCache,
     files: FileCache,
     listings: ListingCache,
+    /// Lookups that nobody took over, to be given back with the next that are.
+    untaken: Mutex<Vec<Ino>>,
 }
 
 impl fmt::Debug for Overlay {
@@ -121,7 +123,8 @@ impl LookedUp<'_> {
 impl Drop for LookedUp<'_> {
     fn drop(&mut self) {
         if !self.kept {
-            self.overlay.forget(self.ino, 1);
+            // Not now: this may happen in the middle of a listing, under the `names` lock.
+            self.overlay.untaken.lock().push(self.ino);
         }
     }
 }
@@ -144,6 +147,7 @@ impl Overlay {
             directories: DirectoryCache::new(),
             files: FileCache::new(),
             listings: ListingCache::new(),
+            untaken: Mutex::new(Vec::new()),
         }
     }
 
@@ -155,6 +159,18 @@ impl Overlay {
 
     /// Gives back `count` lookups of an inode.
     pub fn forget(&self, ino: Ino, count: u64) {
+        // A lookup first makes the lower know an inode and then counts it here. Forgetting must
+        // not come in between.
+        let _names = self.names.write();
+        let untaken = std::mem::take(&mut *self.untaken.lock());
+        for ino in untaken {
+            self.give_back(ino, 1);
+        }
+        self.give_back(ino, count);
+    }
+
+    /// The same under the `names` lock, for writing.
+    fn give_back(&self, ino: Ino, count: u64) {
         let Some(forgotten) = self.nodes.forget(ino, count) else {
             return;
         };

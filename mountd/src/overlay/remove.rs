@@ -74,7 +74,7 @@ impl Overlay {
         };
         self.nodes.count(found.ino, || node.clone());
         let empty = self.is_empty_directory(found.ino, &node);
-        self.forget(found.ino, 1);
+        self.give_back(found.ino, 1);
         if empty? {
             Ok(())
         } else {
