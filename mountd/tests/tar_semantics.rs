@@ -309,6 +309,17 @@ fn acls_by_name_are_resolved_by_the_images_own_tables() {
     assert_eq!(found[16..20], 4711_u32.to_le_bytes());
     assert_eq!(found[32..36], 50_u32.to_le_bytes());
     assert_eq!(value("lost"), None);
+    let permissions = |path| {
+        layer
+            .attr(resolve(&layer, path).unwrap())
+            .unwrap()
+            .permissions
+    };
+    assert_eq!(
+        (permissions("file"), permissions("lost")),
+        (0o660, 0o640),
+        "the mask is in it"
+    );
     let node = resolve(&layer, "file").unwrap();
     assert_eq!(layer.xattr(node, b"user.x").unwrap(), Some(b"y".to_vec()));
     assert!(layer.index().carries_xattrs());

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::{CliError, CliResult};
 use super::interrupt::Interrupts;
-use super::{lifecycle, output};
+use super::{output, remove};
 use crate::model::WparName;
 use crate::registry::{Layout, Lock, Registry};
 
@@ -41,7 +41,7 @@ impl Context {
             .install()
             .map_err(|error| CliError::io("cannot take over the signals", &error))?;
         let registry = Registry::open(self.layout.clone())?;
-        lifecycle::sweep(self, &registry)?;
+        remove::sweep(self, &registry)?;
         Ok(registry)
     }
 

@@ -1,4 +1,4 @@
-//! Watching, starting, stopping and removing: what several verbs do with the launcher.
+//! Watching, starting, stopping and entering: what several verbs do with the launcher.
 //!
 //! The only file of the commands that calls [`crate::launch`].
 
@@ -23,8 +23,7 @@ use crate::launch::{
 };
 use crate::model::{Facts, WparName, WparRecord, WparState};
 use crate::policy::mount_spec::{mount_spec, temporary_directories};
-use crate::registry::pending::{Pending, PendingOperation};
-use crate::registry::{Lock, Registry, process};
+use crate::registry::{Lock, Registry};
 use crate::source::host::{HostFacts, RunningHost};
 use crate::source::image;
 use crate::sys::signals::SignalDescriptor;
@@ -124,6 +123,12 @@ pub(super) fn start(
         }
         Payload::Command { .. } => not_run(name, error),
     })
+}
+
+/// Keeps the signals that would end this process until the value is dropped.
+fn hold_signals() -> CliResult<SignalDescriptor> {
+    SignalDescriptor::new(&SIGNALS)
+        .map_err(|error| CliError::io("cannot take over the signals", &error))
 }
 
 /// A command in a WPAR was not run: the status tells why in the manner of shells.
@@ -317,11 +322,15 @@ fn broken(name: &WparName, state: WparState) -> CliError {
 
 /// Removes what is left of a run.
 pub(super) fn clean_up(registry: &Registry, record: &WparRecord) -> CliResult<()> {
+    clean_up_at(registry, &record.name, &record.directory)
+}
+
+/// Removes what is left of a run of the WPAR with this name and base directory.
+pub(super) fn clean_up_at(registry: &Registry, name: &WparName, directory: &Path) -> CliResult<()> {
     let layout = registry.layout();
-    let run_dir = layout.run_dir(&record.name);
-    launch::clean_up(&run_dir, &record.directory, &layout.cgroup(&record.name))
+    launch::clean_up(&layout.run_dir(name), directory, &layout.cgroup(name))
         .map(|_removed| ())
-        .map_err(|error| named(&record.name, error))
+        .map_err(|error| named(name, error))
 }
 
 /// Runs a command or a login shell in an active WPAR.
@@ -342,6 +351,9 @@ pub(super) fn enter(
         };
         return Err(CliError::wrong_state(name, sight.state, hint));
     }
+    // Held until the command takes them, so that none ends this process with the command left
+    // behind.
+    let _held = hold_signals()?;
     match launch::enter(&registry.layout().run_dir(name), session) {
         Ok(status) => Ok(Exit::Command(status.code())),
         Err(error) => Err(not_run(name, error)),
@@ -362,8 +374,7 @@ pub(super) fn run_command(
     drop(lock);
     // Held from before the last look at them, so that none is lost: from here on the signals are
     // the command's.
-    let _held = SignalDescriptor::new(&SIGNALS)
-        .map_err(|error| CliError::io("cannot take over the signals", &error))?;
+    let _held = hold_signals()?;
     context.interrupts.check()?;
     match started.wait() {
         Ok(status) => Ok(Exit::Command(status.code())),
@@ -377,137 +388,6 @@ fn named(name: &WparName, error: LaunchError) -> CliError {
         message: format!("{name}: {}", error.message),
         ..error
     }
-}
-
-/// What to do with the store of a WPAR that is removed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum StoreFate {
-    /// It goes.
-    Removed,
-    /// It stays, for `mkwpar -p`.
-    Kept,
-}
-
-/// Removes a WPAR that does not run, with its lock. The record goes first: from then on the rest
-/// is finished by the next command, should this one be killed.
-pub(super) fn remove(
-    context: &Context,
-    registry: &Registry,
-    record: &WparRecord,
-    fate: StoreFate,
-    lock: Lock,
-) -> CliResult<()> {
-    let name = &record.name;
-    let mut pending = Pending::new(PendingOperation::Remove)
-        .map_err(|error| CliError::io("cannot read /proc", &error))?;
-    pending.directory = record.directory_created.then(|| record.directory.clone());
-    pending.store = fate == StoreFate::Removed;
-    {
-        let guard = registry.lock(context.verb)?;
-        registry.note(name, &pending, &guard)?;
-        match fate {
-            StoreFate::Removed => registry.erase(name)?,
-            StoreFate::Kept => registry.keep(name)?,
-        }
-    }
-    registry.discard(name, &pending)?;
-    if fate == StoreFate::Removed {
-        registry.drop_stale_index(&record.source)?;
-    }
-    lock.remove();
-    Ok(())
-}
-
-/// Removes the store of a WPAR that `rmwpar -p` kept, with the lock of its name.
-pub(super) fn remove_kept(
-    context: &Context,
-    registry: &Registry,
-    kept: &WparRecord,
-    lock: Lock,
-) -> CliResult<()> {
-    let pending = Pending::new(PendingOperation::Remove)
-        .map_err(|error| CliError::io("cannot read /proc", &error))?;
-    {
-        let guard = registry.lock(context.verb)?;
-        registry.note(&kept.name, &pending, &guard)?;
-        registry.forget_kept(&kept.name)?;
-    }
-    registry.discard(&kept.name, &pending)?;
-    registry.drop_stale_index(&kept.source)?;
-    lock.remove();
-    Ok(())
-}
-
-/// Removes a WPAR whose record cannot be read: all that is where its name says.
-pub(super) fn remove_unreadable(
-    context: &Context,
-    registry: &Registry,
-    name: &WparName,
-    lock: Lock,
-) -> CliResult<()> {
-    let layout = registry.layout();
-    let directory = layout.base_dir(name);
-    launch::clean_up(&layout.run_dir(name), &directory, &layout.cgroup(name))
-        .map_err(|error| named(name, error))?;
-    let mut pending = Pending::new(PendingOperation::Remove)
-        .map_err(|error| CliError::io("cannot read /proc", &error))?;
-    pending.directory = Some(directory);
-    {
-        let guard = registry.lock(context.verb)?;
-        registry.note(name, &pending, &guard)?;
-        registry.erase(name)?;
-    }
-    registry.discard(name, &pending)?;
-    lock.remove();
-    Ok(())
-}
-
-/// Finishes what dead commands left: half-made and half-removed WPARs, and throw-away ones whose
-/// `wparexec` is gone.
-pub(super) fn sweep(context: &Context, registry: &Registry) -> CliResult<()> {
-    {
-        let guard = registry.lock(context.verb)?;
-        for name in registry.sweep(&guard)? {
-            context.note(format_args!(
-                "cleaned up {name}, which an interrupted command left"
-            ));
-        }
-    }
-    for name in registry.names()? {
-        // What cannot be read is for lswpar and rmwpar -F to deal with.
-        let Ok(Some(record)) = registry.load(&name) else {
-            continue;
-        };
-        if record
-            .owner
-            .as_ref()
-            .is_some_and(|owner| !process::is_alive(owner))
-        {
-            remove_orphan(context, registry, &record)?;
-        }
-    }
-    Ok(())
-}
-
-fn remove_orphan(context: &Context, registry: &Registry, record: &WparRecord) -> CliResult<()> {
-    // If somebody else has it, somebody else removes it.
-    let Ok(lock) = registry.try_lock_wpar(&record.name, context.verb) else {
-        return Ok(());
-    };
-    if registry.load(&record.name)?.as_ref() != Some(record) {
-        return Ok(());
-    }
-    match end(registry, record)
-        .and_then(|()| remove(context, registry, record, StoreFate::Removed, lock))
-    {
-        Ok(()) => context.note(format_args!(
-            "removed {}, whose wparexec is gone",
-            record.name
-        )),
-        // The command that was asked for has nothing to do with it.
-        Err(error) => context.note(format_args!("{error}")),
-    }
-    Ok(())
 }
 
 /// Ends a WPAR at once, whatever state it is in.

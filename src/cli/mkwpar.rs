@@ -6,8 +6,9 @@ use super::context::{Context, parse_name, require_fuse};
 use super::create::{self, Plan, Prepared};
 use super::error::{CliError, CliResult};
 use super::exit::Exit;
-use super::lifecycle::{self, StoreFate};
+use super::lifecycle;
 use super::output;
+use super::remove::{self, StoreFate};
 use super::verbs::{Arguments, Verb, Words};
 use crate::launch::Payload;
 use crate::model::{CopyControls, Source, WparKind, WparName, WparRecord};
@@ -257,7 +258,7 @@ impl MakeArguments {
                 StoreFate::Removed
             };
             lifecycle::end(registry, record)?;
-            lifecycle::remove(context, registry, record, fate, lock)?;
+            remove::remove(context, registry, record, fate, lock)?;
             return Err(interrupt);
         }
         started.map_err(|error| CliError {

@@ -2,7 +2,7 @@
 //!
 //! One file for each verb: its arguments, its examples, its work. The table in [`verbs`] is the
 //! only list of them: sub-commands, names of links, help, manual pages and shell completions all
-//! come from it. What several verbs do is in [`create`] and [`lifecycle`].
+//! come from it. What several verbs do is in `create`, `lifecycle` and `remove`.
 //!
 //! Rules that all verbs keep: results go to standard output, everything else to standard error in
 //! lines that begin with the verb; the exit status is one of [`exit`]; a command that fails or is
@@ -30,6 +30,7 @@ mod mkwpar;
 mod output;
 mod progress;
 mod rebootwpar;
+mod remove;
 mod rmwpar;
 mod startwpar;
 mod stopwpar;

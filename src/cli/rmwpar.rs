@@ -3,8 +3,9 @@
 use super::context::{Context, parse_name};
 use super::error::{CliError, CliResult};
 use super::exit::Exit;
-use super::lifecycle::{self, StoreFate};
+use super::lifecycle;
 use super::output;
+use super::remove::{self, StoreFate};
 use super::verbs::{Arguments, Verb, Words};
 use crate::launch::StopMode;
 use crate::model::{WparName, WparRecord, WparState};
@@ -76,7 +77,7 @@ impl Arguments for RemoveArguments {
                 registry.layout().store(&name).display()
             ));
         }
-        lifecycle::remove(context, &registry, &record, fate, lock)?;
+        remove::remove(context, &registry, &record, fate, lock)?;
         match fate {
             StoreFate::Removed => output::say(format_args!("{name} is removed")),
             StoreFate::Kept => output::say(format_args!(
@@ -139,7 +140,7 @@ impl RemoveArguments {
                     .hint(format!("'rmwpar {name}' removes the store too")),
             );
         }
-        lifecycle::remove_kept(context, registry, &kept, lock)?;
+        remove::remove_kept(context, registry, &kept, lock)?;
         output::say(format_args!("the kept store of {name} is removed"));
         Ok(Exit::Success)
     }
@@ -154,7 +155,7 @@ impl RemoveArguments {
         error: CliError,
     ) -> CliResult<Exit> {
         context.note(format_args!("warning: {}", error.message));
-        lifecycle::remove_unreadable(context, registry, name, lock)?;
+        remove::remove_unreadable(context, registry, name, lock)?;
         output::say(format_args!("{name} is removed"));
         Ok(Exit::Success)
     }

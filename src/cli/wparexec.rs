@@ -7,7 +7,8 @@ use super::context::{Context, parse_name, require_fuse};
 use super::create::{self, Plan, Prepared};
 use super::error::{CliError, CliResult};
 use super::exit::Exit;
-use super::lifecycle::{self, StoreFate};
+use super::lifecycle;
+use super::remove::{self, StoreFate};
 use super::verbs::{Arguments, Verb, Words};
 use crate::launch::Payload;
 use crate::model::name::NAME_LENGTH_MAX;
@@ -138,7 +139,7 @@ fn run_and_remove(
     let lock = context.lock(registry, &record.name)?;
     if registry.load(&record.name)?.as_ref() == Some(&record) {
         lifecycle::end(registry, &record)?;
-        lifecycle::remove(context, registry, &record, StoreFate::Removed, lock)?;
+        remove::remove(context, registry, &record, StoreFate::Removed, lock)?;
     }
     context.interrupts.check()?;
     result

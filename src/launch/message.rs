@@ -65,7 +65,7 @@ pub(crate) enum Report {
 /// From the supervisor to the process that becomes init.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum ToInit {
-    /// The root file system, detached, follows as a descriptor.
+    /// Two descriptors follow: the root file system, detached, and the user namespace.
     Root,
 }
 

@@ -9,8 +9,8 @@
 //!   `exec`;
 //! * the *session* (`session`), which enters a running WPAR for one command.
 //!
-//! They talk in typed messages ([`message`]); what must survive the supervisor stands in the run
-//! directory ([`state`]). Nothing of the WPAR's contents is ever interpreted outside of it, and
+//! They talk in typed messages (`message`); what must survive the supervisor stands in the run
+//! directory (`state`). Nothing of the WPAR's contents is ever interpreted outside of it, and
 //! nothing inside is reached by a path that the WPAR could have bent.
 
 use std::ffi::OsString;

@@ -133,19 +133,19 @@ impl Job<'_> {
     }
 }
 
-/// Leaves everything of the supervisor behind.
+/// Leaves everything of the supervisor behind. Signals are taken before that is known outside.
 fn prepare(plan: &Plan, alone: bool) -> Result<SignalDescriptor, LaunchError> {
-    terminal::silence().doing("open /dev/null")?;
-    let keep = if alone {
-        vec![]
-    } else {
-        vec![plan.channel.as_fd()]
-    };
-    close_others(&keep).doing("close files")?;
-    let _ = rustix::thread::set_name(c"wpar-init");
     let mut all = vec![libc::SIGCHLD];
     all.extend(FORWARDED);
-    SignalDescriptor::new(&all).doing("take signals")
+    let signals = SignalDescriptor::new(&all).doing("take signals")?;
+    terminal::silence().doing("open /dev/null")?;
+    let mut keep = vec![signals.as_fd()];
+    if !alone {
+        keep.push(plan.channel.as_fd());
+    }
+    close_others(&keep).doing("close files")?;
+    let _ = rustix::thread::set_name(c"wpar-init");
+    Ok(signals)
 }
 
 fn watch_command(events: &SignalDescriptor, child: Pid) -> Result<ExitStatus, LaunchError> {

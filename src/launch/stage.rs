@@ -37,7 +37,6 @@ pub(crate) struct Plan {
     pub(crate) channel: Channel<FromInit, ToInit>,
     /// Files to join the control groups by.
     pub(crate) groups: Vec<File>,
-    pub(crate) user_namespace: OwnedFd,
     /// Socket that init announces itself on.
     pub(crate) notify: PathBuf,
     /// Standard files of a command without a terminal.
@@ -87,10 +86,10 @@ fn try_run(plan: &Plan) -> Result<(), LaunchError> {
             .collect::<Result<_, _>>()?,
         notify: detached(&plan.notify.display().to_string())?,
     };
-    let root = receive_root(plan)?;
-    attach_root(plan, root)?;
+    let (root, user_namespace) = receive_root(plan)?;
+    attach_root(plan, root, user_namespace.as_fd())?;
     // From here on nothing of the host can be gained, only carried along.
-    move_into_link_name_space(plan.user_namespace.as_fd(), Some(LinkNameSpaceType::User))
+    move_into_link_name_space(user_namespace.as_fd(), Some(LinkNameSpaceType::User))
         .doing("enter the user namespace")?;
     unshare(
         UnshareFlags::NEWNS
@@ -110,7 +109,7 @@ fn try_run(plan: &Plan) -> Result<(), LaunchError> {
 
 /// Closes what the supervisor has open for itself.
 fn keep_only(plan: &Plan) -> Result<(), LaunchError> {
-    let mut keep = vec![plan.channel.as_fd(), plan.user_namespace.as_fd()];
+    let mut keep = vec![plan.channel.as_fd()];
     keep.extend(plan.groups.iter().map(AsFd::as_fd));
     keep.extend(plan.standard_files.iter().map(AsFd::as_fd));
     close_others(&keep).doing("close files")
@@ -122,27 +121,32 @@ fn detached(path: &str) -> Result<OwnedFd, LaunchError> {
     open_tree(CWD, path, flags).doing(format!("open {path}"))
 }
 
-fn receive_root(plan: &Plan) -> Result<OwnedFd, LaunchError> {
-    match plan
+/// The mount of the root file system and the user namespace.
+fn receive_root(plan: &Plan) -> Result<(OwnedFd, OwnedFd), LaunchError> {
+    let received = plan
         .channel
         .receive()
-        .doing("wait for the root file system")?
-    {
-        Some((ToInit::Root, fds)) => fds
-            .into_iter()
-            .next()
-            .ok_or(LaunchError::Lost("supervisor")),
-        None => Err(LaunchError::Lost("supervisor")),
-    }
+        .doing("wait for the root file system")?;
+    let Some((ToInit::Root, fds)) = received else {
+        return Err(LaunchError::Lost("supervisor"));
+    };
+    let mut fds = fds.into_iter();
+    fds.next()
+        .zip(fds.next())
+        .ok_or(LaunchError::Lost("supervisor"))
 }
 
 /// Maps the ids of the root file system and makes it the working directory, attached where only
 /// this namespace sees it.
-fn attach_root(plan: &Plan, root: OwnedFd) -> Result<(), LaunchError> {
+fn attach_root(
+    plan: &Plan,
+    root: OwnedFd,
+    user_namespace: BorrowedFd<'_>,
+) -> Result<(), LaunchError> {
     let change = Change {
         set: MountAttrFlags::MOUNT_ATTR_NODEV,
         clear: MountAttrFlags::MOUNT_ATTR_NOSUID,
-        id_map: Some(plan.user_namespace.as_fd()),
+        id_map: Some(user_namespace),
         ..Change::default()
     };
     set_attributes(root.as_fd(), &change).doing(

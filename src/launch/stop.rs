@@ -19,7 +19,7 @@ const HARD_PATIENCE: Duration = Duration::from_secs(10);
 /// After the supervisor itself was told to end: how long until everything is killed.
 const TERM_PATIENCE: Duration = Duration::from_secs(90);
 
-/// Between two looks whether init takes signals by now.
+/// Between two looks whether init takes a signal by now.
 const RETRY: Duration = Duration::from_millis(10);
 
 // systemd(1), section SIGNALS. SIGRTMIN is 34 for every C library but one that reserves one more.
@@ -36,11 +36,22 @@ pub(super) struct Stopping {
     pub(super) restart: bool,
     /// When everything is killed.
     kill_at: Option<Instant>,
-    /// A signal that init does not take yet, having been executed only just now.
-    unsent: Option<i32>,
+    /// The signal that tells init to end.
+    signal: Option<Told>,
     clients: Vec<Waiting>,
     /// A shutdown command that runs inside.
     command: Option<(Child, Asker)>,
+}
+
+/// A signal to init. One that comes right after an `exec` can be lost: process 1 ignores what it
+/// has no handler for, and its C library blocks, for a moment now and then, what it has none for.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    number: i32,
+    /// What was seen at the last look.
+    seen: Reception,
+    /// As what it was sent; absent as long as it was not.
+    sent: Option<Reception>,
 }
 
 /// Somebody who waits for the end.
@@ -54,7 +65,7 @@ impl Stopping {
     /// When something is due if nothing else happens.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let clients = self.clients.iter().filter_map(|waiting| waiting.deadline);
-        let retry = self.unsent.map(|_| Instant::now() + RETRY);
+        let retry = self.signal.map(|_| Instant::now() + RETRY);
         clients.chain(self.kill_at).chain(retry).min()
     }
 
@@ -87,7 +98,7 @@ impl Supervisor {
             mode,
             restart,
             kill_at: None,
-            unsent: None,
+            signal: None,
             clients: Vec::new(),
             command: None,
         });
@@ -156,18 +167,49 @@ impl Supervisor {
         }
     }
 
-    /// Sends init a signal, now or as soon as it takes it.
+    /// Sends init a signal, as soon as it takes it.
     fn signal_init(&mut self, number: i32) -> Result<(), LaunchError> {
-        let Some(init) = &self.init else {
+        match (&self.init, &mut self.stopping) {
+            // It has taken signals since before it was told to be executed.
+            (Some(init), _) if init.kind == InitKind::Builtin => {
+                send_signal(init.process.as_fd(), number).doing("signal init")
+            }
+            (Some(_), Some(stopping)) => {
+                stopping.signal = Some(Told {
+                    number,
+                    seen: Reception::Ignored,
+                    sent: None,
+                });
+                self.repeat_signal()
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Sends the signal if it was not, or may have got lost.
+    fn repeat_signal(&mut self) -> Result<(), LaunchError> {
+        let told = self
+            .stopping
+            .as_mut()
+            .and_then(|stopping| stopping.signal.as_mut());
+        let (Some(init), Some(told)) = (&self.init, told) else {
             return Ok(());
         };
-        let pid = init.pid.as_raw_nonzero().get().cast_unsigned();
-        let ready = takes(pid, number);
-        if let Some(stopping) = &mut self.stopping {
-            stopping.unsent = (!ready).then_some(number);
-        }
-        if ready {
-            send_signal(init.process.as_fd(), number).doing("signal init")?;
+        let now = reception(init.pid.as_raw_nonzero().get(), told.number);
+        let before = std::mem::replace(&mut told.seen, now);
+        let send = match now {
+            Reception::Pending => false,
+            Reception::Ignored => {
+                told.sent = None;
+                false
+            }
+            // Blocked twice in a row is no passing moment.
+            Reception::Blocked => told.sent.is_none() && before == Reception::Blocked,
+            Reception::Caught => told.sent != Some(Reception::Caught),
+        };
+        if send {
+            told.sent = Some(now);
+            send_signal(init.process.as_fd(), told.number).doing("signal init")?;
         }
         Ok(())
     }
@@ -190,41 +232,61 @@ impl Supervisor {
             }
             !late
         });
-        let failed = stopping
+        let ended = stopping
             .command
             .as_mut()
             .and_then(|(command, _)| command.try_wait().ok().flatten());
-        if let Some(status) = failed {
+        if let Some(status) = ended {
             stopping.command = None;
-            if !status.success() && stopping.mode == StopMode::Soft {
+            // Killed with everything else, it has done its work.
+            let failed = status.code().is_some_and(|code| (1..128).contains(&code));
+            if failed && stopping.mode == StopMode::Soft {
                 let error =
                     LaunchError::other("the shutdown command inside failed; use a hard stop");
                 self.fail_stop(&error);
                 return;
             }
         }
-        let retried = match stopping.unsent {
-            Some(number) => self.signal_init(number),
-            None => Ok(()),
-        };
-        if let Err(error) = retried.and_then(|()| if kill { self.kill() } else { Ok(()) }) {
+        let repeated = self.repeat_signal();
+        if let Err(error) = repeated.and_then(|()| if kill { self.kill() } else { Ok(()) }) {
             self.fail_stop(&error);
         }
     }
 }
 
-/// Whether process `pid` does something of its own about a signal. To process 1 of a PID
-/// namespace any other signal is lost.
-fn takes(pid: u32, signal: i32) -> bool {
+/// What a process does about a signal at this moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reception {
+    /// It waits to be taken.
+    Pending,
+    /// There is a handler.
+    Caught,
+    /// It would wait until it is read or let through.
+    Blocked,
+    /// To process 1 of a PID namespace it would be lost.
+    Ignored,
+}
+
+/// Looks at the signal masks of a process, see proc_pid_status(5).
+fn reception(pid: i32, signal: i32) -> Reception {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    status
-        .lines()
-        .filter_map(|line| {
-            line.strip_prefix("SigBlk:")
-                .or_else(|| line.strip_prefix("SigCgt:"))
-        })
-        .filter_map(|mask| u64::from_str_radix(mask.trim(), 16).ok())
-        .any(|mask| mask & (1 << (signal - 1)) != 0)
+    let is_in = |names: &[&str]| {
+        status
+            .lines()
+            .filter_map(|line| line.split_once(":\t"))
+            .filter(|(name, _)| names.contains(name))
+            .filter_map(|(_, mask)| u64::from_str_radix(mask, 16).ok())
+            .any(|mask| mask & (1 << (signal - 1)) != 0)
+    };
+    if is_in(&["SigPnd", "ShdPnd"]) {
+        Reception::Pending
+    } else if is_in(&["SigCgt"]) {
+        Reception::Caught
+    } else if is_in(&["SigBlk"]) {
+        Reception::Blocked
+    } else {
+        Reception::Ignored
+    }
 }
 
 /// Starts a command inside, through a session of its own, without waiting for it.
@@ -243,17 +305,18 @@ mod tests {
     use crate::sys::signals::SignalDescriptor;
 
     #[test]
-    fn a_signal_is_taken_once_it_is_blocked_or_caught() {
-        let pid = std::process::id();
-        assert!(!takes(pid, SYSTEMD_HALT));
-        // Of the main thread the test runs in another one: look at that.
-        let thread = rustix::thread::gettid()
-            .as_raw_nonzero()
-            .get()
-            .cast_unsigned();
-        assert!(!takes(thread, SYSTEMD_HALT));
-        let _signals = SignalDescriptor::new(&[SYSTEMD_HALT]).unwrap();
-        assert!(takes(thread, SYSTEMD_HALT));
-        assert!(!takes(thread, SYSTEMD_REBOOT));
+    fn a_signal_is_blocked_then_pending_until_it_is_read() {
+        // The mask is that of a thread, which the kernel shows under its own number.
+        let thread = rustix::thread::gettid();
+        let look = || reception(thread.as_raw_nonzero().get(), SYSTEMD_HALT);
+        assert_eq!(look(), Reception::Ignored);
+        let signals = SignalDescriptor::new(&[SYSTEMD_HALT]).unwrap();
+        assert_eq!(look(), Reception::Blocked);
+        signals.raise(SYSTEMD_HALT).unwrap();
+        assert_eq!(look(), Reception::Pending);
+        assert_eq!(signals.next(), Some(SYSTEMD_HALT));
+        assert_eq!(look(), Reception::Blocked);
+        drop(signals);
+        assert_eq!(look(), Reception::Ignored);
     }
 }

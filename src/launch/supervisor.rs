@@ -250,7 +250,6 @@ impl Supervisor {
             spec: self.spec.clone(),
             channel: theirs,
             groups: groups.unwrap_or_default(),
-            user_namespace: userns::create(self.spec.ids)?,
             notify: self
                 .notify
                 .as_ref()
@@ -272,6 +271,8 @@ impl Supervisor {
     /// The supervisor's part of [`Self::launch`]: gives what the process needs, hears how far it
     /// is.
     fn accompany(&mut self, channel: Stage) -> Result<(), LaunchError> {
+        // All this while the process waits for its place in the control groups.
+        let user_namespace = userns::create(self.spec.ids)?;
         if self.root.is_none() {
             self.mount()?;
         }
@@ -280,10 +281,11 @@ impl Supervisor {
             .as_ref()
             .ok_or(LaunchError::Lost("mount"))?
             .copy()?;
+        let fds = [root.as_fd(), user_namespace.as_fd()];
         channel
-            .send_with(&ToInit::Root, &[root.as_fd()])
+            .send_with(&ToInit::Root, &fds)
             .doing("talk to a new process")?;
-        drop(root);
+        drop((root, user_namespace));
         let (mut born, mut kind, mut terminal, mut over) = (None, None, None, false);
         let mut reports = false;
         while !(over || reports && born.is_some()) {

@@ -1,4 +1,4 @@
-//! The copy controls of a system copy: `-T name=value …`.
+//! The copy controls of a system copy: `-T name=value ...`.
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;

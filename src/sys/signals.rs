@@ -32,6 +32,13 @@ impl SignalDescriptor {
         Ok(Self { descriptor, before })
     }
 
+    /// Sends this thread a signal.
+    #[cfg(test)]
+    pub(crate) fn raise(&self, signal: i32) -> io::Result<()> {
+        // SAFETY: takes a number; the signal is blocked here, or is the test's end.
+        checked(unsafe { libc::raise(signal) }.into()).map(drop)
+    }
+
     /// The next signal's number, if one waits.
     pub(crate) fn next(&self) -> Option<i32> {
         let mut buffer = [0_u8; size_of::<libc::signalfd_siginfo>()];

@@ -1,18 +1,24 @@
 //! The lower of a case: made in memory for the core, and in the model.
 
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
+use tempfile::TempDir;
 use wpar_mountd::filter::HiddenLower;
 use wpar_mountd::lower::LowerLayer;
+use wpar_mountd::lower::host::HostLower;
 use wpar_mountd::lower::memory::{Builder, MemoryLower};
 use wpar_mountd::spec::{HiddenExtent, HiddenName};
 use wpar_mountd::types::{FileKind, Timestamp};
 
 use crate::model::{Id, Inode, Model, ROOT, Time};
 use crate::operation::{LowerStep, Pick, any_name};
+use crate::unpack::unpack;
 
 /// Names of extended attributes that cases use.
 pub(crate) const XATTRS: [&str; 4] = ["user.a", "trusted.b", "security.capability", "user.c"];
+
+/// `cap_net_raw` permitted and effective, in version 2 of the kernel's encoding.
+const CAPABILITY: &[u8] = &[1, 0, 0, 2, 0, 32, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
 struct Making {
     model: Model,
@@ -22,8 +28,28 @@ struct Making {
     hidden: Vec<HiddenName>,
 }
 
-/// What `steps` make. Steps that make no sense are left out.
-pub(crate) fn make(steps: &[LowerStep]) -> (Arc<dyn LowerLayer>, Model) {
+/// Where the lower comes from, each time that the daemon starts.
+pub(crate) struct Source {
+    memory: Arc<MemoryLower>,
+    hidden: Vec<HiddenName>,
+    /// The same as real files.
+    host: Option<TempDir>,
+}
+
+impl Source {
+    /// What a daemon that starts now shows.
+    pub(crate) fn open(&self) -> Arc<dyn LowerLayer> {
+        let lower: Arc<dyn LowerLayer> = match &self.host {
+            Some(directory) => Arc::new(HostLower::open(directory.path()).unwrap()),
+            None => Arc::clone(&self.memory) as _,
+        };
+        Arc::new(HiddenLower::new(lower, &self.hidden).unwrap())
+    }
+}
+
+/// What `steps` make, in memory or as a directory of the host. Steps that make no sense are left
+/// out.
+pub(crate) fn make(steps: &[LowerStep], on_host: bool) -> (Source, Model) {
     let mut making = Making {
         model: Model::new(),
         builder: MemoryLower::builder(),
@@ -41,9 +67,28 @@ pub(crate) fn make(steps: &[LowerStep]) -> (Arc<dyn LowerLayer>, Model) {
     for rule in &making.hidden {
         hide(&mut making.model, rule);
     }
-    let lower: Arc<dyn LowerLayer> = Arc::new(making.builder.build().unwrap());
-    let hidden = HiddenLower::new(lower, &making.hidden).unwrap();
-    (Arc::new(hidden), making.model)
+    let memory = Arc::new(making.builder.build().unwrap());
+    let host = (on_host && may_use_host()).then(|| {
+        let directory = TempDir::new().unwrap();
+        unpack(&*memory, directory.path());
+        directory
+    });
+    let source = Source {
+        memory,
+        hidden: making.hidden,
+        host,
+    };
+    (source, making.model)
+}
+
+/// Devices and `trusted.` attributes need root.
+fn may_use_host() -> bool {
+    static TOLD: Once = Once::new();
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        TOLD.call_once(|| eprintln!("SKIPPED: not root, so all lowers are in memory"));
+    }
+    root
 }
 
 fn old_time(id: Id) -> Timestamp {
@@ -129,7 +174,18 @@ impl Making {
                     return;
                 };
                 let key = XATTRS[usize::from(name) % XATTRS.len()];
-                let value = b"of the lower";
+                // What Linux lets these have, so that the tree can be made as real files.
+                let (allowed, value) = match (key, self.model.inodes[id].kind) {
+                    ("security.capability", kind) => (kind == FileKind::Regular, CAPABILITY),
+                    ("trusted.b", _) => (true, &b"of the lower"[..]),
+                    (_, kind) => {
+                        let plain = matches!(kind, FileKind::Regular | FileKind::Directory);
+                        (plain, &b"of the lower"[..])
+                    }
+                };
+                if !allowed {
+                    return;
+                }
                 self.model.inodes[id]
                     .xattrs
                     .insert(key.into(), value.to_vec());

@@ -11,6 +11,7 @@ mod model;
 mod operation;
 mod regressions;
 mod step;
+mod unpack;
 mod world;
 
 use proptest::prelude::*;

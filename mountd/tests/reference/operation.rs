@@ -163,6 +163,8 @@ pub(crate) enum LowerStep {
 pub(crate) struct Case {
     pub(crate) lower: Vec<LowerStep>,
     pub(crate) operations: Vec<Operation>,
+    /// Whether the lower is a directory of the host; otherwise it is in memory.
+    pub(crate) on_host: bool,
     /// Whether the kernel keeps what it looked up, or forgets it after each operation.
     pub(crate) keep: bool,
     /// Whether the whole tree is compared after each operation, or only at the end: comparing
@@ -341,8 +343,8 @@ fn lower_step() -> impl Strategy<Value = LowerStep> {
             .prop_map(|((dir, name), rdev)| LowerStep::Special { dir, name, rdev }),
         3 => (any::<Pick>(), place())
             .prop_map(|(target, (dir, name))| LowerStep::LowerLink { target, dir, name }),
-        1 => (any::<Pick>(), 0..4_u8).prop_map(|(target, name)| {
-            LowerStep::Xattr { target, name, root: false }
+        1 => (any::<Pick>(), 0..4_u8, any::<u8>()).prop_map(|(target, name, root)| {
+            LowerStep::Xattr { target, name, root: root % 8 == 7 }
         }),
         1 => (any::<Pick>(), any::<bool>())
             .prop_map(|(target, contents)| LowerStep::Hide { target, contents }),
@@ -355,12 +357,14 @@ pub(crate) fn case() -> impl Strategy<Value = Case> {
     let parts = (
         vec(lower_step(), 0..25),
         vec(operation, 1..40),
+        prop::bool::weighted(0.3),
         any::<bool>(),
         any::<bool>(),
     );
-    parts.prop_map(|(lower, operations, keep, watch)| Case {
+    parts.prop_map(|(lower, operations, on_host, keep, watch)| Case {
         lower,
         operations,
+        on_host,
         keep,
         watch,
     })

@@ -1,5 +1,9 @@
 //! Sequences that once went wrong, minimised.
 
+use wpar_mountd::overlay::RenameMode;
+use wpar_mountd::types::FileKind;
+
+use crate::operation::Name::Any;
 use crate::operation::{Case, LowerStep, Operation};
 use crate::world;
 
@@ -12,15 +16,12 @@ fn extended_attributes_of_the_root_are_shown() {
             root: true,
         }],
         operations: vec![Operation::ForgetAll],
+        on_host: false,
         keep: false,
         watch: false,
     };
     world::run(&case).unwrap();
 }
-
-use crate::operation::Name::Any;
-use wpar_mountd::overlay::RenameMode;
-use wpar_mountd::types::FileKind;
 
 #[test]
 fn a_new_directory_shows_nothing_of_a_lower_one_that_had_its_name() {
@@ -54,6 +55,7 @@ fn a_new_directory_shows_nothing_of_a_lower_one_that_had_its_name() {
                 owner: 0,
             },
         ],
+        on_host: false,
         keep: false,
         watch: false,
     };

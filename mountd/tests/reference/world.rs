@@ -1,15 +1,13 @@
 //! The core and the model side by side.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
 
 use tempfile::TempDir;
-use wpar_mountd::lower::LowerLayer;
 use wpar_mountd::overlay::Overlay;
 use wpar_mountd::types::{Attr, EntryName, FileKind, Ino};
 use wpar_mountd::upper::UpperStore;
 
-use crate::lower;
+use crate::lower::{self, Source};
 use crate::model::{Id, Inode, Model, ROOT};
 use crate::operation::{Case, Name, Operation, Pick, any_name};
 
@@ -19,7 +17,7 @@ pub(crate) type Verdict<T = ()> = Result<T, String>;
 /// The core above a fresh store, the model, and what the kernel would remember.
 pub(crate) struct World {
     pub(crate) model: Model,
-    lower: Arc<dyn LowerLayer>,
+    source: Source,
     store: TempDir,
     pub(crate) core: Option<Overlay>,
     /// What was done so far, in words.
@@ -78,10 +76,10 @@ impl World {
     }
 
     fn new(case: &Case) -> Self {
-        let (lower, model) = lower::make(&case.lower);
+        let (source, model) = lower::make(&case.lower, case.on_host);
         let mut world = Self {
             model,
-            lower,
+            source,
             store: TempDir::new().unwrap(),
             core: None,
             story: Vec::new(),
@@ -97,10 +95,11 @@ impl World {
     }
 
     pub(crate) fn open(&mut self) {
-        let root = wpar_mountd::source::root_of(&*self.lower).unwrap();
+        let lower = self.source.open();
+        let root = wpar_mountd::source::root_of(&*lower).unwrap();
         let path = self.store.path().join("store");
-        let store = UpperStore::open(&path, &root, self.lower.first_free()).unwrap();
-        self.core = Some(Overlay::new(Arc::clone(&self.lower), Some(store)));
+        let store = UpperStore::open(&path, &root, lower.first_free()).unwrap();
+        self.core = Some(Overlay::new(lower, Some(store)));
     }
 
     pub(crate) fn core(&self) -> &Overlay {

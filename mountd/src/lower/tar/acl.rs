@@ -152,6 +152,19 @@ fn bits(text: &[u8]) -> Option<u16> {
     })
 }
 
+/// The permission bits (0777) that an inode with this access ACL has: for the group the mask, if
+/// there is one. `None` if the ACL lacks an entry that each one has.
+pub(super) fn mode_bits(value: &[u8]) -> Option<u16> {
+    let of = |tag: u16| {
+        let entries = value.get(4..)?.chunks_exact(8);
+        let entry = entries
+            .into_iter()
+            .find(|entry| entry[..2] == tag.to_le_bytes())?;
+        Some(u16::from_le_bytes([entry[2], entry[3]]) & 7)
+    };
+    Some(of(USER_OBJ)? << 6 | of(MASK).or(of(GROUP_OBJ))? << 3 | of(OTHER)?)
+}
+
 /// Whether `value` is an ACL in the kernel's encoding, as far as its shape goes.
 pub(super) fn is_kernel_value(value: &[u8]) -> bool {
     value.get(..4) == Some(&VERSION.to_le_bytes()[..])
@@ -196,12 +209,16 @@ mod tests {
                 text.escape_ascii()
             );
             assert!(is_kernel_value(&expected));
+            assert_eq!(mode_bits(&expected), Some(0o670));
         }
     }
 
     #[test]
     fn an_acl_of_three_entries_is_permission_bits() {
-        assert!(convert(b"user::rw-,group::r--,other::r--").unwrap().is_mode);
+        let minimal = convert(b"user::rw-,group::r-x,other::r--").unwrap();
+        assert!(minimal.is_mode);
+        assert_eq!(mode_bits(&minimal.value), Some(0o654));
+        assert_eq!(mode_bits(&minimal.value[..16]), None);
         assert!(
             !convert(b"user::rw-,group::r--,mask::r--,other::r--")
                 .unwrap()

@@ -322,7 +322,6 @@ impl Tree {
     fn set_attributes(&mut self, number: u32, member: Member) {
         let is_directory = self.is_directory(number);
         self.pending.remove(&number);
-        let xattrs = self.add_xattrs(number, member.xattrs, member.acl, is_directory);
         let Some(record) = self.inode_mut(number) else {
             return;
         };
@@ -332,7 +331,7 @@ impl Tree {
         record.mtime = member.mtime;
         record.atime = member.atime;
         record.ctime = member.ctime;
-        record.xattrs = xattrs;
+        self.add_xattrs(number, member.xattrs, member.acl, is_directory);
     }
 
     /// Stores the attributes now, or puts them aside until all names of users are known.
@@ -342,7 +341,7 @@ impl Tree {
         mut xattrs: Vec<(Vec<u8>, Vec<u8>)>,
         mut acl: [Option<Vec<u8>>; 2],
         is_directory: bool,
-    ) -> u64 {
+    ) {
         for (text, name) in acl.iter_mut().zip(ACL_NAMES) {
             // The kernel's own encoding has numbers already and needs no guess.
             let known = xattrs.iter().position(|(known, _)| known == name);
@@ -359,15 +358,36 @@ impl Tree {
         }
         if acl.iter().any(Option::is_some) {
             self.pending.insert(number, PendingAcl { xattrs, acl });
-            return 0;
+        } else {
+            self.store_xattrs(number, &xattrs);
         }
-        self.store_xattrs(&xattrs)
     }
 
-    fn store_xattrs(&mut self, xattrs: &[(Vec<u8>, Vec<u8>)]) -> u64 {
-        if xattrs.is_empty() {
-            return 0;
+    /// Gives an inode these attributes. An ACL decides about its permission bits as well.
+    fn store_xattrs(&mut self, number: u32, xattrs: &[(Vec<u8>, Vec<u8>)]) {
+        let access = xattrs.iter().find(|(name, _)| name == ACL_NAMES[0]);
+        if let Some((_, value)) = access {
+            self.set_permissions(number, value);
         }
+        let at = if xattrs.is_empty() {
+            0
+        } else {
+            self.append_xattrs(xattrs)
+        };
+        if let Some(record) = self.inode_mut(number) {
+            record.xattrs = at;
+        }
+    }
+
+    /// Sets the bits of owner, group and others to what the kernel makes of an ACL. Some programs
+    /// write the bits of the owning group into the header, where `st_mode` has the mask.
+    fn set_permissions(&mut self, number: u32, acl: &[u8]) {
+        if let (Some(record), Some(bits)) = (self.inode_mut(number), acl::mode_bits(acl)) {
+            record.mode = record.mode & !0o777 | bits;
+        }
+    }
+
+    fn append_xattrs(&mut self, xattrs: &[(Vec<u8>, Vec<u8>)]) -> u64 {
         let at = self.xattrs.len() as u64 + 1;
         self.xattrs.extend((xattrs.len() as u32).to_le_bytes());
         for (name, value) in xattrs {
@@ -395,15 +415,14 @@ impl Tree {
                 let Some(text) = text else { continue };
                 match acl::from_text(text, users, groups) {
                     // Permission bits say it already; a default ACL has no such bits.
-                    Ok(found) if found.is_mode && name == ACL_NAMES[0] => {}
+                    Ok(found) if found.is_mode && name == ACL_NAMES[0] => {
+                        self.set_permissions(number, &found.value);
+                    }
                     Ok(found) => xattrs.push((name.to_vec(), found.value)),
                     Err(AclFault::Syntax | AclFault::UnknownName(_)) => lost += 1,
                 }
             }
-            let at = self.store_xattrs(&xattrs);
-            if let Some(record) = self.inode_mut(number) {
-                record.xattrs = at;
-            }
+            self.store_xattrs(number, &xattrs);
         }
         lost
     }
