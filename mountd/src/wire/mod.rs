@@ -15,6 +15,8 @@ mod abi;
 mod dispatch;
 mod reply;
 mod request;
+#[cfg(test)]
+mod tests;
 pub(crate) mod uring;
 
 use std::fs;

@@ -21,6 +21,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use rustix::io::Errno;
+use rustix::process::setpriority_process;
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 use super::abi::{IN_HEADER, OUT_HEADER};
@@ -39,6 +40,9 @@ const THREADS_OF_ONE: (usize, usize) = (2, 4);
 const FIELDS: usize = 128;
 /// Where the length of the payload stands, behind two 64-bit fields.
 const PAYLOAD_LENGTH: usize = 256 + 16;
+
+/// Niceness of the threads: before ordinary work, as the kernel's own side of a file system is.
+const PRIORITY: i32 = -10;
 
 /// How long to wait after the kernel could not do what it should, before it is asked again.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -173,6 +177,10 @@ fn work(
         if let Err(errno) = sched_setaffinity(None, &here) {
             log::debug!("cannot stay on processor {processor}: {errno}");
         }
+    }
+    // Who waits for an answer must not wait for a turn of the processor as well.
+    if let Err(errno) = setpriority_process(None, PRIORITY) {
+        log::debug!("cannot be preferred by the scheduler: {errno}");
     }
     // Nobody listens any more if another ring failed.
     let mut ring = match FuseRing::new(queues, payload) {
