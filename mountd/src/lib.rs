@@ -2,7 +2,8 @@
 //! of the WPAR's own above it, copy-on-write; one merged tree in front.
 //!
 //! Read in this order: [`types`] and [`error`] (the words), [`lower`] (what is underneath),
-//! `upper` (the store), `overlay` (the merged tree: the core), `fuse` (the kernel's side, thin).
+//! `upper` (the store), `overlay` (the merged tree: the core), `fuse` and `wire` (the kernel's side,
+//! thin).
 //! The crate's README has the architecture, the lock order and the formats.
 
 // The documentation is for those who work on this, private items included.
@@ -19,3 +20,4 @@ pub mod spec;
 mod sys;
 pub mod types;
 pub mod upper;
+pub mod wire;

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use wpar_mountd::wire;
+
 use super::channel::Channel;
 use super::cleanup::clean_up;
 use super::control::ask;
@@ -86,6 +88,8 @@ impl Launcher {
         let child = Command::new(&self.executable)
             .arg0(SUPERVISOR)
             .env_clear()
+            // It starts the file system's daemon, which is told by this.
+            .envs(std::env::var_os(wire::VARIABLE).map(|value| (wire::VARIABLE, value)))
             .stdin(Stdio::from(theirs.into_socket()))
             .stdout(Stdio::null())
             .spawn()

@@ -19,6 +19,7 @@ use rustix::mount::{
 };
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use wpar_mountd::spec::MountSpec;
+use wpar_mountd::wire::{self, Transport};
 
 use crate::sys::descriptors::pass;
 
@@ -43,6 +44,8 @@ pub struct FuseMount {
 /// # Errors
 /// Those of `/dev/fuse` and of the mount calls.
 pub fn mount() -> io::Result<FuseMount> {
+    // What is offered to the daemon is settled when the mount is made.
+    Transport::preferred().request();
     let connection = open("/dev/fuse", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
     let context = fsopen("fuse", FsOpenFlags::FSOPEN_CLOEXEC)?;
     for (key, value) in [
@@ -101,6 +104,7 @@ impl Daemon {
         }
         let mut child = command
             .env_clear()
+            .envs(std::env::var_os(wire::VARIABLE).map(|value| (wire::VARIABLE, value)))
             .current_dir("/")
             .stdin(Stdio::null())
             .stdout(Stdio::from(log.try_clone()?))

@@ -22,6 +22,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use fuser::{
@@ -30,6 +31,7 @@ use fuser::{
     ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs,
     ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
+use parking_lot::Mutex;
 use rustix::fs::XattrFlags;
 
 use convert::{errno, file_attr, file_type, no_attr, set_time};
@@ -40,6 +42,8 @@ use crate::overlay::{
     SetAttr,
 };
 use crate::types::{Caller, EntryName, FileKind, Ino, NAME_MAX};
+use crate::wire::Transport;
+use crate::wire::uring::Rings;
 
 /// How long the kernel may remember what only we can change.
 const OURS: Duration = Duration::from_secs(24 * 60 * 60);
@@ -77,14 +81,41 @@ thread_local! {
 /// The merged tree, as `fuser` wants a file system.
 #[derive(Debug)]
 struct Adapter {
-    overlay: Overlay,
+    overlay: Arc<Overlay>,
     remember: Duration,
+    transport: Transport,
+    /// Rings whose use was agreed with the kernel, for the session to start.
+    rings: Arc<Mutex<Option<Rings>>>,
 }
 
 impl Adapter {
-    fn new(overlay: Overlay) -> Self {
+    fn new(overlay: Overlay, transport: Transport) -> Self {
         let remember = if overlay.is_immutable() { OURS } else { LIVING };
-        Self { overlay, remember }
+        Self {
+            overlay: Arc::new(overlay),
+            remember,
+            transport,
+            rings: Arc::default(),
+        }
+    }
+
+    /// Agrees on rings if they are wanted, offered, and can be had.
+    fn agree_on_rings(&self, config: &mut KernelConfig) {
+        let flag = InitFlags::FUSE_OVER_IO_URING;
+        if self.transport != Transport::Rings {
+            return;
+        }
+        if !config.capabilities().contains(flag) {
+            log::info!("the kernel does not offer FUSE over io_uring; using the device");
+            return;
+        }
+        match Rings::prepare(REQUEST_SIZE as usize) {
+            Ok(rings) if config.add_capabilities(flag).is_ok() => {
+                *self.rings.lock() = Some(rings);
+            }
+            Ok(_) => {}
+            Err(error) => log::warn!("cannot use io_uring: {error}; using the device"),
+        }
     }
 
     fn reply_entry(&self, entry: FsResult<LookedUp<'_>>, reply: ReplyEntry) {
@@ -198,6 +229,7 @@ impl Filesystem for Adapter {
                 log::debug!("{what} is at most {most} bytes here");
             }
         }
+        self.agree_on_rings(config);
         Ok(())
     }
 

@@ -1,13 +1,16 @@
 //! Serving a mount until it ends.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::sync::Arc;
 
 use fuser::{BackgroundSession, Config, MountOption, Session, SessionACL};
 
 use super::Adapter;
 use crate::overlay::Overlay;
+use crate::wire::Transport;
+use crate::wire::uring::Serving;
 
 /// Threads that answer requests. More than the machine's processors only helps while some wait
 /// for the disk, so it is a little more than few processors need.
@@ -20,10 +23,36 @@ fn config() -> Config {
     config
 }
 
+/// A session after its greeting, and the rings beside it, if that is how requests come.
+#[derive(Debug)]
+struct Greeted {
+    session: Session<Adapter>,
+    serving: Option<Serving>,
+}
+
+/// Greets the kernel by `open`, and starts the rings that were agreed on.
+fn greet(
+    overlay: Overlay,
+    transport: Transport,
+    open: impl FnOnce(Adapter) -> io::Result<Session<Adapter>>,
+) -> io::Result<Greeted> {
+    let adapter = Adapter::new(overlay, transport);
+    let (overlay, remember) = (Arc::clone(&adapter.overlay), adapter.remember);
+    let rings = Arc::clone(&adapter.rings);
+    let session = open(adapter)?;
+    let rings = rings.lock().take();
+    // The kernel holds requests back until it knows the rings, so nothing may come in between.
+    let serving = match rings {
+        Some(rings) => Some(rings.start(session.as_fd(), &overlay, remember)?),
+        None => None,
+    };
+    Ok(Greeted { session, serving })
+}
+
 /// A mount that was made elsewhere, ready to be served.
 #[derive(Debug)]
 pub struct Server {
-    session: Session<Adapter>,
+    greeted: Greeted,
 }
 
 impl Server {
@@ -32,8 +61,10 @@ impl Server {
     /// # Errors
     /// If the mount is gone, or the kernel too old.
     pub fn new(overlay: Overlay, device: OwnedFd) -> io::Result<Self> {
-        let session = Session::from_fd(Adapter::new(overlay), device, SessionACL::All, config())?;
-        Ok(Self { session })
+        let greeted = greet(overlay, Transport::preferred(), |adapter| {
+            Session::from_fd(adapter, device, SessionACL::All, config())
+        })?;
+        Ok(Self { greeted })
     }
 
     /// Serves until the mount is gone.
@@ -41,7 +72,11 @@ impl Server {
     /// # Errors
     /// If the device fails in a way that is not the end of the mount.
     pub fn run(self) -> io::Result<()> {
-        self.session.run()
+        self.greeted.session.run()?;
+        if let Some(serving) = self.greeted.serving {
+            serving.join();
+        }
+        Ok(())
     }
 }
 
@@ -50,6 +85,7 @@ impl Server {
 #[derive(Debug)]
 pub struct Mounted {
     session: Option<BackgroundSession>,
+    serving: Option<Serving>,
 }
 
 impl Mounted {
@@ -59,14 +95,24 @@ impl Mounted {
             .as_ref()
             .is_none_or(|session| session.guard.is_finished())
     }
+
+    /// How requests come.
+    pub fn transport(&self) -> Transport {
+        match self.serving {
+            Some(_) => Transport::Rings,
+            None => Transport::Device,
+        }
+    }
 }
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        if let Some(session) = self.session.take()
-            && let Err(error) = session.umount_and_join()
-        {
-            log::warn!("cannot end a mount: {error}");
+        let Some(session) = self.session.take() else {
+            return;
+        };
+        match session.umount_and_join() {
+            Ok(()) => self.serving.take().map_or((), Serving::join),
+            Err(error) => log::warn!("cannot end a mount: {error}"),
         }
     }
 }
@@ -76,6 +122,14 @@ impl Drop for Mounted {
 /// # Errors
 /// If it cannot be mounted.
 pub fn mount(overlay: Overlay, directory: &Path) -> io::Result<Mounted> {
+    mount_over(overlay, directory, Transport::preferred())
+}
+
+/// The same over `transport`, or over the device if that is not to be had.
+///
+/// # Errors
+/// If it cannot be mounted.
+pub fn mount_over(overlay: Overlay, directory: &Path, transport: Transport) -> io::Result<Mounted> {
     let mut config = config();
     config.mount_options = vec![
         MountOption::FSName("wpar".to_owned()),
@@ -83,8 +137,12 @@ pub fn mount(overlay: Overlay, directory: &Path) -> io::Result<Mounted> {
         MountOption::Suid,
         MountOption::Dev,
     ];
-    let session = Session::new(Adapter::new(overlay), directory, &config)?.spawn()?;
+    transport.request();
+    let greeted = greet(overlay, transport, |adapter| {
+        Session::new(adapter, directory, &config)
+    })?;
     Ok(Mounted {
-        session: Some(session),
+        session: Some(greeted.session.spawn()?),
+        serving: greeted.serving,
     })
 }

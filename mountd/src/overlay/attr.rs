@@ -73,6 +73,18 @@ impl Overlay {
         }
     }
 
+    /// When an inode was made, if that is known: of what only the lower has, it is not.
+    ///
+    /// # Errors
+    /// As [`Self::attr`].
+    pub fn birth(&self, ino: Ino) -> FsResult<Option<Timestamp>> {
+        let _names = self.names.read();
+        match &self.node(ino)?.place {
+            Some(place) => Ok(Some(self.object(ino, place)?.record().birth)),
+            None => Ok(None),
+        }
+    }
+
     fn lower_attr(&self, ino: Ino, node: &Node) -> FsResult<Attr> {
         let mut attr = self.lower.attr(node.lower.unwrap_or(LowerNode(ino.0)))?;
         if node.removed {

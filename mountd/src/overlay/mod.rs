@@ -202,6 +202,17 @@ impl Overlay {
         self.store()?.space()
     }
 
+    /// Makes all that the store holds safe against a crash of the host.
+    ///
+    /// # Errors
+    /// Those of the host's file system.
+    pub fn sync_all(&self) -> FsResult<()> {
+        match &self.upper {
+            Some(store) => Ok(fs::syncfs(store.tree())?),
+            None => Ok(()),
+        }
+    }
+
     fn store(&self) -> FsResult<&UpperStore> {
         self.upper.as_ref().ok_or(FsError::ReadOnly)
     }

@@ -1,0 +1,305 @@
+//! FUSE over `io_uring`: rings that requests come from without a read and answers go to without
+//! a write, served by threads that stay on the caller's processor.
+//!
+//! The kernel has one queue for each processor that there could ever be, and takes a request to
+//! the queue of the processor that its caller runs on. Each queue is served by a few threads
+//! pinned to that processor, each with a ring and one slot of its own: the kernel prefers the
+//! slot that was used last, so one thread does all the work as long as nothing takes long, and
+//! the others wait for the day when it copies a large file. Queues of processors that are not
+//! there now are served too, for they may come; a thread for them alone would be wasted.
+//!
+//! Rings are made and tried out *before* the kernel is told that they are wanted, because from
+//! then on it holds every request back until each queue has a slot. If it refuses a slot after
+//! that, it goes on over the device by itself.
+
+use std::fs;
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::process::setpriority_process;
+use rustix::thread::{CpuSet, sched_setaffinity};
+
+use super::abi::{IN_HEADER, OUT_HEADER};
+use super::dispatch::Answerer;
+use super::reply;
+use super::request::Header;
+use crate::overlay::Overlay;
+use crate::sys::ring::{Buffers, FuseRing};
+
+/// Threads in all, unless there are so many processors that each has only its least.
+const THREADS: usize = 8;
+/// Least and most threads of one processor: less than two, and one slow request stops all others.
+const THREADS_OF_ONE: (usize, usize) = (2, 4);
+
+/// Where the fields of the operation begin in the headers of a slot.
+const FIELDS: usize = 128;
+/// Where the length of the payload stands, behind two 64-bit fields.
+const PAYLOAD_LENGTH: usize = 256 + 16;
+
+/// Niceness of the threads: before ordinary work, as the kernel's own side of a file system is.
+const PRIORITY: i32 = -10;
+
+/// How long to wait after the kernel could not do what it should, before it is asked again.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// What a thread needs to begin.
+struct Start {
+    device: OwnedFd,
+    overlay: Arc<Overlay>,
+    remember: Duration,
+}
+
+#[derive(Debug)]
+struct Worker {
+    start: Sender<Start>,
+    registered: Receiver<io::Result<()>>,
+    thread: JoinHandle<()>,
+}
+
+/// Rings that were made and tried out, and the threads that have them.
+#[derive(Debug)]
+pub(crate) struct Rings {
+    workers: Vec<Worker>,
+}
+
+/// Threads that answer requests until the mount is gone.
+#[derive(Debug)]
+pub(crate) struct Serving {
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Rings {
+    /// Makes rings for all processors, for requests of up to `payload` bytes.
+    ///
+    /// # Errors
+    /// If the kernel has no `io_uring` as it is needed, or does not allow it to us.
+    pub(crate) fn prepare(payload: usize) -> io::Result<Self> {
+        let online = processors("/sys/devices/system/cpu/online")?;
+        let possible = processors("/sys/devices/system/cpu/possible")?;
+        let (least, most) = THREADS_OF_ONE;
+        let of_each = (THREADS / online.len().max(1)).clamp(least, most);
+        let mut absent: Vec<u16> = possible;
+        absent.retain(|processor| !online.contains(processor));
+        let mut workers = Vec::new();
+        for &processor in &online {
+            for _ in 0..of_each {
+                let mut queues = vec![processor];
+                queues.append(&mut absent);
+                workers.push(Worker::spawn(processor, queues, payload)?);
+            }
+        }
+        for worker in &workers {
+            worker.answer()?;
+        }
+        Ok(Self { workers })
+    }
+
+    /// Begins to serve the connection of `device`, over which the use of rings was agreed.
+    ///
+    /// # Errors
+    /// If the kernel cannot be told of a ring. It then waits for it: the mount is of no use.
+    pub(crate) fn start(
+        self,
+        device: BorrowedFd<'_>,
+        overlay: &Arc<Overlay>,
+        remember: Duration,
+    ) -> io::Result<Serving> {
+        for worker in &self.workers {
+            let start = Start {
+                device: device.try_clone_to_owned()?,
+                overlay: Arc::clone(overlay),
+                remember,
+            };
+            worker
+                .start
+                .send(start)
+                .map_err(|_| io::ErrorKind::BrokenPipe)?;
+        }
+        for worker in &self.workers {
+            worker.answer()?;
+        }
+        let threads = self.workers.into_iter().map(|worker| worker.thread);
+        Ok(Serving {
+            threads: threads.collect(),
+        })
+    }
+}
+
+impl Serving {
+    /// Waits for the end of all threads, which comes with that of the mount.
+    pub(crate) fn join(self) {
+        for thread in self.threads {
+            if thread.join().is_err() {
+                log::error!("a thread that answered requests broke down");
+            }
+        }
+    }
+}
+
+impl Worker {
+    fn spawn(processor: u16, queues: Vec<u16>, payload: usize) -> io::Result<Self> {
+        let (start, started) = channel();
+        let (tell, registered) = channel();
+        let thread = thread::Builder::new()
+            .name(format!("ring-{processor}"))
+            .spawn(move || work(processor, &queues, payload, &started, &tell))?;
+        Ok(Self {
+            start,
+            registered,
+            thread,
+        })
+    }
+
+    /// Waits for what the thread says of its last step.
+    fn answer(&self) -> io::Result<()> {
+        self.registered
+            .recv()
+            .map_err(|_| io::ErrorKind::BrokenPipe)?
+    }
+}
+
+/// What a thread does: a ring is made, registered when all have theirs, and served.
+fn work(
+    processor: u16,
+    queues: &[u16],
+    payload: usize,
+    started: &Receiver<Start>,
+    tell: &Sender<io::Result<()>>,
+) {
+    let mut here = CpuSet::new();
+    if usize::from(processor) < CpuSet::MAX_CPU {
+        here.set(usize::from(processor));
+        if let Err(errno) = sched_setaffinity(None, &here) {
+            log::debug!("cannot stay on processor {processor}: {errno}");
+        }
+    }
+    // Who waits for an answer must not wait for a turn of the processor as well.
+    if let Err(errno) = setpriority_process(None, PRIORITY) {
+        log::debug!("cannot be preferred by the scheduler: {errno}");
+    }
+    // Nobody listens any more if another ring failed.
+    let mut ring = match FuseRing::new(queues, payload) {
+        Ok(ring) => ring,
+        Err(error) => return drop(tell.send(Err(error))),
+    };
+    if tell.send(Ok(())).is_err() {
+        return;
+    }
+    let Ok(start) = started.recv() else { return };
+    let registered = ring.register(start.device);
+    let failed = registered.is_err();
+    if tell.send(registered).is_err() || failed {
+        return;
+    }
+    let answerer = Answerer {
+        overlay: &start.overlay,
+        remember: start.remember,
+    };
+    serve(&mut ring, answerer);
+}
+
+/// Serves a ring until the kernel has given up all of its slots.
+fn serve(ring: &mut FuseRing, answerer: Answerer<'_>) {
+    while ring.is_live() {
+        if let Err(error) = ring.wait()
+            && error.kind() != io::ErrorKind::Interrupted
+        {
+            log::error!("io_uring: {error}");
+            thread::sleep(PAUSE);
+        }
+        while let Some((slot, result)) = ring.next() {
+            match result {
+                Ok(()) => serve_slot(ring, slot, answerer),
+                // How it says that the mount is gone.
+                Err(Errno::NOTCONN | Errno::CANCELED | Errno::CONNABORTED) => {}
+                Err(errno) => log::warn!("the kernel gave up a slot for requests: {errno}"),
+            }
+        }
+    }
+}
+
+fn serve_slot(ring: &mut FuseRing, slot: usize, answerer: Answerer<'_>) {
+    let Some(buffers) = ring.buffers(slot) else {
+        return;
+    };
+    let unique = answer(buffers, answerer);
+    if let Err(error) = ring.commit(slot, unique) {
+        log::error!("cannot answer request {unique}: {error}");
+    }
+}
+
+/// Answers the request in `buffers`, in place; returns its number.
+fn answer(buffers: Buffers<'_>, answerer: Answerer<'_>) -> u64 {
+    let Buffers { headers, payload } = buffers;
+    let (message, rest) = headers.split_at_mut_checked(FIELDS).unwrap_or_default();
+    let header = Header::decode(message.get(..IN_HEADER).unwrap_or(&[]));
+    let unique = header.as_ref().map_or(0, |header| header.unique);
+    let length = payload_length(rest);
+    let fields = rest.get(..FIELDS).unwrap_or(&[]);
+    let told = match header {
+        Ok(header) => answerer.answer(&header, fields, payload, length),
+        Err(error) => Err(error.errno()),
+    };
+    let (error, length) = match told {
+        Ok(length) => (0, length),
+        Err(errno) => (errno.raw_os_error().saturating_neg(), 0),
+    };
+    let written = reply::header(
+        message.get_mut(..OUT_HEADER).unwrap_or_default(),
+        unique,
+        error,
+        length,
+    );
+    set_payload_length(rest, length);
+    if let Err(error) = written {
+        log::error!("cannot answer request {unique}: {error}");
+    }
+    unique
+}
+
+fn payload_length(rest: &[u8]) -> usize {
+    let at = PAYLOAD_LENGTH - FIELDS;
+    let field = rest.get(at..).and_then(|field| field.first_chunk());
+    field.map_or(0, |field| u32::from_ne_bytes(*field) as usize)
+}
+
+fn set_payload_length(rest: &mut [u8], length: usize) {
+    let at = PAYLOAD_LENGTH - FIELDS;
+    if let Some(field) = rest.get_mut(at..).and_then(|field| field.first_chunk_mut()) {
+        *field = u32::try_from(length).unwrap_or(0).to_ne_bytes();
+    }
+}
+
+/// The processors of a list of the kernel's, such as `0-3,8`.
+fn processors(path: &str) -> io::Result<Vec<u16>> {
+    parse_processors(fs::read_to_string(path)?.trim())
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("{path}: no list")))
+}
+
+fn parse_processors(text: &str) -> Option<Vec<u16>> {
+    let mut processors = Vec::new();
+    for part in text.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        processors.extend(first.parse::<u16>().ok()?..=last.parse::<u16>().ok()?);
+    }
+    (!processors.is_empty()).then_some(processors)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_processors;
+
+    #[test]
+    fn lists_of_processors_are_read_as_the_kernel_writes_them() {
+        assert_eq!(parse_processors("0"), Some(vec![0]));
+        assert_eq!(parse_processors("0-2,5"), Some(vec![0, 1, 2, 5]));
+        for bad in ["", "-", "a", "1-", "0,,1"] {
+            assert_eq!(parse_processors(bad), None, "{bad:?}");
+        }
+    }
+}
