@@ -2,7 +2,8 @@
 //!
 //! Only conversion and negotiation live here. Every method calls one of the core and answers with
 //! what it returned; nothing here decides anything about files. The core does not know this
-//! module, so another transport can stand beside it.
+//! module, so another transport can stand beside it: `crate::wire`, which is agreed on here, in
+//! the greeting, and keeps the same rules.
 //!
 //! How the kernel is told to work, and why:
 //! * No OPEN, no RELEASE, no OPENDIR (they are answered with "not implemented" once, after which
