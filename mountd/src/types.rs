@@ -156,6 +156,14 @@ pub struct Attr {
     pub ctime: Timestamp,
 }
 
+impl Attr {
+    /// When the inode was born, as far as a layer that does not tell can be asked: the earliest
+    /// change that it remembers.
+    pub fn assumed_birth(&self) -> Timestamp {
+        self.ctime.min(self.mtime)
+    }
+}
+
 /// Who asks: the credentials that a new file belongs to.
 ///
 /// Permission itself is checked by the kernel (`default_permissions`): on an id-mapped mount the

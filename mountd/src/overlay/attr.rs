@@ -73,15 +73,16 @@ impl Overlay {
         }
     }
 
-    /// When an inode was made, if that is known: of what only the lower has, it is not.
+    /// When an inode was made. Of what only the lower has that is assumed: a layer does not tell.
     ///
     /// # Errors
     /// As [`Self::attr`].
-    pub fn birth(&self, ino: Ino) -> FsResult<Option<Timestamp>> {
+    pub fn birth(&self, ino: Ino) -> FsResult<Timestamp> {
         let _names = self.names.read();
-        match &self.node(ino)?.place {
-            Some(place) => Ok(Some(self.object(ino, place)?.record().birth)),
-            None => Ok(None),
+        let node = self.node(ino)?;
+        match &node.place {
+            Some(place) => Ok(self.object(ino, place)?.record().birth),
+            None => Ok(self.lower_attr(ino, &node)?.assumed_birth()),
         }
     }
 

@@ -251,8 +251,7 @@ pub(super) fn record_of(attr: &Attr, ino: Ino) -> Record {
         nlink: 0,
         opaque: false,
         linked: false,
-        // No layer tells when an inode was born; its last change is the latest it can be.
-        birth: attr.ctime.min(attr.mtime),
+        birth: attr.assumed_birth(),
     }
 }
 

@@ -14,7 +14,7 @@ use super::object::{self, UpperObject};
 use super::record::Record;
 use super::{RootInode, STORE_VERSION, StoreError, guest_xattr};
 use crate::error::{FsError, FsResult};
-use crate::types::{Ino, Timestamp};
+use crate::types::Ino;
 
 const STORE_FORMAT: &str = "wpar upper store";
 const DESCRIPTION: &str = "store.json";
@@ -116,7 +116,7 @@ pub(super) fn establish_root(
         nlink: 0,
         opaque: false,
         linked: false,
-        birth: Timestamp::default(),
+        birth: root.attr.assumed_birth(),
     };
     let own = tree.try_clone().map_err(|source| StoreError::Io {
         action: "open",

@@ -74,7 +74,11 @@ impl<'o> Answerer<'o> {
             },
             Operation::GetAttr => Outcome::Attr(overlay.attr(node)?),
             Operation::Statx { birth } => {
-                let birth = if birth { overlay.birth(node)? } else { None };
+                let birth = if birth {
+                    Some(overlay.birth(node)?)
+                } else {
+                    None
+                };
                 Outcome::Statx(overlay.attr(node)?, birth)
             }
             Operation::SetAttr(set) => Outcome::Attr(overlay.set_attr(node, &set)?),
