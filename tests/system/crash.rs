@@ -24,6 +24,16 @@ fn assert_broken_and_removable(world: &World, name: &str, what: &str) {
         Duration::from_secs(30),
         || matches!(world.state(name).as_deref(), Some("T" | "B")),
     );
+    // A supervisor that is left takes away what it can before it goes.
+    eventually(
+        &format!("nothing changes any more after {what}"),
+        Duration::from_secs(30),
+        || {
+            let before = world.summary();
+            std::thread::sleep(Duration::from_millis(500));
+            world.summary() == before
+        },
+    );
     world.refused(
         &format!("startwpar {name}"),
         &["broken", "transitional", "rmwpar", "state"],
