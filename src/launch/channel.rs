@@ -104,6 +104,7 @@ impl<S: Serialize, R: DeserializeOwned> Channel<S, R> {
         let mut packet = vec![0; INLINE + 1];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
+        let mut was_reset = false;
         let length = loop {
             let mut data = [IoSliceMut::new(&mut packet)];
             match recvmsg(
@@ -114,6 +115,9 @@ impl<S: Serialize, R: DeserializeOwned> Channel<S, R> {
             ) {
                 Ok(received) => break received.bytes,
                 Err(Errno::INTR) => {}
+                // The other end went without reading all. What it had sent before is still to
+                // be had: this comes first, and once.
+                Err(Errno::CONNRESET) if !was_reset => was_reset = true,
                 Err(Errno::CONNRESET) => return Ok(None),
                 Err(error) => return Err(error.into()),
             }
@@ -170,6 +174,16 @@ mod tests {
             assert_eq!(one.receive().unwrap().unwrap().0, 7);
         }
         drop(other);
+        assert!(one.receive().unwrap().is_none());
+    }
+
+    #[test]
+    fn regression_the_last_words_of_one_who_did_not_listen_arrive() {
+        let (one, other) = Channel::<String, u32>::pair().unwrap();
+        one.send(&"unread".to_owned()).unwrap();
+        other.send(&7).unwrap();
+        drop(other);
+        assert_eq!(one.receive().unwrap().map(|(number, _)| number), Some(7));
         assert!(one.receive().unwrap().is_none());
     }
 }

@@ -37,6 +37,7 @@ pub(super) fn attend(
         master,
         signals,
         typing: true,
+        passed: None,
     };
     let result = foreground.run();
     foreground.print_rest();
@@ -49,6 +50,8 @@ struct Foreground<'a> {
     signals: SignalDescriptor,
     /// Whether there may be more input.
     typing: bool,
+    /// The last signal that was passed on.
+    passed: Option<i32>,
 }
 
 impl Foreground<'_> {
@@ -85,17 +88,22 @@ impl Foreground<'_> {
             Some((Report::Ended(status), _)) => Ok(Some(status)),
             Some((Report::Failed(failure), _)) => Err(LaunchError::Remote(failure)),
             Some(_) => Ok(None),
-            None => Err(LaunchError::Lost("command's supervisor")),
+            // Whoever asks for the end gets it, even if the answer is lost on the way.
+            None => match self.passed {
+                Some(signal) => Ok(Some(ExitStatus::Signaled(signal))),
+                None => Err(LaunchError::Lost("command's supervisor")),
+            },
         }
     }
 
-    fn pass_signals(&self) {
+    fn pass_signals(&mut self) {
         while let Some(signal) = self.signals.next() {
             if signal == libc::SIGWINCH {
                 if let Some(master) = &self.master {
                     set_size(master.as_fd(), Size::of_standard_output());
                 }
             } else {
+                self.passed = Some(signal);
                 let _ = self.channel.send(&Order::Signal(signal));
             }
         }
