@@ -277,17 +277,19 @@ impl Registry {
     /// A record that cannot be read: its numbers are unknown, so none can be given.
     fn taken_ids(&self) -> RegistryResult<Vec<IdRange>> {
         let mut taken = Vec::new();
+        // Notes before records: a command writes its record first and takes its note away after,
+        // so what is in neither place while we look does not exist.
+        taken.extend(
+            self.pending()?
+                .into_iter()
+                .filter_map(|(_, pending)| pending.ids),
+        );
         for name in self.names()? {
             taken.extend(self.load(&name)?.map(|record| record.ids));
         }
         for name in self.kept_names()? {
             taken.extend(self.load_kept(&name)?.map(|record| record.ids));
         }
-        taken.extend(
-            self.pending()?
-                .into_iter()
-                .filter_map(|(_, pending)| pending.ids),
-        );
         for file in ["/etc/subuid", "/etc/subgid"] {
             taken.extend(IdRange::parse_subids(&read_lossy(file)));
         }
