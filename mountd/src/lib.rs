@@ -8,6 +8,8 @@
 
 // The documentation is for those who work on this, private items included.
 #![allow(rustdoc::private_intra_doc_links)]
+// These macros panic when the output cannot be written: a full disk would end a supervisor.
+#![deny(clippy::print_stderr, clippy::print_stdout)]
 
 pub mod daemon;
 pub mod error;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::error::{Doing, LaunchError};
 use super::message::{Control, FromInit, Order, Report};
+use super::note::note;
 use super::notify::Announcement;
 use super::supervisor::{Supervisor, reap};
 use super::watch::Watch;
@@ -185,7 +186,7 @@ impl Supervisor {
                     && let Err(error) = log.append(&buffer[..length])
                 {
                     // A full disk must not stop the WPAR, which would wait for its console.
-                    eprintln!("cannot write the console's log: {error}");
+                    note(format_args!("cannot write the console's log: {error}"));
                 }
                 true
             }

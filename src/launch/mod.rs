@@ -36,6 +36,7 @@ mod inside;
 mod life;
 mod message;
 mod mountinfo;
+mod note;
 mod notify;
 mod reaper;
 mod root;

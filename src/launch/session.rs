@@ -27,6 +27,7 @@ use super::confine::confine;
 use super::error::{Doing, LaunchError};
 use super::inside::become_root;
 use super::message::{Order, Report};
+use super::note::note;
 use super::reaper::exit_status;
 use super::stage::set_process_limits;
 use super::state::RunState;
@@ -50,7 +51,10 @@ type Asker = Channel<Report, Order>;
 /// number of the descriptor to be ordered by.
 pub fn session_main() -> ExitCode {
     let Some(asker) = take_channel() else {
-        eprintln!("{}: this is started by wpar, not by hand", super::SESSION);
+        note(format_args!(
+            "{}: this is started by wpar, not by hand",
+            super::SESSION
+        ));
         return ExitCode::from(125);
     };
     match serve(&asker) {

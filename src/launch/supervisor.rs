@@ -21,6 +21,7 @@ use super::console::ConsoleLog;
 use super::control::ControlSocket;
 use super::error::{Doing, LaunchError};
 use super::message::{FromInit, Order, Report, ToInit};
+use super::note::note;
 use super::notify::NotifySocket;
 use super::reaper::exit_status;
 use super::root::Root;
@@ -46,7 +47,7 @@ pub fn supervisor_main() -> ExitCode {
     match receive_order() {
         Ok(asked) => Supervisor::new(asked).map_or(ExitCode::FAILURE, Supervisor::run),
         Err(error) => {
-            eprintln!("{}: {error}", super::SUPERVISOR);
+            note(format_args!("{}: {error}", super::SUPERVISOR));
             ExitCode::FAILURE
         }
     }
@@ -159,7 +160,7 @@ impl Supervisor {
                 ExitCode::SUCCESS
             }
             Err(error) => {
-                eprintln!("{error}");
+                note(&error);
                 self.report(&Report::Failed(error.to_failure()));
                 asked
                     .into_iter()
@@ -216,7 +217,7 @@ impl Supervisor {
         let (Some(root), Some(daemon), Err(_)) = (&mut self.root, &mut self.daemon, &result) else {
             return result;
         };
-        eprintln!("the file system daemon does not answer");
+        note("the file system daemon does not answer");
         root.abort();
         daemon.kill();
         groups.kill(cleanup::KILL_PATIENCE)
@@ -474,7 +475,7 @@ impl Supervisor {
     /// Writes the state down; an error of that is no reason to end a running system.
     pub(super) fn record(&self) {
         if let Err(error) = self.state.write(&self.spec.run_dir) {
-            eprintln!("{error}");
+            note(error);
         }
     }
 

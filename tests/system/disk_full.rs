@@ -95,6 +95,8 @@ fn no_space_for_what_the_wpar_writes() {
         .output();
     assert_ne!(dd.code(), 0, "{dd}");
     assert!(dd.complaint().contains("No space left on device"), "{dd}");
+    // Neither the console's log nor the supervisor's can be written now; both do without.
+    world.inside("one", "seq 10000 >/dev/console");
     // Copy-up of a file for which there is no room fails likewise, and the file stays whole.
     let copy_up = world
         .wpar(["clogin", "one", "sh", "-c", "echo x >>/bin/busybox"])
