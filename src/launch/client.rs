@@ -89,7 +89,7 @@ impl Launcher {
             .arg0(SUPERVISOR)
             .env_clear()
             // It starts the file system's daemon, which is told by this.
-            .envs(std::env::var_os(wire::VARIABLE).map(|value| (wire::VARIABLE, value)))
+            .envs(wire::environment())
             .stdin(Stdio::from(theirs.into_socket()))
             .stdout(Stdio::null())
             .spawn()

@@ -104,7 +104,7 @@ impl Daemon {
         }
         let mut child = command
             .env_clear()
-            .envs(std::env::var_os(wire::VARIABLE).map(|value| (wire::VARIABLE, value)))
+            .envs(wire::environment())
             .current_dir("/")
             .stdin(Stdio::null())
             .stdout(Stdio::from(log.try_clone()?))

@@ -5,7 +5,8 @@
 //! about as much whatever the machine does, because it never has to wake another processor.
 //!
 //! Layers, bottom up, each pure but the last: `abi` (numbers), `request` and `reply` (bytes to
-//! values and back), `dispatch` (a request to a call of the core), `uring` (threads and rings).
+//! values and back), `dispatch` (a request to a call of the core), `uring` (threads and rings);
+//! `latency` keeps processors awake for these threads.
 //!
 //! What this way knows and the other does not: which changes of size take set-id bits away, times
 //! of birth, and that nothing here has device controls, which is answered without a look at the
@@ -13,19 +14,27 @@
 
 mod abi;
 mod dispatch;
+mod latency;
 mod reply;
 mod request;
 #[cfg(test)]
 mod tests;
 pub(crate) mod uring;
 
+use std::ffi::OsString;
 use std::fs;
 
 /// Whether the kernel offers rings to mounts that are made from now on.
 const PARAMETER: &str = "/sys/module/fuse/parameters/enable_uring";
 
 /// Environment variable that, being `no`, keeps requests on `/dev/fuse`.
-pub const VARIABLE: &str = "WPAR_FUSE_URING";
+const VARIABLE: &str = "WPAR_FUSE_URING";
+
+/// Those variables of this process' environment that a daemon looks at: all that it is started with.
+pub fn environment() -> impl Iterator<Item = (&'static str, OsString)> {
+    let value = |name| std::env::var_os(name).map(|value| (name, value));
+    [VARIABLE, latency::VARIABLE].into_iter().filter_map(value)
+}
 
 /// How requests travel between the kernel and us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -26,6 +26,7 @@ use rustix::thread::{CpuSet, sched_setaffinity};
 
 use super::abi::{IN_HEADER, OUT_HEADER};
 use super::dispatch::Answerer;
+use super::latency::{Counter, Keeper};
 use super::reply;
 use super::request::Header;
 use crate::overlay::Overlay;
@@ -52,6 +53,7 @@ struct Start {
     device: OwnedFd,
     overlay: Arc<Overlay>,
     remember: Duration,
+    counter: Option<Counter>,
 }
 
 #[derive(Debug)]
@@ -71,6 +73,7 @@ pub(crate) struct Rings {
 #[derive(Debug)]
 pub(crate) struct Serving {
     threads: Vec<JoinHandle<()>>,
+    keeper: Option<Keeper>,
 }
 
 impl Rings {
@@ -109,11 +112,13 @@ impl Rings {
         overlay: &Arc<Overlay>,
         remember: Duration,
     ) -> io::Result<Serving> {
-        for worker in &self.workers {
+        let keeper = Keeper::start(self.workers.len());
+        for (number, worker) in self.workers.iter().enumerate() {
             let start = Start {
                 device: device.try_clone_to_owned()?,
                 overlay: Arc::clone(overlay),
                 remember,
+                counter: keeper.as_ref().map(|keeper| keeper.counter(number)),
             };
             worker
                 .start
@@ -126,6 +131,7 @@ impl Rings {
         let threads = self.workers.into_iter().map(|worker| worker.thread);
         Ok(Serving {
             threads: threads.collect(),
+            keeper,
         })
     }
 }
@@ -137,6 +143,9 @@ impl Serving {
             if thread.join().is_err() {
                 log::error!("a thread that answered requests broke down");
             }
+        }
+        if let Some(keeper) = self.keeper {
+            keeper.end();
         }
     }
 }
@@ -200,11 +209,11 @@ fn work(
         overlay: &start.overlay,
         remember: start.remember,
     };
-    serve(&mut ring, answerer);
+    serve(&mut ring, answerer, start.counter.as_ref());
 }
 
 /// Serves a ring until the kernel has given up all of its slots.
-fn serve(ring: &mut FuseRing, answerer: Answerer<'_>) {
+fn serve(ring: &mut FuseRing, answerer: Answerer<'_>, counter: Option<&Counter>) {
     while ring.is_live() {
         if let Err(error) = ring.wait()
             && error.kind() != io::ErrorKind::Interrupted
@@ -214,7 +223,10 @@ fn serve(ring: &mut FuseRing, answerer: Answerer<'_>) {
         }
         while let Some((slot, result)) = ring.next() {
             match result {
-                Ok(()) => serve_slot(ring, slot, answerer),
+                Ok(()) => {
+                    counter.into_iter().for_each(Counter::count);
+                    serve_slot(ring, slot, answerer);
+                }
                 // How it says that the mount is gone.
                 Err(Errno::NOTCONN | Errno::CANCELED | Errno::CONNABORTED) => {}
                 Err(errno) => log::warn!("the kernel gave up a slot for requests: {errno}"),
