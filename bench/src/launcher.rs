@@ -47,6 +47,7 @@ impl Directory {
             payload: Payload::Init,
             tmpfs: Vec::new(),
             limits: Limits::default(),
+            trail: None,
         };
         Self {
             launcher: Launcher::new(program),

@@ -2,14 +2,18 @@
 //!
 //! Called as `wpar-mountd --fuse-fd N --spec-fd N --ready-fd N`. The starter has opened
 //! `/dev/fuse` and mounted it already; from `spec-fd` comes the [`MountSpec`] as JSON; to
-//! `ready-fd` goes one line, `ready` or `error: ` and why, and then its end. From then on the
-//! daemon opens nothing by a path of the host's.
+//! `ready-fd`, a socket, goes one line, `ready` or `error: ` and why. From then on the daemon opens
+//! nothing by a path of the host's. When the starter says no more on that socket (it closes it, or
+//! shuts its side down), the daemon tells what was read until then, a [`Trail`], and closes it too.
+//!
+//! [`Trail`]: crate::trail::Trail
 
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{OwnedFd, RawFd};
 use std::process::ExitCode;
+use std::thread;
 
 use thiserror::Error;
 
@@ -17,6 +21,7 @@ use crate::fuse::session::Server;
 use crate::source::{self, OpenError};
 use crate::spec::MountSpec;
 use crate::sys::descriptor;
+use crate::trail::Trail;
 
 /// Largest spec that is read, in bytes: room for many thousand hidden names.
 const SPEC_MAX: u64 = 64 << 20;
@@ -69,10 +74,27 @@ pub fn main<I: IntoIterator<Item = OsString>>(arguments: I) -> ExitCode {
     if ready.write_all(b"ready\n").is_err() {
         log::warn!("nobody waits for this mount any more");
     }
-    drop(ready);
+    let trail = server.trail();
+    let telling = thread::Builder::new()
+        .name("trail".to_owned())
+        .spawn(move || tell_trail(ready, trail));
+    if let Err(error) = telling {
+        log::warn!("cannot tell what will be read: {error}");
+    }
     match server.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&DaemonError::Serve(error)),
+    }
+}
+
+/// Waits until the starter asks by saying no more, and answers.
+fn tell_trail(mut socket: File, trail: impl FnOnce() -> Trail) {
+    let mut rest = Vec::new();
+    let asked = (&mut socket).take(1).read_to_end(&mut rest);
+    let trail = trail();
+    if asked.is_ok_and(|length| length == 0) {
+        // Who only closed it does not want to know.
+        let _ = socket.write_all(&trail.encode());
     }
 }
 

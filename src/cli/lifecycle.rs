@@ -224,6 +224,7 @@ fn launch_spec(
         payload,
         tmpfs: temporary_directories(&record.source),
         limits: Limits::default(),
+        trail: Some(layout.trail(&record.source)),
     })
 }
 

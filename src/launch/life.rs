@@ -36,6 +36,7 @@ struct Events {
     order: bool,
     starter_left: bool,
     command: bool,
+    trail: bool,
 }
 
 impl Supervisor {
@@ -66,6 +67,7 @@ impl Supervisor {
             }
             self.serve(&events);
             self.check_stop();
+            self.check_recording(false);
         }
     }
 
@@ -84,13 +86,19 @@ impl Supervisor {
         let notify = watch.add_optional(self.notify.as_ref().map(AsFd::as_fd));
         let control = watch.add_optional(self.control.as_ref().map(AsFd::as_fd));
         let starter = watch.add_optional(self.starter.as_ref().map(AsFd::as_fd));
+        let teller = watch.add_optional(self.teller());
         let signals = watch.add(self.signals.as_fd());
         let due = self
             .stopping
             .as_ref()
             .and_then(super::stop::Stopping::deadline);
         watch
-            .wait(due.into_iter().chain(console_from).min())
+            .wait(
+                due.into_iter()
+                    .chain(console_from)
+                    .chain(self.recording_due())
+                    .min(),
+            )
             .doing("wait for events")?;
         Ok(Events {
             init_ended: watch.happened(process),
@@ -102,6 +110,7 @@ impl Supervisor {
             order: watch.readable(starter),
             starter_left: watch.hung_up(starter),
             command: watch.happened(reports),
+            trail: watch.happened(teller),
         })
     }
 
@@ -130,6 +139,12 @@ impl Supervisor {
             }
         } else if events.order {
             self.obey_starter();
+        }
+        if events.trail {
+            self.hear_trail();
+        }
+        if events.signal {
+            self.ahead.take_if(|ahead| ahead.is_over());
         }
         while events.signal
             && let Some(signal) = self.signals.next()
@@ -162,6 +177,7 @@ impl Supervisor {
             match announcement {
                 Announcement::Ready => {
                     self.state.ready = true;
+                    self.check_recording(true);
                     self.report(&Report::Ready);
                 }
                 Announcement::Status(text) => {

@@ -9,6 +9,8 @@
 //!   `exec`;
 //! * the *session* (`session`), which enters a running WPAR for one command.
 //!
+//! A fifth (`ahead`) reads, for some milliseconds, what the last start of the same source read.
+//!
 //! They talk in typed messages (`message`); what must survive the supervisor stands in the run
 //! directory (`state`). Nothing of the WPAR's contents is ever interpreted outside of it, and
 //! nothing inside is reached by a path that the WPAR could have bent.
@@ -20,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use wpar_mountd::spec::MountSpec;
 
 mod account;
+mod ahead;
 mod cgroup;
 mod channel;
 mod cleanup;
@@ -96,6 +99,9 @@ pub struct LaunchSpec {
     /// What it may use.
     #[serde(default)]
     pub limits: Limits,
+    /// File that keeps what a start of the same source reads first, for the next one to be ahead.
+    #[serde(default)]
+    pub trail: Option<PathBuf>,
 }
 
 /// Where the files of a WPAR come from.

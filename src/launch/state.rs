@@ -4,8 +4,8 @@
 //! SIGKILL of the supervisor too. Facts that change by themselves (whether a process lives) are
 //! looked at, never stored.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -93,9 +93,26 @@ pub(crate) fn now() -> u64 {
 
 /// Writes `value` as JSON under a temporary name, then renames it.
 pub(crate) fn write_atomically<T: Serialize>(dir: &Path, name: &str, value: &T) -> io::Result<()> {
-    let temporary = dir.join(format!(".{name}.new"));
-    fs::write(&temporary, serde_json::to_vec_pretty(value)?)?;
-    fs::rename(temporary, dir.join(name))
+    replace(&dir.join(name), &serde_json::to_vec_pretty(value)?)
+}
+
+/// Replaces `file` as a whole, or not at all.
+pub(crate) fn replace(file: &Path, contents: &[u8]) -> io::Result<()> {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    // Several supervisors may write the same file; others may write to the same directory.
+    let temporary = file.with_file_name(format!(".{name}.{}", std::process::id()));
+    match fs::remove_file(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut new = File::create_new(&temporary)?;
+    let result = new
+        .write_all(contents)
+        .and_then(|()| fs::rename(&temporary, file));
+    if result.is_err() {
+        let _ = fs::remove_file(temporary);
+    }
+    result
 }
 
 /// Makes the run directory. That it can be made is the lock against a second start.

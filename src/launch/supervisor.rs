@@ -15,6 +15,7 @@ use rustix::process::{
     waitpid,
 };
 
+use super::ahead::{Ahead, Recording};
 use super::cgroup::Groups;
 use super::channel::Channel;
 use super::console::ConsoleLog;
@@ -117,6 +118,8 @@ pub(super) struct Supervisor {
     pub(super) init: Option<Init>,
     pub(super) console_log: Option<ConsoleLog>,
     pub(super) stopping: Option<Stopping>,
+    pub(super) ahead: Option<Ahead>,
+    pub(super) recording: Recording,
 }
 
 impl Supervisor {
@@ -139,6 +142,8 @@ impl Supervisor {
             init: None,
             console_log: None,
             stopping: None,
+            ahead: None,
+            recording: Recording::Off,
         })
     }
 
@@ -367,6 +372,7 @@ impl Supervisor {
             self.daemon = Some(daemon);
             self.record();
             self.wait_for_daemon(&path)?;
+            self.go_ahead();
         }
         if let Some(root) = &mut self.root {
             root.attach()?;
@@ -426,6 +432,9 @@ impl Supervisor {
                 first = result;
             }
         };
+        if let Some(ahead) = &self.ahead {
+            ahead.kill();
+        }
         keep(self.kill());
         if let Some(init) = self.init.take() {
             let _ = waitpid(Some(init.pid), WaitOptions::NOHANG);
@@ -441,6 +450,9 @@ impl Supervisor {
             // The mount's end is the daemon's, after it has written what it holds.
             let _ = wait_readable(daemon.process_descriptor(), Some(DAEMON_PATIENCE));
             daemon.kill();
+        }
+        if let Some(ahead) = self.ahead.take() {
+            ahead.wait();
         }
         if let Some(groups) = self.groups.take() {
             keep(groups.remove().map(drop));

@@ -7,7 +7,9 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, Write};
+use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -19,6 +21,7 @@ use rustix::mount::{
 };
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use wpar_mountd::spec::MountSpec;
+use wpar_mountd::trail::{self, Trail};
 use wpar_mountd::wire::{self, Transport};
 
 use crate::sys::descriptors::pass;
@@ -74,7 +77,9 @@ pub fn mount() -> io::Result<FuseMount> {
 pub struct Daemon {
     child: Child,
     process: OwnedFd,
-    answer: File,
+    answer: UnixStream,
+    /// What came of its trail.
+    trail: Vec<u8>,
 }
 
 impl Daemon {
@@ -91,13 +96,13 @@ impl Daemon {
         let mut file = File::from(memfd_create("wpar-mount-spec", MemfdFlags::CLOEXEC)?);
         file.write_all(&serde_json::to_vec(spec)?)?;
         file.rewind()?;
-        let (answer, ready) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+        let (answer, ready) = UnixStream::pair()?;
         let mut command = Command::new(executable);
         command.arg0(DAEMON);
         for (option, fd) in [
             ("--fuse-fd", connection.try_clone_to_owned()?),
             ("--spec-fd", OwnedFd::from(file)),
-            ("--ready-fd", ready),
+            ("--ready-fd", OwnedFd::from(ready)),
         ] {
             let number = pass(&mut command, fd);
             command.arg(option).arg(number.to_string());
@@ -118,7 +123,8 @@ impl Daemon {
             Ok(process) => Ok(Self {
                 child,
                 process,
-                answer: File::from(answer),
+                answer,
+                trail: Vec::new(),
             }),
             Err(error) => {
                 let _ = child.kill();
@@ -139,7 +145,7 @@ impl Daemon {
     /// Its reason in words, if it gave one before it ended.
     pub fn answer(&mut self) -> Result<(), Option<String>> {
         let mut line = Vec::new();
-        // The daemon closes its end after the line, or by its own end.
+        // Nothing comes behind the line before it is asked for.
         let read = BufReader::new(&mut self.answer)
             .take(LONGEST_ANSWER)
             .read_until(b'\n', &mut line);
@@ -154,9 +160,31 @@ impl Daemon {
         }
     }
 
-    /// Descriptor of its answer: readable once it has given one, or has ended.
+    /// Descriptor of its answer, and then of its trail: readable once there is one, or it has ended.
     pub fn answer_descriptor(&self) -> BorrowedFd<'_> {
         self.answer.as_fd()
+    }
+
+    /// Asks what was read since the mount was made.
+    ///
+    /// # Errors
+    /// Those of `shutdown(2)`.
+    pub fn ask_for_trail(&self) -> io::Result<()> {
+        self.answer.set_nonblocking(true)?;
+        self.answer.shutdown(Shutdown::Write)
+    }
+
+    /// Reads what there is of the trail that was asked for: `Some` when that was all, with nothing
+    /// in it if it is no trail. Never waits.
+    pub fn hear_trail(&mut self) -> Option<Option<Trail>> {
+        let room = (trail::LONGEST + 1).saturating_sub(self.trail.len() as u64);
+        match (&mut self.answer).take(room).read_to_end(&mut self.trail) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            Ok(_) if self.trail.len() as u64 <= trail::LONGEST => {
+                Some(Trail::decode(&std::mem::take(&mut self.trail)))
+            }
+            Ok(_) | Err(_) => Some(None),
+        }
     }
 
     /// Descriptor of its process: readable once it has ended.

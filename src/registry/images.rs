@@ -22,7 +22,8 @@ impl Registry {
         if path.exists() || self.uses_index(index)? {
             return Ok(());
         }
-        for path in [index.clone(), seekable_copy(index)] {
+        let trail = self.layout().trail(source);
+        for path in [index.clone(), seekable_copy(index), trail] {
             remove::remove_tree(&path).map_err(failed("remove", &path))?;
         }
         Ok(())
@@ -66,7 +67,8 @@ mod tests {
         let registry = Registry::open(Layout::new(temp.path())).unwrap();
         let image = temp.path().join("image.tar");
         let index = temp.path().join("image.tar.wparidx");
-        for path in [&image, &index, &seekable_copy(&index)] {
+        let trail = temp.path().join("image.tar.wparidx.trail");
+        for path in [&image, &index, &seekable_copy(&index), &trail] {
             fs::write(path, "").unwrap();
         }
         let fingerprint = Fingerprint {
@@ -85,5 +87,6 @@ mod tests {
         registry.drop_stale_index(&source).unwrap();
         assert!(!index.exists());
         assert!(!seekable_copy(&index).exists());
+        assert!(!trail.exists());
     }
 }

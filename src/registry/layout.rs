@@ -1,13 +1,14 @@
 //! Where everything of the tool is, below one root.
 
+use std::ffi::OsString;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use super::{RegistryResult, failed};
-use crate::model::WparName;
 use crate::model::ids::{IDS_FIRST, IDS_LAST, IDS_PER_WPAR};
+use crate::model::{Source, WparName};
 
 /// Paths below a root, which is `/` unless `--root` or `WPAR_ROOT` says otherwise.
 ///
@@ -18,6 +19,7 @@ use crate::model::ids::{IDS_FIRST, IDS_LAST, IDS_PER_WPAR};
 /// | `var/lib/wpar/kept/NAME.json` | the record of a store that `rmwpar -p` kept |
 /// | `var/lib/wpar/stores/NAME/` | the upper store |
 /// | `var/lib/wpar/images/` | indexes of images that cannot have them beside themselves |
+/// | `var/lib/wpar/host.trail` | what a start of a copy of the host reads first |
 /// | `var/lib/wpar/logs/NAME/` | console log |
 /// | `var/lib/wpar/locks/` | locks of commands |
 /// | `run/wpar/NAME/` | what is true in this boot only |
@@ -91,6 +93,18 @@ impl Layout {
     /// Indexes of images whose own directory cannot be written.
     pub fn images_dir(&self) -> PathBuf {
         self.state_dir().join("images")
+    }
+
+    /// What a start of a system of this source reads first: beside the index of an image.
+    pub fn trail(&self, source: &Source) -> PathBuf {
+        match source {
+            Source::Host => self.state_dir().join("host.trail"),
+            Source::Image { index, .. } => {
+                let mut name = OsString::from(index);
+                name.push(".trail");
+                name.into()
+            }
+        }
     }
 
     /// Lock of the registry.

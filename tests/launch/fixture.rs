@@ -63,6 +63,7 @@ impl Wpar {
             payload: Payload::Init,
             tmpfs: vec!["/tmp".to_owned()],
             limits: Limits::default(),
+            trail: None,
             name,
         };
         Self { directory, spec }

@@ -10,6 +10,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod ahead;
 mod bad_input;
 mod crash;
 mod disk_full;

@@ -42,6 +42,7 @@ use crate::overlay::{
     AllocateMode, DirectoryEntry, DirectorySink, Extent, LookedUp, NewInode, Overlay, RenameMode,
     SetAttr,
 };
+use crate::trail::Recorder;
 use crate::types::{Caller, EntryName, FileKind, Ino, NAME_MAX};
 use crate::wire::Transport;
 use crate::wire::uring::Rings;
@@ -87,6 +88,7 @@ struct Adapter {
     transport: Transport,
     /// Rings whose use was agreed with the kernel, for the session to start.
     rings: Arc<Mutex<Option<Rings>>>,
+    recorder: Arc<Recorder>,
 }
 
 impl Adapter {
@@ -97,6 +99,7 @@ impl Adapter {
             remember,
             transport,
             rings: Arc::default(),
+            recorder: Arc::default(),
         }
     }
 
@@ -434,6 +437,7 @@ impl Filesystem for Adapter {
         _lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
+        self.recorder.read(ino(node), offset, size.into());
         READ_BUFFER.with_borrow_mut(|buffer| {
             let size = size.min(REQUEST_SIZE) as usize;
             if buffer.len() < size {
@@ -496,6 +500,7 @@ impl Filesystem for Adapter {
         position: u64,
         reply: ReplyDirectory,
     ) {
+        self.recorder.list(ino(node));
         let mut names = Names(reply);
         match self
             .overlay
@@ -514,6 +519,7 @@ impl Filesystem for Adapter {
         position: u64,
         reply: ReplyDirectoryPlus,
     ) {
+        self.recorder.list(ino(node));
         let mut names = NamesWithInodes {
             reply,
             remember: self.remember,

@@ -9,6 +9,7 @@ use fuser::{BackgroundSession, Config, MountOption, Session, SessionACL};
 
 use super::Adapter;
 use crate::overlay::Overlay;
+use crate::trail::{Recorder, Trail};
 use crate::wire::Transport;
 use crate::wire::uring::Serving;
 
@@ -28,6 +29,8 @@ fn config() -> Config {
 struct Greeted {
     session: Session<Adapter>,
     serving: Option<Serving>,
+    overlay: Arc<Overlay>,
+    recorder: Arc<Recorder>,
 }
 
 /// Greets the kernel by `open`, and starts the rings that were agreed on.
@@ -39,14 +42,20 @@ fn greet(
     let adapter = Adapter::new(overlay, transport);
     let (overlay, remember) = (Arc::clone(&adapter.overlay), adapter.remember);
     let rings = Arc::clone(&adapter.rings);
+    let recorder = Arc::clone(&adapter.recorder);
     let session = open(adapter)?;
     let rings = rings.lock().take();
     // The kernel holds requests back until it knows the rings, so nothing may come in between.
     let serving = match rings {
-        Some(rings) => Some(rings.start(session.as_fd(), &overlay, remember)?),
+        Some(rings) => Some(rings.start(session.as_fd(), &overlay, remember, &recorder)?),
         None => None,
     };
-    Ok(Greeted { session, serving })
+    Ok(Greeted {
+        session,
+        serving,
+        overlay,
+        recorder,
+    })
 }
 
 /// A mount that was made elsewhere, ready to be served.
@@ -65,6 +74,13 @@ impl Server {
             Session::from_fd(adapter, device, SessionACL::All, config())
         })?;
         Ok(Self { greeted })
+    }
+
+    /// What tells, when it is called, what was read of the lower since the mount was made.
+    pub fn trail(&self) -> impl FnOnce() -> Trail + Send + 'static {
+        let overlay = Arc::clone(&self.greeted.overlay);
+        let recorder = Arc::clone(&self.greeted.recorder);
+        move || recorder.finish(&overlay)
     }
 
     /// Serves until the mount is gone.

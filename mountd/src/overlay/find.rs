@@ -251,6 +251,13 @@ impl Overlay {
         Ok(components.join(&b'/'))
     }
 
+    /// Path of an inode in the lower, if it is the lower's, wherever it is now.
+    pub(crate) fn path_in_lower(&self, ino: Ino) -> Option<Vec<u8>> {
+        self.is_lower_number(ino)
+            .then(|| self.lower_path(LowerNode(ino.0)).ok())
+            .flatten()
+    }
+
     /// Whether the lower shows `name` in a directory, so that taking it away needs a whiteout.
     pub(super) fn lower_shows(&self, node: &Node, name: EntryName<'_>) -> FsResult<bool> {
         match node.lower {

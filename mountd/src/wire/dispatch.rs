@@ -13,6 +13,7 @@ use super::reply;
 use super::request::{CopyRange, Header, Operation};
 use crate::error::{FsError, FsResult};
 use crate::overlay::{AllocateMode, Extent, LookedUp, NewInode, Overlay, RenameMode};
+use crate::trail::Recorder;
 use crate::types::{Attr, EntryName, FileKind, Ino, Timestamp};
 
 /// Answers requests about one merged tree.
@@ -21,6 +22,8 @@ pub(super) struct Answerer<'o> {
     pub(super) overlay: &'o Overlay,
     /// How long the kernel may remember names, absences and attributes.
     pub(super) remember: Duration,
+    /// Who listens.
+    pub(super) recorder: &'o Recorder,
 }
 
 /// What is to be told.
@@ -83,16 +86,22 @@ impl<'o> Answerer<'o> {
             }
             Operation::SetAttr(set) => Outcome::Attr(overlay.set_attr(node, &set)?),
             Operation::ReadLink => Outcome::Bytes(overlay.read_link(node)?),
-            Operation::Read { offset, size } => Outcome::Read { offset, size },
+            Operation::Read { offset, size } => {
+                self.recorder.read(node, offset, size.into());
+                Outcome::Read { offset, size }
+            }
             Operation::ReadDirectory {
                 position,
                 size,
                 with_inodes,
-            } => Outcome::List {
-                position,
-                size,
-                with_inodes,
-            },
+            } => {
+                self.recorder.list(node);
+                Outcome::List {
+                    position,
+                    size,
+                    with_inodes,
+                }
+            }
             Operation::Write {
                 offset,
                 kill_privileges,

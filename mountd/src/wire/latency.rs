@@ -28,6 +28,9 @@ const DRIVER: &str = "/sys/devices/system/cpu/cpuidle/current_driver";
 /// below which the wake-ups are too small a part of the time.
 const LOOK: Duration = Duration::from_millis(5);
 const HURRY: u64 = 10;
+/// At the beginning there is no look: a mount is made to be used, and its first user waits for
+/// everything.
+const BEGINNING: Duration = Duration::from_millis(100);
 /// Looks without a hurry after which the wish is taken back, and nobody looks until the next request.
 const PATIENCE: u32 = 4;
 
@@ -146,7 +149,9 @@ fn keep(all: &Counters, mut device: File, wish: i32) {
             }
         }
     };
-    let (mut seen, mut quiet) = (all.sum(), PATIENCE);
+    hold(true);
+    thread::park_timeout(BEGINNING);
+    let (mut seen, mut quiet) = (all.sum(), 0);
     while !all.ended.load(Ordering::Relaxed) {
         if quiet < PATIENCE {
             thread::sleep(LOOK);
@@ -187,6 +192,8 @@ mod tests {
         let device = File::from(std::os::fd::OwnedFd::from(device));
         let keeper = Keeper::over(device, 0, 2).unwrap();
         let counters = [keeper.counter(0), keeper.counter(1)];
+        assert_eq!(value(&mut wishes), 0, "at the beginning");
+        assert_eq!(value(&mut wishes), NO_WISH);
         for _ in 0..3 {
             let hurry = Arc::new(AtomicBool::new(true));
             let asked = Arc::clone(&hurry);
@@ -211,11 +218,17 @@ mod tests {
         let device = File::from(std::os::fd::OwnedFd::from(device));
         let keeper = Keeper::over(device, 0, 1).unwrap();
         let counter = keeper.counter(0);
+        assert_eq!(value(&mut wishes), 0, "at the beginning");
+        assert_eq!(value(&mut wishes), NO_WISH);
         for _ in 0..5 {
             counter.count();
             thread::sleep(LOOK);
         }
         keeper.end();
-        assert_eq!(wishes.read(&mut [0; 4]).unwrap(), 0, "nothing was wished");
+        assert_eq!(
+            wishes.read(&mut [0; 4]).unwrap(),
+            0,
+            "nothing more was wished"
+        );
     }
 }

@@ -12,6 +12,7 @@ use super::request::{CopyRange, Header, Operation};
 use crate::error::FsError;
 use crate::lower::memory::MemoryLower;
 use crate::overlay::{Overlay, SetTime};
+use crate::trail::Recorder;
 use crate::types::{Attr, Caller, FileKind, Ino, Timestamp};
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -327,6 +328,7 @@ fn requests_are_answered_from_the_tree() {
     let answerer = Answerer {
         overlay: &overlay,
         remember: DAY,
+        recorder: &Recorder::default(),
     };
     let mut buffer = vec![0; 8192];
     let mut ask = |code, node, fields: &[u8], payload: &[u8]| {

@@ -31,6 +31,7 @@ use super::reply;
 use super::request::Header;
 use crate::overlay::Overlay;
 use crate::sys::ring::{Buffers, FuseRing};
+use crate::trail::Recorder;
 
 /// Threads in all, unless there are so many processors that each has only its least.
 const THREADS: usize = 8;
@@ -53,6 +54,7 @@ struct Start {
     device: OwnedFd,
     overlay: Arc<Overlay>,
     remember: Duration,
+    recorder: Arc<Recorder>,
     counter: Option<Counter>,
 }
 
@@ -111,6 +113,7 @@ impl Rings {
         device: BorrowedFd<'_>,
         overlay: &Arc<Overlay>,
         remember: Duration,
+        recorder: &Arc<Recorder>,
     ) -> io::Result<Serving> {
         let keeper = Keeper::start(self.workers.len());
         for (number, worker) in self.workers.iter().enumerate() {
@@ -118,6 +121,7 @@ impl Rings {
                 device: device.try_clone_to_owned()?,
                 overlay: Arc::clone(overlay),
                 remember,
+                recorder: Arc::clone(recorder),
                 counter: keeper.as_ref().map(|keeper| keeper.counter(number)),
             };
             worker
@@ -208,6 +212,7 @@ fn work(
     let answerer = Answerer {
         overlay: &start.overlay,
         remember: start.remember,
+        recorder: &start.recorder,
     };
     serve(&mut ring, answerer, start.counter.as_ref());
 }
