@@ -159,6 +159,7 @@ impl Ahead {
     /// Follows `trail` below `root`.
     pub(super) fn start(root: OwnedFd, trail: Trail) -> Result<Self, LaunchError> {
         let process = spawn(Birth::Child, move || {
+            let _ = rustix::thread::set_name(c"wpar-ahead");
             // Above all the connection: it could not be ended while this process waits for it.
             if close_others(&[root.as_fd()]).is_ok() {
                 follow(root.as_fd(), &trail);
