@@ -21,4 +21,5 @@ mod listing;
 mod login;
 mod session;
 mod source;
+mod store;
 mod throw_away;
