@@ -13,6 +13,7 @@ mod common;
 mod bad_input;
 mod crash;
 mod disk_full;
+mod elsewhere;
 mod host;
 mod images;
 mod interrupt;
