@@ -391,10 +391,7 @@ fn what_is_no_image_is_told_with_the_next_step() {
     shell(directory.path(), "mkfifo pipe; echo text | gzip >text.gz");
     let cases = [
         ("missing", "no such file; check the path"),
-        (
-            "directory",
-            "is a directory, not an archive; name it as a directory source",
-        ),
+        ("directory", "is a directory, not an archive; pack it with"),
         ("pipe", "is not a regular file; copy"),
         ("empty", "is empty: it has no bytes"),
         ("zeros", "is empty: the archive has no entries"),
@@ -428,4 +425,21 @@ fn what_is_no_image_is_told_with_the_next_step() {
         assert!(text.contains(at(name).to_str().unwrap()), "{text}");
         assert_eq!(names(directory.path()), before);
     }
+}
+
+#[test]
+fn a_directory_becomes_an_image_by_the_command_that_its_refusal_names() {
+    let directory = tempfile::tempdir().unwrap();
+    let tree = directory.path().join("tree");
+    fs::create_dir_all(tree.join("etc")).unwrap();
+    fs::write(tree.join("etc/hostname"), "host\n").unwrap();
+    let error = ensure_index(&tree, directory.path(), &mut Silent).unwrap_err();
+    let text = error.to_string();
+    let command = text.split('"').nth(1).expect("a command in quotes");
+    shell(directory.path(), command);
+    let image = directory.path().join("IMAGE.tar");
+    let report = ensure_index(&image, directory.path(), &mut Silent).unwrap();
+    assert_eq!(report.warnings, [""; 0]);
+    let lower = TarLower::open(&image, &report.path).unwrap();
+    assert_eq!(contents(&lower, "etc/hostname"), b"host\n");
 }

@@ -3,12 +3,12 @@
 //! The only file of the commands that calls [`crate::launch`].
 
 use std::fs::{self, DirBuilder};
-use std::io;
+use std::io::{self, IsTerminal};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::context::{Context, require_fuse};
 use super::create::running_host;
@@ -412,4 +412,17 @@ pub(super) fn end(registry: &Registry, record: &WparRecord) -> CliResult<()> {
 /// Says that a WPAR is running, for people.
 pub(super) fn say_active(name: &WparName) {
     output::say(format_args!("{name} is active"));
+}
+
+/// Says that a WPAR is running, and to those who look on how long it took since `begun`.
+pub(super) fn say_active_since(name: &WparName, begun: Instant, verbose: bool) {
+    let took = begun.elapsed();
+    if verbose || io::stdout().is_terminal() {
+        output::say(format_args!(
+            "{name} is active ({})",
+            output::duration(took)
+        ));
+    } else {
+        say_active(name);
+    }
 }

@@ -1,6 +1,7 @@
 //! `mkwpar`: makes a system copy WPAR, from an image or of the running system.
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use super::context::{Context, parse_name, require_fuse};
 use super::create::{self, Plan, Prepared};
@@ -22,8 +23,9 @@ pub(super) const VERB: Verb = Verb::aix::<MakeArguments>(Words {
         Nothing is copied: the source is shown underneath, read-only, and what the WPAR changes \
         goes to a store of its own. The source is never written.\n\n\
         The source is a tar archive of a system (-B; plain, or compressed with gzip or zstd), or \
-        the running system. An image is indexed when it is used for the first time. It must stay \
-        where it is, unchanged, as long as WPARs of it exist.\n\n\
+        the running system. A directory is refused, with the command that packs it. An image \
+        is indexed when it is used for the first time. It must stay where it is, unchanged, as \
+        long as WPARs of it exist.\n\n\
         Of the running system everything below / is taken but other file systems, temporary \
         files, swap files and other partitions; -v lists what is left out and why.",
     examples: &[
@@ -78,7 +80,7 @@ pub(super) struct MakeArguments {
     #[arg(short = 'd', long = "directory", value_name = "DIR")]
     directory: Option<PathBuf>,
 
-    /// Start it when it is made
+    /// Start it when it is made; say how long that took, on a terminal or with -v
     #[arg(short = 's', long = "start")]
     start: bool,
 
@@ -98,6 +100,7 @@ pub(super) struct MakeArguments {
 
 impl Arguments for MakeArguments {
     fn run(self, context: &Context) -> CliResult<Exit> {
+        let begun = Instant::now();
         let name = self.name()?;
         let hostname = self.hostname.as_deref();
         if hostname.is_some() {
@@ -120,7 +123,7 @@ impl Arguments for MakeArguments {
         let record = create::create(context, &registry, plan)?;
         prepared.report(context, controls, self.verbose);
         if self.start {
-            self.start(context, &registry, &record, lock)?;
+            self.start(context, &registry, &record, lock, begun)?;
         } else {
             output::say(format_args!("{} was made", record.name));
             context.note(format_args!(
@@ -248,6 +251,7 @@ impl MakeArguments {
         registry: &Registry,
         record: &WparRecord,
         lock: Lock,
+        begun: Instant,
     ) -> CliResult<()> {
         let name = &record.name;
         let started = lifecycle::start(context, registry, record, Payload::Init, self.verbose);
@@ -265,7 +269,7 @@ impl MakeArguments {
             message: format!("{name} was made but did not start: {}", error.message),
             ..error
         })?;
-        lifecycle::say_active(name);
+        lifecycle::say_active_since(name, begun, self.verbose);
         Ok(())
     }
 }

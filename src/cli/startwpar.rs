@@ -1,5 +1,7 @@
 //! `startwpar`: starts a defined WPAR.
 
+use std::time::Instant;
+
 use super::context::{Context, parse_name};
 use super::error::CliResult;
 use super::exit::Exit;
@@ -15,7 +17,8 @@ pub(super) const VERB: Verb = Verb::aix::<StartArguments>(Words {
     description: "Mounts the WPAR's file system at its base directory and starts its init in \
         namespaces of its own: systemd, System V init, OpenRC or busybox, or a built-in one if \
         the system has none. The command returns when the init runs; --wait waits until the \
-        system says that it is up, if its init ever does (systemd).",
+        system says that it is up, if its init ever does (systemd). On a terminal, or with -v, it \
+        says how long that took.",
     examples: &[
         ("Start a WPAR", "startwpar wpar1"),
         (
@@ -62,6 +65,7 @@ pub(super) fn start(
     wait: bool,
     verbose: bool,
 ) -> CliResult<()> {
+    let begun = Instant::now();
     let mut started = lifecycle::start(context, registry, record, Payload::Init, verbose)?;
     let waited = if wait {
         lifecycle::wait_ready(context, record, &mut started, verbose)
@@ -73,6 +77,6 @@ pub(super) fn start(
         return Err(interrupt);
     }
     waited?;
-    lifecycle::say_active(&record.name);
+    lifecycle::say_active_since(&record.name, begun, verbose);
     Ok(())
 }

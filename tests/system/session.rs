@@ -2,7 +2,8 @@
 
 use crate::common::fixtures::{fixture, member};
 use crate::common::skip::need;
-use crate::common::world::World;
+use crate::common::terminal::Terminal;
+use crate::common::world::{BOOT, World};
 
 /// `mkwpar -t -B`, `startwpar`, `lswpar`, `clogin`, `stopwpar`, `rmwpar` on an image with systemd.
 fn replay(world: &World, image: &str) -> Result<(), String> {
@@ -205,4 +206,37 @@ fn rmwpar_p_keeps_what_the_wpar_wrote() {
         0,
         "what it wrote is still on the disk\n{found}"
     );
+}
+
+#[test]
+fn a_start_tells_people_how_long_it_took_and_scripts_what_they_know() {
+    let world = need!(World::new());
+    let image = need!(fixture("busybox"));
+    let timed = |text: &str, name: &str| {
+        let time = text
+            .strip_prefix(&format!("{name} is active ("))
+            .and_then(|rest| rest.strip_suffix(')'))
+            .and_then(|time| time.split_once(' '));
+        assert!(
+            time.is_some_and(|(number, unit)| {
+                number.parse::<u64>().is_ok() && ["ms", "s"].contains(&unit)
+            }),
+            "{text}"
+        );
+    };
+    let make = world.wpar(["mkwpar", "-t", "-s", "-v", "-n", "one", "-B"]);
+    timed(make.arg(&image).ok().text(), "one");
+    world.ok("stopwpar one");
+    assert_eq!(world.ok("startwpar one").text(), "one is active");
+    world.ok("stopwpar one");
+    timed(world.ok("startwpar -v one").text(), "one");
+    world.ok("stopwpar one");
+    let wpar = env!("CARGO_BIN_EXE_wpar");
+    let mut terminal = Terminal::start(wpar, &["startwpar", "one"], &world.root(), (24, 80));
+    terminal.expect("one is active (", BOOT);
+    terminal.expect("s)", BOOT);
+    assert!(terminal.wait(BOOT).success());
+    let make = world.wpar(["mkwpar", "-t", "-s", "-n", "two", "-B"]);
+    assert_eq!(make.arg(&image).ok().text(), "two is active");
+    world.remove_all();
 }

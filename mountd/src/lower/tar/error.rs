@@ -16,8 +16,8 @@ pub enum ImageError {
     },
     /// The path names a directory.
     #[error(
-        "image {} is a directory, not an archive; name it as a directory source, or pack it with \
-         \"tar --xattrs --acls --numeric-owner -cf IMAGE.tar -C {} .\"",
+        "image {} is a directory, not an archive; pack it with \"tar --one-file-system \
+         --numeric-owner --xattrs --xattrs-include='*' --acls -cpf IMAGE.tar -C {} .\"",
         path.display(), path.display()
     )]
     Directory {

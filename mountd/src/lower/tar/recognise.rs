@@ -266,7 +266,8 @@ fn recognise_bytes(bytes: &[u8]) -> Found {
     Found::Other {
         what: "does not begin with a tar header",
         remedy: "check with \"file IMAGE\" what it is; a system is backed up with \
-                 \"tar --xattrs --acls --numeric-owner -cpf IMAGE.tar -C / .\"",
+                 \"tar --one-file-system --numeric-owner --xattrs --xattrs-include='*' --acls \
+                 -cpf IMAGE.tar -C / .\"",
     }
 }
 
