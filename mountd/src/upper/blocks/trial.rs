@@ -3,7 +3,6 @@
 //! Each call that changes a partly copied file or its map is announced here first. Outside of
 //! tests this is nothing.
 
-
 /// What is about to happen, or, of the two syncs, has happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Call {
