@@ -465,3 +465,119 @@ fn a_copy_from_a_partly_copied_file_has_all_of_it() {
     expected[2_000_100..2_030_100].fill(7);
     assert!(fs::read(fixture.path("target")).unwrap() == expected);
 }
+
+/// How many random changes an ordinary run makes; `WPAR_CHANGES` asks for more.
+const CHANGES: usize = 1500;
+
+/// Numbers that look random and are the same in every run.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+}
+
+#[test]
+fn random_changes_of_a_large_lower_file_are_those_of_a_buffer() {
+    use rustix::fs::{FallocateFlags, fallocate};
+    const LONGEST: u64 = 100_000;
+    const SIZE: u64 = 3 << 20;
+    let changes = std::env::var("WPAR_CHANGES").map_or(CHANGES, |text| text.parse().unwrap());
+    let contents: Vec<u8> = (0..SIZE).map(|at| (at % 247) as u8 + 1).collect();
+    let Some(mut fixture) = fixture(|tree| {
+        (0..10).fold(tree, |tree, number| {
+            tree.file(format!("f{number}"), &contents)
+        })
+    }) else {
+        return;
+    };
+    let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
+    for number in 0..10 {
+        let path = fixture.path(format!("f{number}"));
+        let mut expected = contents.clone();
+        for change in 0..changes / 10 {
+            let file = fs::OpenOptions::new()
+                .read(true)
+                .write(true)
+                .open(&path)
+                .unwrap();
+            let (at, length) = (numbers.below(SIZE), numbers.below(LONGEST) + 1);
+            let end = (at + length) as usize;
+            let within = (at as usize).min(expected.len())..end.min(expected.len());
+            match numbers.below(40) {
+                0 => {
+                    // Not often: it leaves less of the lower.
+                    let size = SIZE - numbers.below(SIZE) / 50;
+                    file.set_len(size).unwrap();
+                    expected.resize(size as usize, 0);
+                }
+                1..8 => {
+                    let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+                    fallocate(&file, flags, at, length).unwrap();
+                    expected[within].fill(0);
+                }
+                8..10 => {
+                    let flags = FallocateFlags::ZERO_RANGE | FallocateFlags::KEEP_SIZE;
+                    match fallocate(&file, flags, at, length) {
+                        Ok(()) => expected[within].fill(0),
+                        // tmpfs does not have it.
+                        Err(error) => assert_eq!(error, rustix::io::Errno::OPNOTSUPP),
+                    }
+                }
+                10..12 => fallocate(&file, FallocateFlags::KEEP_SIZE, at, length).unwrap(),
+                12..20 => {
+                    let byte = numbers.below(255) as u8;
+                    let length = length.min(40);
+                    let end = (at + length) as usize;
+                    file.write_all_at(&vec![byte; length as usize], at).unwrap();
+                    expected.resize(expected.len().max(end), 0);
+                    expected[at as usize..end].fill(byte);
+                }
+                20..24 => {
+                    let byte = numbers.below(255) as u8;
+                    file.write_all_at(&vec![byte; length as usize], at).unwrap();
+                    expected.resize(expected.len().max(end), 0);
+                    expected[at as usize..end].fill(byte);
+                }
+                24..28 => {
+                    let mut target = numbers.below(SIZE);
+                    let mut source = at;
+                    if target.abs_diff(source) >= length && end <= expected.len() {
+                        let copied = rustix::fs::copy_file_range(
+                            &file,
+                            Some(&mut source),
+                            &file,
+                            Some(&mut target),
+                            length as usize,
+                        )
+                        .unwrap();
+                        let start = target as usize - copied;
+                        expected.resize(expected.len().max(start + copied), 0);
+                        let from = source as usize - copied;
+                        expected.copy_within(from..from + copied, start);
+                    }
+                }
+                28 => file.sync_all().unwrap(),
+                _ => {
+                    let mut seen = vec![0; within.len()];
+                    file.read_exact_at(&mut seen, at).unwrap();
+                    assert!(seen == expected[within], "file {number}, change {change}");
+                }
+            }
+            drop(file);
+            if numbers.below(100) == 0 {
+                fixture.mount();
+            }
+        }
+        assert!(fs::read(&path).unwrap() == expected, "file {number}");
+        fixture.mount();
+        assert!(
+            fs::read(&path).unwrap() == expected,
+            "file {number}, mounted again"
+        );
+    }
+}
