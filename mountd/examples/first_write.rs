@@ -37,8 +37,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (image, mount) = (directory.join("image.tar"), directory.join("mnt"));
     fs::create_dir_all(&mount)?;
     write_image(&image, if whole { 1 } else { ROUNDS })?;
-    let index = directory.join("image.index");
-    ensure_index(&image, &index, &mut Silent)?;
+    let index = directory.join("image.tar.wparidx");
+    ensure_index(&image, &directory, &mut Silent)?;
     let store = directory.join("store");
     let overlay = source::open(&MountSpec {
         lower: LowerSpec::Image { path: image, index },

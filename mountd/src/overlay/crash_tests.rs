@@ -346,7 +346,8 @@ fn a_loss_of_power_at_any_call_never_shows_what_nobody_wrote() {
 
 #[test]
 fn a_map_that_was_tampered_with_is_refused() {
-    let damages: [(&str, fn(&Place)); 5] = [
+    type Damage = fn(&Place);
+    let damages: [(&str, Damage); 5] = [
         ("a bit", |place| flip(&place.map(), 131_072 + 4096 + 9)),
         ("the head", |place| flip(&place.map(), 131_072 + 9)),
         ("cut", |place| {

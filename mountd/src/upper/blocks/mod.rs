@@ -98,6 +98,9 @@ use super::{UpperStore, names, number_name};
 use crate::error::{FsError, FsResult};
 use crate::types::Ino;
 
+#[cfg(test)]
+pub(crate) use pretended::pretend_restart;
+
 /// Where the kernel tells which boot this is.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
@@ -130,32 +133,6 @@ impl BootId {
 
     fn as_bytes(&self) -> &[u8; Self::LENGTH] {
         &self.0
-    }
-}
-
-#[cfg(test)]
-pub(crate) use pretended::pretend_restart;
-
-#[cfg(test)]
-mod pretended {
-    use std::cell::Cell;
-
-    use super::BootId;
-
-    thread_local! {
-        static RESTARTS: Cell<u32> = const { Cell::new(0) };
-    }
-
-    /// From now on stores that this thread opens believe that the host was restarted.
-    pub(crate) fn pretend_restart() {
-        RESTARTS.set(RESTARTS.get() + 1);
-    }
-
-    pub(super) fn of_this_thread(mut boot: BootId) -> BootId {
-        for (byte, pretended) in boot.0.iter_mut().zip(RESTARTS.get().to_le_bytes()) {
-            *byte ^= pretended;
-        }
-        boot
     }
 }
 
@@ -212,5 +189,28 @@ fn discard_log(map: BorrowedFd<'_>) {
         && errno != Errno::OPNOTSUPP
     {
         ::log::debug!("cannot empty a log: {errno}");
+    }
+}
+
+#[cfg(test)]
+mod pretended {
+    use std::cell::Cell;
+
+    use super::BootId;
+
+    thread_local! {
+        static RESTARTS: Cell<u32> = const { Cell::new(0) };
+    }
+
+    /// From now on stores that this thread opens believe that the host was restarted.
+    pub(crate) fn pretend_restart() {
+        RESTARTS.set(RESTARTS.get() + 1);
+    }
+
+    pub(super) fn of_this_thread(mut boot: BootId) -> BootId {
+        for (byte, pretended) in boot.0.iter_mut().zip(RESTARTS.get().to_le_bytes()) {
+            *byte ^= pretended;
+        }
+        boot
     }
 }

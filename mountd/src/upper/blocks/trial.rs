@@ -35,10 +35,10 @@ pub(crate) fn announce(_: Call) -> crate::error::FsResult<()> {
 }
 
 #[cfg(test)]
-pub(crate) use trial::{announce, with};
+pub(crate) use hook::{announce, with};
 
 #[cfg(test)]
-mod trial {
+mod hook {
     use std::cell::RefCell;
 
     use super::Call;
