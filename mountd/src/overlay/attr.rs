@@ -104,6 +104,7 @@ impl Overlay {
     pub(super) fn object(&self, ino: Ino, place: &Place) -> FsResult<UpperObject> {
         let file = match self.files.get(ino).as_deref() {
             Some(OpenFile::Upper { file, .. }) => file.try_clone()?,
+            Some(OpenFile::Partial { file, .. }) => file.map().data().try_clone_to_owned()?,
             _ => self.open_upper(ino, place, OFlags::RDONLY)?,
         };
         UpperObject::from_fd(file)?.ok_or(FsError::Stale)
@@ -120,6 +121,10 @@ impl Overlay {
             return Err(FsError::FileTooBig);
         }
         self.copy_up(ino, set.size.unwrap_or(u64::MAX))?;
+        let resized = match set.size {
+            Some(size) => self.resize_partial(ino, size)?,
+            None => false,
+        };
         let _names = self.names.write();
         let node = self.node(ino)?;
         let place = node.place.as_ref().ok_or(FsError::Stale)?;
@@ -134,11 +139,25 @@ impl Overlay {
             if object.record().kind != FileKind::Regular {
                 return Err(FsError::InvalidArgument);
             }
-            fs::ftruncate(&object, size)?;
+            if !resized {
+                fs::ftruncate(&object, size)?;
+            }
         }
         self.set_record(ino, &mut object, set)?;
         set_times(&object, set)?;
         upper_attr(&object, place, node.lower.is_some())
+    }
+
+    /// Changes the size of a partly copied file; false if it is none. Not under the `names` lock:
+    /// somebody may be bringing a block in.
+    fn resize_partial(&self, ino: Ino, size: u64) -> FsResult<bool> {
+        if self.attr(ino)?.kind != FileKind::Regular {
+            return Ok(false);
+        }
+        match &*self.open_for_writing(ino)? {
+            OpenFile::Partial { file, .. } => file.resize(size).map(|()| true),
+            OpenFile::Upper { .. } | OpenFile::Lower(_) => Ok(false),
+        }
     }
 
     fn set_record(&self, ino: Ino, object: &mut UpperObject, set: &SetAttr) -> FsResult<()> {

@@ -12,6 +12,7 @@ use lru::LruCache;
 use parking_lot::Mutex;
 
 use super::listing::Listing;
+use super::partial::PartialFile;
 use crate::lower::LowerFile;
 use crate::types::Ino;
 
@@ -81,6 +82,13 @@ impl ListingCache {
 pub(super) enum OpenFile {
     /// Still the lower's.
     Lower(Arc<dyn LowerFile>),
+    /// Some blocks the lower's, some the store's.
+    Partial {
+        /// The file.
+        file: Arc<PartialFile>,
+        /// As of [`Self::Upper`].
+        privileges: AtomicU8,
+    },
     /// The store's, for reading and writing.
     Upper {
         /// The file.

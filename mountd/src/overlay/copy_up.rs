@@ -1,7 +1,7 @@
 //! Copy-up: an inode of the lower gets its place in the store, because it is about to change.
 //!
-//! Steps for a file: draft in the work directory, data, attributes, record, then one rename into
-//! place. A crash before the rename leaves nothing but a draft that the next opening sweeps; after
+//! Steps for a file: draft in the work directory, data (of a large file none, see `blocks`),
+//! attributes, record, then one rename into place. A crash before the rename leaves nothing but a draft that the next opening sweeps; after
 //! it, everything. Directories are made empty. What a copy-up must not be seen by: the number, all
 //! attributes and times, and the times of the directory that it happens in.
 
@@ -52,9 +52,13 @@ impl Overlay {
         }
         let lower = LowerNode(ino.0);
         let draft = Draft::new(store.work(), attr.kind)?;
-        self.fill(lower, &attr, draft.file()?, keep)?;
+        let partial = self.fill(lower, &attr, draft.file()?, keep)?;
+        let record = Record {
+            partial,
+            ..record_of(&attr, ino)
+        };
         let _names = self.names.write();
-        self.publish_file(ino, &attr, draft)
+        self.publish_file(record, draft)
     }
 
     /// Whether an inode has its place in the store already.
@@ -63,23 +67,33 @@ impl Overlay {
         Ok(self.node(ino)?.place.is_some())
     }
 
+    /// Fills a draft; true if blocks stay the lower's.
     fn fill(
         &self,
         lower: LowerNode,
         attr: &Attr,
         draft: BorrowedFd<'_>,
         keep: u64,
-    ) -> FsResult<()> {
+    ) -> FsResult<bool> {
+        let mut partial = false;
         match attr.kind {
             FileKind::Regular => {
                 let source = self.lower.open(lower)?;
-                copy_data(&*source, draft, attr.size.min(keep))?;
+                let length = attr.size.min(keep);
+                if !clone_data(&*source, draft, length)? {
+                    partial = self.copies_by_block(length)
+                        && self.begin_partial(Ino(lower.0), attr, draft, length)?;
+                    if !partial {
+                        copy_data(&*source, draft, length)?;
+                    }
+                }
             }
             FileKind::Symlink => write_all(draft, &self.lower.read_link(lower)?, 0)?,
             _ => {}
         }
         self.copy_xattrs(lower, draft)?;
-        names::set_times(draft, Some(attr.atime), Some(attr.mtime))
+        names::set_times(draft, Some(attr.atime), Some(attr.mtime))?;
+        Ok(partial)
     }
 
     fn copy_xattrs(&self, lower: LowerNode, draft: BorrowedFd<'_>) -> FsResult<()> {
@@ -93,13 +107,13 @@ impl Overlay {
 
     /// Gives a filled draft its place. The names may have changed while it was filled: the inode
     /// may have lost its last one.
-    fn publish_file(&self, ino: Ino, attr: &Attr, draft: Draft<'_>) -> FsResult<()> {
+    fn publish_file(&self, mut record: Record, draft: Draft<'_>) -> FsResult<()> {
+        let ino = record.ino;
         let store = self.store()?;
         let node = self.node(ino)?;
         let number = number_name(ino);
         let number = EntryName::new(number.as_bytes())?;
         let nlink = self.attr_of(ino, &node)?.nlink;
-        let mut record = record_of(attr, ino);
         let place = if node.removed {
             draft.publish(record, store.orphans(), number)?;
             Place::Orphan
@@ -251,6 +265,7 @@ pub(super) fn record_of(attr: &Attr, ino: Ino) -> Record {
         nlink: 0,
         opaque: false,
         linked: false,
+        partial: false,
         birth: attr.assumed_birth(),
     }
 }
@@ -270,15 +285,18 @@ pub(super) fn keeping_times<T>(
     Ok(result)
 }
 
-/// Copies the first `length` bytes, keeping holes; by reference where both files are on one file
-/// system that can share blocks.
+/// Copies by reference, if both files are on one file system that can share blocks and all of the
+/// source is wanted; false if that cannot be.
+fn clone_data(source: &dyn LowerFile, draft: BorrowedFd<'_>, length: u64) -> FsResult<bool> {
+    let Some(backing) = source.backing() else {
+        return Ok(false);
+    };
+    Ok(fs::fstat(backing)?.st_size.cast_unsigned() == length
+        && fs::ioctl_ficlone(draft, backing).is_ok())
+}
+
+/// Copies the first `length` bytes, keeping holes.
 fn copy_data(source: &dyn LowerFile, draft: BorrowedFd<'_>, length: u64) -> FsResult<()> {
-    if let Some(backing) = source.backing()
-        && fs::fstat(backing)?.st_size.cast_unsigned() == length
-        && fs::ioctl_ficlone(draft, backing).is_ok()
-    {
-        return Ok(());
-    }
     let mut buffer = Vec::new();
     let mut at = 0;
     while at < length {

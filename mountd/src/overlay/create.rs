@@ -127,6 +127,7 @@ impl Overlay {
             nlink: 0,
             opaque: new.kind == FileKind::Directory,
             linked: false,
+            partial: false,
             birth: now(),
         })
     }

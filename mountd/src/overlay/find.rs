@@ -5,9 +5,10 @@ use std::os::fd::AsFd;
 use super::node::{Node, Place};
 use super::{LookedUp, Overlay};
 use crate::error::{FsError, FsResult};
-use crate::lower::LowerNode;
+use crate::lower::{LowerLayer, LowerNode};
 use crate::types::{Attr, EntryName, FileKind, Ino};
 use crate::upper::LinkedInode;
+use crate::upper::blocks::BlockState;
 use crate::upper::names::{self, UpperName};
 use crate::upper::object::UpperObject;
 
@@ -83,7 +84,31 @@ pub(super) fn upper_attr(object: &UpperObject, place: &Place, merged: bool) -> F
         _ if record.kind == FileKind::Directory => u32::try_from(stat.st_nlink).unwrap_or(1),
         _ => 1,
     };
-    Ok(crate::upper::object::attr_of(record, &stat, nlink))
+    let mut attr = crate::upper::object::attr_of(record, &stat, nlink);
+    if record.partial {
+        // Some programs take a file without space for one hole.
+        attr.blocks = BlockState::read(object.as_fd(), record.ino)?.space(attr.blocks);
+    }
+    Ok(attr)
+}
+
+/// Walks `path`, components separated by `/`, in the lower alone.
+pub(super) fn lower_at(lower: &dyn LowerLayer, path: &[u8]) -> FsResult<Option<(LowerNode, Attr)>> {
+    let mut at = (LowerNode::ROOT, lower.attr(LowerNode::ROOT)?);
+    for component in path
+        .split(|&byte| byte == b'/')
+        .filter(|part| !part.is_empty())
+    {
+        let name = EntryName::new(component).map_err(|_| FsError::Damaged)?;
+        if at.1.kind != FileKind::Directory {
+            return Ok(None);
+        }
+        match lower.lookup(at.0, name)? {
+            Some(next) => at = next,
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(at))
 }
 
 impl Overlay {
@@ -183,7 +208,7 @@ impl Overlay {
         object: &UpperObject,
     ) -> FsResult<Option<LowerNode>> {
         let found = match object.redirect()? {
-            Some(path) => self.lower_at(&path)?,
+            Some(path) => lower_at(&*self.lower, &path)?,
             None => match parent {
                 Some(parent) => self.lower.lookup(parent, name)?,
                 None => None,
@@ -218,25 +243,6 @@ impl Overlay {
             ino,
             source: Source::Lower { attr },
         })
-    }
-
-    /// Walks `path`, components separated by `/`, in the lower alone.
-    pub(super) fn lower_at(&self, path: &[u8]) -> FsResult<Option<(LowerNode, Attr)>> {
-        let mut at = (LowerNode::ROOT, self.lower.attr(LowerNode::ROOT)?);
-        for component in path
-            .split(|&byte| byte == b'/')
-            .filter(|part| !part.is_empty())
-        {
-            let name = EntryName::new(component).map_err(|_| FsError::Damaged)?;
-            if at.1.kind != FileKind::Directory {
-                return Ok(None);
-            }
-            match self.lower.lookup(at.0, name)? {
-                Some(next) => at = next,
-                None => return Ok(None),
-            }
-        }
-        Ok(Some(at))
     }
 
     /// Path of a node in the lower alone, components separated by `/`.

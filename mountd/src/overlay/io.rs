@@ -59,6 +59,7 @@ impl Overlay {
         match &*self.open_file(ino)? {
             OpenFile::Lower(file) => file.read_at(buffer, offset),
             OpenFile::Upper { file, .. } => read_full(file.as_fd(), buffer, offset),
+            OpenFile::Partial { file, .. } => file.read(buffer, offset),
         }
     }
 
@@ -77,23 +78,26 @@ impl Overlay {
             self.kill_privileges(ino)?;
         }
         let opened = self.open_for_writing(ino)?;
-        let OpenFile::Upper { file, .. } = &*opened else {
-            return Err(FsError::Stale);
-        };
-        write_all(file.as_fd(), data, offset)?;
+        match &*opened {
+            OpenFile::Upper { file, .. } => write_all(file.as_fd(), data, offset)?,
+            OpenFile::Partial { file, .. } => file.write(data, offset)?,
+            OpenFile::Lower(_) => return Err(FsError::Stale),
+        }
         Ok(data.len())
     }
 
     /// Takes set-id bits and capabilities away, if there are any.
     fn kill_privileges(&self, ino: Ino) -> FsResult<()> {
         let opened = self.open_for_writing(ino)?;
-        let OpenFile::Upper { file, privileges } = &*opened else {
-            return Err(FsError::Stale);
+        let (file, privileges) = match &*opened {
+            OpenFile::Upper { file, privileges } => (file.as_fd(), privileges),
+            OpenFile::Partial { file, privileges } => (file.map().data(), privileges),
+            OpenFile::Lower(_) => return Err(FsError::Stale),
         };
         if privileges.load(Ordering::Relaxed) == NONE {
             return Ok(());
         }
-        let object = UpperObject::from_fd(file.try_clone()?)?.ok_or(FsError::Stale)?;
+        let object = UpperObject::from_fd(file.try_clone_to_owned()?)?.ok_or(FsError::Stale)?;
         let has_some = without_set_ids(object.record()) != object.record().permissions
             || guest_xattr::get(object.as_fd(), acl::CAPABILITY)?.is_some();
         if has_some {
@@ -121,6 +125,11 @@ impl Overlay {
         };
         let object = self.object(ino, place)?;
         drop(names);
+        if object.record().partial
+            && let OpenFile::Partial { file, .. } = &*self.open_file(ino)?
+        {
+            return file.map().settle(data_only);
+        }
         if data_only {
             fs::fdatasync(&object)?
         } else {
@@ -134,19 +143,14 @@ impl Overlay {
     /// # Errors
     /// Those of the store.
     pub fn allocate(&self, ino: Ino, offset: u64, length: u64, mode: AllocateMode) -> FsResult<()> {
-        let flags = match mode {
-            AllocateMode::Grow => FallocateFlags::empty(),
-            AllocateMode::KeepSize => FallocateFlags::KEEP_SIZE,
-            AllocateMode::PunchHole => FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE,
-            AllocateMode::Zero => FallocateFlags::ZERO_RANGE,
-            AllocateMode::ZeroKeepSize => FallocateFlags::ZERO_RANGE | FallocateFlags::KEEP_SIZE,
-        };
         self.kill_privileges(ino)?;
-        let opened = self.open_for_writing(ino)?;
-        let OpenFile::Upper { file, .. } = &*opened else {
-            return Err(FsError::Stale);
-        };
-        Ok(fs::fallocate(file, flags, offset, length)?)
+        match &*self.open_for_writing(ino)? {
+            OpenFile::Upper { file, .. } => {
+                Ok(fs::fallocate(file, host_flags(mode), offset, length)?)
+            }
+            OpenFile::Partial { file, .. } => file.allocate(offset, length, mode),
+            OpenFile::Lower(_) => Err(FsError::Stale),
+        }
     }
 
     /// Target of a symbolic link.
@@ -183,6 +187,7 @@ impl Overlay {
                 };
                 Ok(fs::seek(file, whence)?)
             }
+            OpenFile::Partial { file, .. } => file.seek(offset, extent),
             OpenFile::Lower(file) => {
                 let size = self.attr(ino)?.size;
                 if offset >= size {
@@ -211,7 +216,7 @@ impl Overlay {
     /// Copies a range from one file to another without the data passing through the caller.
     ///
     /// # Errors
-    /// `EXDEV` unless both files are in the store: the caller then reads and writes.
+    /// `EXDEV` unless the store has all of the range: the caller then reads and writes.
     pub fn copy_range(
         &self,
         (from, from_offset): (Ino, u64),
@@ -219,15 +224,22 @@ impl Overlay {
         length: u64,
     ) -> FsResult<usize> {
         let source = self.open_file(from)?;
-        let OpenFile::Upper { file: source, .. } = &*source else {
-            return Err(FsError::Layer(Errno::XDEV));
+        let end = from_offset.saturating_add(length);
+        let source = match &*source {
+            OpenFile::Upper { file, .. } => file.as_fd(),
+            OpenFile::Partial { file, .. } if file.map().has(from_offset..end) => file.map().data(),
+            _ => return Err(FsError::Layer(Errno::XDEV)),
         };
         self.kill_privileges(to)?;
         let target = self.open_for_writing(to)?;
-        let OpenFile::Upper { file: target, .. } = &*target else {
-            return Err(FsError::Stale);
-        };
         let length = usize::try_from(length).unwrap_or(usize::MAX);
+        let target = match &*target {
+            OpenFile::Upper { file, .. } => file.as_fd(),
+            OpenFile::Partial { file, .. } => {
+                return file.copy_from(source, from_offset, to_offset, length);
+            }
+            OpenFile::Lower(_) => return Err(FsError::Stale),
+        };
         let mut from_offset = from_offset;
         let mut to_offset = to_offset;
         let copied = fs::copy_file_range(
@@ -240,10 +252,10 @@ impl Overlay {
         Ok(copied)
     }
 
-    /// The data of a file, the store's.
-    fn open_for_writing(&self, ino: Ino) -> FsResult<Arc<OpenFile>> {
+    /// The data of a file, to be changed in the store.
+    pub(super) fn open_for_writing(&self, ino: Ino) -> FsResult<Arc<OpenFile>> {
         if let Some(opened) = self.files.get(ino)
-            && matches!(*opened, OpenFile::Upper { .. })
+            && !matches!(*opened, OpenFile::Lower(_))
         {
             return Ok(opened);
         }
@@ -252,7 +264,7 @@ impl Overlay {
     }
 
     /// The data of a file, wherever it is.
-    fn open_file(&self, ino: Ino) -> FsResult<Arc<OpenFile>> {
+    pub(super) fn open_file(&self, ino: Ino) -> FsResult<Arc<OpenFile>> {
         if let Some(opened) = self.files.get(ino) {
             return Ok(opened);
         }
@@ -267,9 +279,13 @@ impl Overlay {
                 if object.record().kind != FileKind::Regular {
                     return Err(FsError::InvalidArgument);
                 }
-                OpenFile::Upper {
-                    file: object.into_fd(),
-                    privileges: AtomicU8::new(UNKNOWN),
+                let privileges = AtomicU8::new(UNKNOWN);
+                if object.record().partial {
+                    let file = self.partial(ino, object)?;
+                    OpenFile::Partial { file, privileges }
+                } else {
+                    let file = object.into_fd();
+                    OpenFile::Upper { file, privileges }
                 }
             }
         };
@@ -279,7 +295,19 @@ impl Overlay {
     }
 }
 
-fn read_full(file: BorrowedFd<'_>, buffer: &mut [u8], offset: u64) -> FsResult<usize> {
+/// What `mode` is for the host.
+pub(super) fn host_flags(mode: AllocateMode) -> FallocateFlags {
+    match mode {
+        AllocateMode::Grow => FallocateFlags::empty(),
+        AllocateMode::KeepSize => FallocateFlags::KEEP_SIZE,
+        AllocateMode::PunchHole => FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE,
+        AllocateMode::Zero => FallocateFlags::ZERO_RANGE,
+        AllocateMode::ZeroKeepSize => FallocateFlags::ZERO_RANGE | FallocateFlags::KEEP_SIZE,
+    }
+}
+
+/// Reads until `buffer` is full or the file ends.
+pub(super) fn read_full(file: BorrowedFd<'_>, buffer: &mut [u8], offset: u64) -> FsResult<usize> {
     let mut done = 0;
     while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
         match rustix::io::pread(file, rest, offset + done as u64) {

@@ -16,8 +16,8 @@ use super::{LookedUp, Overlay};
 use crate::error::{FsError, FsResult};
 use crate::types::{EntryName, FileKind, Ino};
 use crate::upper::names::{self, UpperName};
-use crate::upper::number_name;
 use crate::upper::record::Record;
+use crate::upper::{DISCARDED, number_name};
 
 impl Overlay {
     /// Gives an inode the further name `name` in `parent` and counts a lookup of it.
@@ -159,6 +159,7 @@ impl Overlay {
                 },
             );
         } else {
+            self.drop_map(ino)?;
             fs::unlinkat(store.links(), number.as_str(), AtFlags::empty())?;
         }
         Ok(())
@@ -177,7 +178,7 @@ impl Overlay {
         let (target, target_name) = if self.nodes.is_known(ino) {
             (store.orphans(), number_name(ino))
         } else {
-            (store.work(), format!("d{}", ino.0))
+            (store.work(), format!("{DISCARDED}{}", ino.0))
         };
         if whiteout {
             let draft = names::draft_whiteout(store.work())?;
@@ -203,6 +204,7 @@ impl Overlay {
             );
             self.sweep_orphan(ino)?;
         } else {
+            self.drop_map(ino)?;
             names::remove_quietly(store.work(), &target_name);
         }
         Ok(())

@@ -16,11 +16,17 @@
 //! ```text
 //! copy_ups[number]     one copy-up of an inode at a time; held while its data is copied
 //!   names              read: looking at names and places; write: changing any of them
+//!     partials           the open partly copied files; held while the map of one is read
 //!     nodes | directories | files | listings | untaken      leaves; never two of them at once
+//! partial.changes        of one partly copied file: shared to write blocks that are the store's,
+//!                        alone to bring blocks in and to change the size
+//!   map.durable          while it is settled
+//!     map.log            a leaf; while an entry is appended
 //! ```
 //!
-//! No lock is held while a file's data is read or written. Whoever opens a file's data does it
-//! under `names`, so that it cannot open the lower's after the store's became the true one.
+//! No lock but those of one partly copied file is held while a file's data is read or written, and
+//! these are never waited for under `names`. Whoever opens a file's data does it under `names`, so
+//! that it cannot open the lower's after the store's became the true one.
 //!
 //! # Rules
 //!
@@ -31,8 +37,11 @@
 
 pub mod acl;
 mod attr;
+mod blocks;
 mod caches;
 mod copy_up;
+#[cfg(test)]
+mod crash_tests;
 mod create;
 pub mod edit;
 mod find;
@@ -40,6 +49,8 @@ mod io;
 mod link;
 mod listing;
 mod node;
+mod partial;
+mod partials;
 mod remove;
 mod rename;
 mod xattr;
@@ -52,6 +63,7 @@ use parking_lot::{Mutex, RwLock};
 use rustix::fs::{self, Mode};
 
 pub use attr::{SetAttr, SetTime};
+pub use blocks::CopyUp;
 pub use create::NewInode;
 pub use io::{AllocateMode, Extent};
 pub use listing::{DirectoryEntry, DirectorySink};
@@ -59,6 +71,7 @@ pub use rename::RenameMode;
 
 use caches::{DirectoryCache, FileCache, ListingCache};
 use node::{Node, NodeTable, Place, Tracked};
+use partials::Partials;
 
 use crate::error::{FsError, FsResult};
 use crate::lower::{LowerLayer, LowerNode};
@@ -71,8 +84,11 @@ const COPY_UP_LOCKS: usize = 64;
 
 /// The merged tree of one WPAR.
 pub struct Overlay {
+    /// Settled when it is dropped, which must be before the store is given up.
+    partials: Partials,
     lower: Arc<dyn LowerLayer>,
     upper: Option<UpperStore>,
+    copy_up: CopyUp,
     copy_ups: [Mutex<()>; COPY_UP_LOCKS],
     names: RwLock<()>,
     nodes: NodeTable,
@@ -141,13 +157,23 @@ impl Overlay {
         Self {
             lower,
             upper,
+            copy_up: CopyUp::default(),
             copy_ups: std::array::from_fn(|_| Mutex::new(())),
             names: RwLock::new(()),
             nodes: NodeTable::new(root),
             directories: DirectoryCache::new(),
             files: FileCache::new(),
+            partials: Partials::default(),
             listings: ListingCache::new(),
             untaken: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// As if the daemon died now: nothing is settled any more.
+    #[cfg(test)]
+    pub(crate) fn abandon(&self) {
+        for file in self.partials.all() {
+            file.map().retire();
         }
     }
 
@@ -171,6 +197,7 @@ impl Overlay {
 
     /// The same under the `names` lock, for writing.
     fn give_back(&self, ino: Ino, count: u64) {
+        self.finish_quietly(ino);
         let Some(forgotten) = self.nodes.forget(ino, count) else {
             return;
         };
@@ -188,7 +215,9 @@ impl Overlay {
         self.files.evict(ino);
         self.directories.evict(ino);
         if let Some(store) = &self.upper
-            && let Err(error) = names::remove_tree(store.orphans(), number_name(ino).as_str())
+            && let Err(error) = self
+                .drop_map(ino)
+                .and_then(|()| names::remove_tree(store.orphans(), number_name(ino).as_str()))
         {
             log::warn!("cannot remove the orphan {ino}: {error}; the next start will");
         }
@@ -207,6 +236,9 @@ impl Overlay {
     /// # Errors
     /// Those of the host's file system.
     pub fn sync_all(&self) -> FsResult<()> {
+        for file in self.partials.all() {
+            file.map().settle(true)?;
+        }
         match &self.upper {
             Some(store) => Ok(fs::syncfs(store.tree())?),
             None => Ok(()),

@@ -4,6 +4,7 @@
 //! STORE/store.json   format and version; the lock against a second daemon is held on it
 //! STORE/tree/        the upper part of the merged tree, under the names that the WPAR sees
 //! STORE/links/N      inode N that has, or had, several names
+//! STORE/maps/N       which blocks of the partly copied inode N are the store's
 //! STORE/orphans/N    inode N that has no name any more, while the kernel still knows it
 //! STORE/work/        what is being made; emptied when the store is opened
 //! STORE/numbers      symbolic link whose target is the next unused inode number
@@ -13,7 +14,9 @@
 //! symbolic link in `tree` is a whiteout: that name of the lower does not exist here. A symbolic
 //! link in `links` carries the number of names left to an inode that is otherwise still the
 //! lower's. So `ls -l` and `cp` show a person what is in a store, and `tree/home/anna/letter` is
-//! the contents of `/home/anna/letter`.
+//! the contents of `/home/anna/letter`; but of a large file of the lower that was changed, the file
+//! here has only the blocks that were (see [`blocks`]). Such a file is one with the extended
+//! attribute `user.wpar.blocks`.
 //!
 //! Invariants:
 //! * Every change is one atomic call of the host's file system, or a few whose crash in between
@@ -24,6 +27,7 @@
 //! * This module knows directories by descriptor and checked names only. It knows nothing of the
 //!   lower or of the merged tree.
 
+pub mod blocks;
 mod draft;
 mod founding;
 pub mod guest_xattr;
@@ -41,6 +45,7 @@ use rustix::fs::{self, AtFlags, Mode};
 use rustix::io::Errno;
 use thiserror::Error;
 
+use blocks::BootId;
 pub use draft::Draft;
 use names::DIRECTORY;
 use numbers::Numbers;
@@ -112,8 +117,10 @@ pub struct UpperStore {
     path: PathBuf,
     tree: OwnedFd,
     links: OwnedFd,
+    maps: OwnedFd,
     orphans: OwnedFd,
     work: OwnedFd,
+    boot: Option<BootId>,
     numbers: Numbers,
     /// Holds the lock.
     _lock: OwnedFd,
@@ -153,6 +160,7 @@ impl UpperStore {
             |name: &str| founding::open_or_make(&store, name).map_err(io("open a part of"));
         let tree = directory("tree")?;
         let links = directory("links")?;
+        let maps = directory("maps")?;
         let orphans = directory("orphans")?;
         let work = directory("work")?;
         founding::establish_root(&tree, root, path)?;
@@ -164,8 +172,10 @@ impl UpperStore {
             path: path.to_path_buf(),
             tree,
             links,
+            maps,
             orphans,
             work,
+            boot: BootId::of_this_host(),
             numbers,
             _lock: lock,
         };
@@ -178,8 +188,26 @@ impl UpperStore {
 
     fn recover(&self) -> FsResult<()> {
         intent::complete(self)?;
+        self.remove_maps_of(self.orphans(), "")?;
         names::remove_all_below(self.orphans.as_fd())?;
-        names::remove_all_below(self.work.as_fd())
+        self.remove_maps_of(self.work(), DISCARDED)?;
+        names::remove_all_below(self.work.as_fd())?;
+        blocks::recover(self)
+    }
+
+    /// Removes the maps of the inodes that are in `directory` as their number behind `prefix`. A
+    /// map goes before its file: so what a crash leaves is found by the file.
+    fn remove_maps_of(&self, directory: BorrowedFd<'_>, prefix: &str) -> FsResult<()> {
+        let mut found = Vec::new();
+        names::list(directory, &mut |name, _| {
+            let number = std::str::from_utf8(name).ok();
+            let number = number.and_then(|name| name.strip_prefix(prefix));
+            found.extend(number.and_then(|number| number.parse().ok()).map(Ino));
+        })?;
+        for ino in found {
+            blocks::remove_map(self, ino)?;
+        }
+        Ok(())
     }
 
     /// Where the store is.
@@ -195,6 +223,11 @@ impl UpperStore {
     /// Directory of the inodes with several names.
     pub fn links(&self) -> BorrowedFd<'_> {
         self.links.as_fd()
+    }
+
+    /// Directory of the block maps.
+    pub fn maps(&self) -> BorrowedFd<'_> {
+        self.maps.as_fd()
     }
 
     /// Directory of the inodes without a name.
@@ -277,7 +310,10 @@ pub enum LinkedInode {
     Copied(UpperObject),
 }
 
-/// The name of inode `ino` in `links` and `orphans`.
+/// What is before the number in the name, in `work`, of an inode that is being discarded.
+pub const DISCARDED: &str = "d";
+
+/// The name of inode `ino` in `links`, `maps` and `orphans`.
 pub fn number_name(ino: Ino) -> String {
     ino.0.to_string()
 }

@@ -11,7 +11,8 @@ use super::record::{RECORD_LENGTH, RECORD_XATTR, Record};
 use crate::error::{FsError, FsResult};
 use crate::types::{Attr, Timestamp};
 
-/// The attribute that says which directory of the lower a moved directory shows.
+/// The attribute that says which directory of the lower a moved directory shows, or of which file
+/// of the lower a partly copied one has blocks: a path, components separated by `/`.
 pub const REDIRECT_XATTR: &str = "user.wpar.redirect";
 
 /// An open object of the store with the record that it had when it was opened.
@@ -119,6 +120,14 @@ pub fn attr_of(record: &Record, stat: &Stat, nlink: u32) -> Attr {
         mtime: timestamp(stat.st_mtime, stat.st_mtime_nsec),
         ctime: timestamp(stat.st_ctime, stat.st_ctime_nsec),
     }
+}
+
+/// Times of last access and modification.
+pub fn times_of(stat: &Stat) -> (Timestamp, Timestamp) {
+    (
+        timestamp(stat.st_atime, stat.st_atime_nsec),
+        timestamp(stat.st_mtime, stat.st_mtime_nsec),
+    )
 }
 
 #[allow(clippy::unnecessary_fallible_conversions, clippy::useless_conversion)]

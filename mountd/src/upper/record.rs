@@ -19,7 +19,7 @@
 //! | 12 | 4 | device number of a device node, else 0 |
 //! | 16 | 8 | inode number |
 //! | 24 | 4 | number of names, only meaningful with flag `LINKED` |
-//! | 28 | 4 | flags: 1 `OPAQUE`, 2 `LINKED`; others must be 0 |
+//! | 28 | 4 | flags: 1 `OPAQUE`, 2 `LINKED`, 4 `PARTIAL` (see [`super::blocks`]); others must be 0 |
 //! | 32 | 8 | birth time, seconds |
 //! | 40 | 4 | birth time, nanoseconds |
 //! | 44 | 4 | 0 |
@@ -38,6 +38,7 @@ pub const RECORD_LENGTH: usize = 48;
 const VERSION: u8 = 1;
 const FLAG_OPAQUE: u32 = 1;
 const FLAG_LINKED: u32 = 2;
+const FLAG_PARTIAL: u32 = 4;
 
 /// What is recorded of an inode. See the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +62,8 @@ pub struct Record {
     /// The inode lives in the store's `links` directory, its names are hard links of that file or
     /// still the lower's.
     pub linked: bool,
+    /// A regular file of which blocks are still the lower's.
+    pub partial: bool,
     /// When the inode was made.
     pub birth: Timestamp,
 }
@@ -75,6 +78,9 @@ impl Record {
         }
         if self.linked {
             flags |= FLAG_LINKED;
+        }
+        if self.partial {
+            flags |= FLAG_PARTIAL;
         }
         bytes[0] = VERSION;
         bytes[1] = self.kind as u8;
@@ -97,7 +103,8 @@ impl Record {
     pub fn decode(bytes: &[u8]) -> FsResult<Self> {
         let bytes: &[u8; RECORD_LENGTH] = bytes.try_into().map_err(|_| FsError::Damaged)?;
         let flags = u32_at(bytes, 28);
-        let known = bytes[0] == VERSION && flags & !(FLAG_OPAQUE | FLAG_LINKED) == 0;
+        let known_flags = FLAG_OPAQUE | FLAG_LINKED | FLAG_PARTIAL;
+        let known = bytes[0] == VERSION && flags & !known_flags == 0;
         let kind = FileKind::from_code(bytes[1])
             .filter(|_| known)
             .ok_or(FsError::Damaged)?;
@@ -111,12 +118,14 @@ impl Record {
             nlink: u32_at(bytes, 24),
             opaque: flags & FLAG_OPAQUE != 0,
             linked: flags & FLAG_LINKED != 0,
+            partial: flags & FLAG_PARTIAL != 0,
             birth: Timestamp {
                 seconds: u64_at(bytes, 32).cast_signed(),
                 nanoseconds: u32_at(bytes, 40),
             },
         };
-        if record.ino.0 == 0 || record.permissions > 0o7777 {
+        let partial_kind = !record.partial || record.kind == FileKind::Regular;
+        if record.ino.0 == 0 || record.permissions > 0o7777 || !partial_kind {
             return Err(FsError::Damaged);
         }
         Ok(record)
@@ -150,6 +159,7 @@ mod tests {
             nlink: 3,
             opaque: false,
             linked: true,
+            partial: false,
             birth: Timestamp {
                 seconds: -1,
                 nanoseconds: 999_999_999,
@@ -165,7 +175,12 @@ mod tests {
             linked: false,
             ..sample()
         };
-        for record in [sample(), opaque] {
+        let partial = Record {
+            kind: FileKind::Regular,
+            partial: true,
+            ..sample()
+        };
+        for record in [sample(), opaque, partial] {
             assert_eq!(Record::decode(&record.encode()), Ok(record));
         }
     }
@@ -185,7 +200,7 @@ mod tests {
         let good = sample().encode();
         assert_eq!(Record::decode(&good[..47]), Err(FsError::Damaged));
         assert_eq!(Record::decode(&[]), Err(FsError::Damaged));
-        for (at, value) in [(0, 2), (1, 3), (3, 0x10), (28, 4), (31, 1)] {
+        for (at, value) in [(0, 2), (1, 3), (3, 0x10), (28, 8), (28, 4), (31, 1)] {
             let mut bad = good;
             bad[at] = value;
             assert_eq!(

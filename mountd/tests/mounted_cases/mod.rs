@@ -313,3 +313,271 @@ fn a_large_directory_lists_every_name_once() {
     assert_eq!(listed.len(), unique.len());
     assert_eq!(listed.len(), 3000);
 }
+
+/// Bytes that the file at `path` and all maps of the store take.
+fn stored(fixture: &Fixture, name: &str) -> u64 {
+    let maps = fs::read_dir(fixture.directory.path().join("store/maps")).unwrap();
+    let maps = maps.map(|map| map.unwrap().metadata().unwrap().blocks());
+    (fs::metadata(fixture.upper(name)).unwrap().blocks() + maps.sum::<u64>()) * 512
+}
+
+fn xattrs_of(path: &Path) -> Vec<String> {
+    let mut buffer = vec![0; 4096];
+    let length = rustix::fs::listxattr(path, &mut buffer[..]).unwrap();
+    buffer[..length]
+        .split(|&byte| byte == 0)
+        .filter(|name| !name.is_empty())
+        .map(|name| String::from_utf8(name.to_vec()).unwrap())
+        .collect()
+}
+
+#[test]
+fn the_first_write_to_a_huge_file_stores_almost_nothing() {
+    const SIZE: u64 = 10 << 30;
+    const BLOCK: u64 = 16 << 10;
+    let offsets = [0, 5 << 30, SIZE - 3 * BLOCK];
+    let pattern: Vec<u8> = (0..3 * BLOCK).map(|at| (at % 251) as u8 + 1).collect();
+    let Some(mut fixture) = fixture(|tree| {
+        let data = offsets.map(|at| (at, &pattern[..]));
+        tree.sparse_file("huge", SIZE, &data)
+    }) else {
+        return;
+    };
+    let path = fixture.path("huge");
+    let ino = fs::metadata(&path).unwrap().ino();
+    let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    let mut expected = pattern.clone();
+    expected[BLOCK as usize] = b'!';
+    expected[(2 * BLOCK) as usize - 1] = b'?';
+    for at in offsets {
+        file.write_all_at(b"!", at + BLOCK).unwrap();
+        file.write_all_at(b"?", at + 2 * BLOCK - 1).unwrap();
+    }
+    drop(file);
+    for round in 0..2 {
+        assert!(stored(&fixture, "huge") <= 1 << 20, "round {round}");
+        let attr = fs::metadata(&path).unwrap();
+        assert_eq!((attr.ino(), attr.len()), (ino, SIZE));
+        assert!(attr.blocks() * 512 >= pattern.len() as u64);
+        let file = fs::File::open(&path).unwrap();
+        for at in offsets {
+            let mut seen = vec![0; expected.len()];
+            file.read_exact_at(&mut seen, at).unwrap();
+            assert!(seen == expected, "round {round}, at {at}");
+            let beside = if at == 0 { at + 3 * BLOCK } else { at - BLOCK };
+            let mut seen = vec![1; BLOCK as usize];
+            file.read_exact_at(&mut seen, beside).unwrap();
+            assert!(seen.iter().all(|&byte| byte == 0), "beside {at}");
+        }
+        let data = rustix::fs::seek(&file, rustix::fs::SeekFrom::Data(3 * BLOCK)).unwrap();
+        assert_eq!(data, 5 << 30);
+        let hole = rustix::fs::seek(&file, rustix::fs::SeekFrom::Hole(0)).unwrap();
+        assert_eq!(hole, 3 * BLOCK);
+        drop(file);
+        fixture.mount();
+    }
+}
+
+#[test]
+fn a_partly_copied_file_is_like_any_other() {
+    let contents: Vec<u8> = (0..4 << 20).map(|at: u32| (at % 253) as u8).collect();
+    let Some(mut fixture) = fixture(|tree| tree.file("dir/big", &contents)) else {
+        return;
+    };
+    let mut expected = contents.clone();
+    let write = |path: &Path, at: u64| {
+        let file = fs::OpenOptions::new().write(true).open(path).unwrap();
+        file.write_all_at(b"new", at).unwrap();
+        file.sync_all().unwrap();
+    };
+    write(&fixture.path("dir/big"), 99_999);
+    expected[99_999..100_002].copy_from_slice(b"new");
+    assert!(stored(&fixture, "dir/big") < 1 << 20);
+    let own = xattrs_of(&fixture.upper("dir/big"));
+    assert!(own.contains(&"user.wpar.blocks".to_owned()), "{own:?}");
+    assert_eq!(
+        xattrs_of(&fixture.path("dir/big")),
+        [""; 0],
+        "the guest does not see them"
+    );
+    // Renamed, linked, changed through the other name, its first name gone.
+    fs::rename(fixture.path("dir/big"), fixture.path("moved")).unwrap();
+    fs::hard_link(fixture.path("moved"), fixture.path("dir/other")).unwrap();
+    write(&fixture.path("dir/other"), 2_000_000);
+    expected[2_000_000..2_000_003].copy_from_slice(b"new");
+    fixture.mount();
+    assert!(fs::read(fixture.path("moved")).unwrap() == expected);
+    fs::remove_file(fixture.path("moved")).unwrap();
+    assert!(fs::read(fixture.path("dir/other")).unwrap() == expected);
+    // Cut in the middle of a block, and grown again: what was behind is gone.
+    let file = fs::OpenOptions::new()
+        .write(true)
+        .open(fixture.path("dir/other"))
+        .unwrap();
+    file.set_len(1_000_001).unwrap();
+    file.set_len(1_100_000).unwrap();
+    expected.truncate(1_000_001);
+    expected.resize(1_100_000, 0);
+    assert!(fs::read(fixture.path("dir/other")).unwrap() == expected);
+    drop(file);
+    fixture.mount();
+    assert!(fs::read(fixture.path("dir/other")).unwrap() == expected);
+    // Removed while it is open: its map goes with it, but not before.
+    let file = fs::File::open(fixture.path("dir/other")).unwrap();
+    fs::remove_file(fixture.path("dir/other")).unwrap();
+    let mut seen = vec![0; expected.len()];
+    file.read_exact_at(&mut seen, 0).unwrap();
+    assert!(seen == expected);
+    drop(file);
+    fixture.mount();
+    let maps = fixture.directory.path().join("store/maps");
+    assert_eq!(names(&maps), [""; 0], "nothing is left of it");
+}
+
+#[test]
+fn a_copy_from_a_partly_copied_file_has_all_of_it() {
+    let contents: Vec<u8> = (0..3 << 20).map(|at: u32| (at % 241) as u8).collect();
+    let Some(fixture) = fixture(|tree| tree.file("big", &contents).file("target", &contents))
+    else {
+        return;
+    };
+    let mut expected = contents.clone();
+    for name in ["big", "target"] {
+        let file = fs::OpenOptions::new()
+            .write(true)
+            .open(fixture.path(name))
+            .unwrap();
+        file.write_all_at(&[7; 40_000], 1_000_000).unwrap();
+    }
+    expected[1_000_000..1_040_000].fill(7);
+    fs::copy(fixture.path("big"), fixture.path("copy")).unwrap();
+    assert!(fs::read(fixture.path("copy")).unwrap() == expected);
+    // A range that the store has, into the middle of blocks that it does not have.
+    let from = fs::File::open(fixture.path("big")).unwrap();
+    let to = fs::OpenOptions::new()
+        .write(true)
+        .open(fixture.path("target"))
+        .unwrap();
+    let (mut at, mut target_at) = (1_001_000, 2_000_100);
+    let copied =
+        rustix::fs::copy_file_range(&from, Some(&mut at), &to, Some(&mut target_at), 30_000);
+    assert_eq!(copied, Ok(30_000));
+    expected[2_000_100..2_030_100].fill(7);
+    assert!(fs::read(fixture.path("target")).unwrap() == expected);
+}
+
+/// How many random changes an ordinary run makes; `WPAR_CHANGES` asks for more.
+const CHANGES: usize = 1500;
+
+/// Numbers that look random and are the same in every run.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+}
+
+#[test]
+fn random_changes_of_a_large_lower_file_are_those_of_a_buffer() {
+    use rustix::fs::{FallocateFlags, fallocate};
+    const LONGEST: u64 = 100_000;
+    const SIZE: u64 = 3 << 20;
+    let changes = std::env::var("WPAR_CHANGES").map_or(CHANGES, |text| text.parse().unwrap());
+    let contents: Vec<u8> = (0..SIZE).map(|at| (at % 247) as u8 + 1).collect();
+    let Some(mut fixture) = fixture(|tree| {
+        (0..10).fold(tree, |tree, number| {
+            tree.file(format!("f{number}"), &contents)
+        })
+    }) else {
+        return;
+    };
+    let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
+    for number in 0..10 {
+        let path = fixture.path(format!("f{number}"));
+        let mut expected = contents.clone();
+        for change in 0..changes / 10 {
+            let file = fs::OpenOptions::new()
+                .read(true)
+                .write(true)
+                .open(&path)
+                .unwrap();
+            let (at, length) = (numbers.below(SIZE), numbers.below(LONGEST) + 1);
+            let end = (at + length) as usize;
+            let within = (at as usize).min(expected.len())..end.min(expected.len());
+            match numbers.below(40) {
+                0 => {
+                    // Not often: it leaves less of the lower.
+                    let size = SIZE - numbers.below(SIZE) / 50;
+                    file.set_len(size).unwrap();
+                    expected.resize(size as usize, 0);
+                }
+                1..8 => {
+                    let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+                    fallocate(&file, flags, at, length).unwrap();
+                    expected[within].fill(0);
+                }
+                8..10 => {
+                    let flags = FallocateFlags::ZERO_RANGE | FallocateFlags::KEEP_SIZE;
+                    match fallocate(&file, flags, at, length) {
+                        Ok(()) => expected[within].fill(0),
+                        // tmpfs does not have it.
+                        Err(error) => assert_eq!(error, rustix::io::Errno::OPNOTSUPP),
+                    }
+                }
+                10..12 => fallocate(&file, FallocateFlags::KEEP_SIZE, at, length).unwrap(),
+                12..20 => {
+                    let byte = numbers.below(255) as u8;
+                    let length = length.min(40);
+                    let end = (at + length) as usize;
+                    file.write_all_at(&vec![byte; length as usize], at).unwrap();
+                    expected.resize(expected.len().max(end), 0);
+                    expected[at as usize..end].fill(byte);
+                }
+                20..24 => {
+                    let byte = numbers.below(255) as u8;
+                    file.write_all_at(&vec![byte; length as usize], at).unwrap();
+                    expected.resize(expected.len().max(end), 0);
+                    expected[at as usize..end].fill(byte);
+                }
+                24..28 => {
+                    let mut target = numbers.below(SIZE);
+                    let mut source = at;
+                    if target.abs_diff(source) >= length && end <= expected.len() {
+                        let copied = rustix::fs::copy_file_range(
+                            &file,
+                            Some(&mut source),
+                            &file,
+                            Some(&mut target),
+                            length as usize,
+                        )
+                        .unwrap();
+                        let start = target as usize - copied;
+                        expected.resize(expected.len().max(start + copied), 0);
+                        let from = source as usize - copied;
+                        expected.copy_within(from..from + copied, start);
+                    }
+                }
+                28 => file.sync_all().unwrap(),
+                _ => {
+                    let mut seen = vec![0; within.len()];
+                    file.read_exact_at(&mut seen, at).unwrap();
+                    assert!(seen == expected[within], "file {number}, change {change}");
+                }
+            }
+            drop(file);
+            if numbers.below(100) == 0 {
+                fixture.mount();
+            }
+        }
+        assert!(fs::read(&path).unwrap() == expected, "file {number}");
+        fixture.mount();
+        assert!(
+            fs::read(&path).unwrap() == expected,
+            "file {number}, mounted again"
+        );
+    }
+}

@@ -7,7 +7,7 @@
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
-use wpar_mountd::overlay::{AllocateMode, RenameMode};
+use wpar_mountd::overlay::{AllocateMode, CopyUp, RenameMode};
 use wpar_mountd::types::FileKind;
 
 /// One object out of all that have names and all that are held.
@@ -113,6 +113,15 @@ pub(crate) enum Operation {
     },
     /// The kernel forgets all that nobody holds.
     ForgetAll,
+    /// A program syncs it.
+    Sync {
+        target: Pick,
+        data_only: bool,
+    },
+    /// All that the lower still has of it is copied.
+    Complete {
+        target: Pick,
+    },
     /// The daemon ends and starts again.
     Reopen,
 }
@@ -165,6 +174,8 @@ pub(crate) struct Case {
     pub(crate) operations: Vec<Operation>,
     /// Whether the lower is a directory of the host; otherwise it is in memory.
     pub(crate) on_host: bool,
+    /// Which files are copied block by block.
+    pub(crate) copy_up: CopyUp,
     /// Whether the kernel keeps what it looked up, or forgets it after each operation.
     pub(crate) keep: bool,
     /// Whether the whole tree is compared after each operation, or only at the end: comparing
@@ -322,6 +333,9 @@ fn around() -> impl Strategy<Value = Operation> {
         1 => any::<u8>().prop_map(|held| Operation::Release { held }),
         1 => Just(Operation::ForgetAll),
         2 => Just(Operation::Reopen),
+        2 => (any::<Pick>(), any::<bool>())
+            .prop_map(|(target, data_only)| Operation::Sync { target, data_only }),
+        1 => any::<Pick>().prop_map(|target| Operation::Complete { target }),
         2 => (any::<Pick>(), size(), size())
             .prop_map(|(target, offset, length)| Operation::Read { target, offset, length }),
     ]
@@ -351,6 +365,17 @@ fn lower_step() -> impl Strategy<Value = LowerStep> {
     ]
 }
 
+/// Often all files but empty ones are copied block by block, in blocks of any size.
+fn copy_up() -> impl Strategy<Value = CopyUp> {
+    let limits = prop::sample::select(vec![0, 0, 10, 3000, 1 << 20]);
+    let sizes = prop::sample::select(vec![16, 64, 512, 4096]);
+    (limits, sizes).prop_map(|(whole, block_size)| CopyUp {
+        whole,
+        whole_of_living: whole,
+        block_size,
+    })
+}
+
 /// Random cases.
 pub(crate) fn case() -> impl Strategy<Value = Case> {
     let operation = prop_oneof![5 => change_of_names(), 4 => change_of_inodes(), 2 => around()];
@@ -358,13 +383,15 @@ pub(crate) fn case() -> impl Strategy<Value = Case> {
         vec(lower_step(), 0..25),
         vec(operation, 1..40),
         prop::bool::weighted(0.3),
+        copy_up(),
         any::<bool>(),
         any::<bool>(),
     );
-    parts.prop_map(|(lower, operations, on_host, keep, watch)| Case {
+    parts.prop_map(|(lower, operations, on_host, copy_up, keep, watch)| Case {
         lower,
         operations,
         on_host,
+        copy_up,
         keep,
         watch,
     })

@@ -1,6 +1,6 @@
 //! Sequences that once went wrong, minimised.
 
-use wpar_mountd::overlay::RenameMode;
+use wpar_mountd::overlay::{CopyUp, RenameMode};
 use wpar_mountd::types::FileKind;
 
 use crate::operation::Name::Any;
@@ -17,6 +17,7 @@ fn extended_attributes_of_the_root_are_shown() {
         }],
         operations: vec![Operation::ForgetAll],
         on_host: false,
+        copy_up: CopyUp::default(),
         keep: false,
         watch: false,
     };
@@ -56,6 +57,7 @@ fn a_new_directory_shows_nothing_of_a_lower_one_that_had_its_name() {
             },
         ],
         on_host: false,
+        copy_up: CopyUp::default(),
         keep: false,
         watch: false,
     };

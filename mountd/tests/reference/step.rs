@@ -301,6 +301,14 @@ impl World {
                     Err("read other data".into())
                 }
             }
+            Operation::Sync { target, data_only } => {
+                let (_, ino) = self.any(target)?;
+                agree(self.core().sync(ino, data_only), Ok(()))
+            }
+            Operation::Complete { target } => match self.regular(target)? {
+                Some((_, ino)) => agree(self.core().complete(ino), Ok(())),
+                None => Ok(()),
+            },
             Operation::SetXattr {
                 target,
                 name,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tempfile::TempDir;
-use wpar_mountd::overlay::Overlay;
+use wpar_mountd::overlay::{CopyUp, Overlay};
 use wpar_mountd::types::{Attr, EntryName, FileKind, Ino};
 use wpar_mountd::upper::UpperStore;
 
@@ -19,6 +19,7 @@ pub(crate) struct World {
     pub(crate) model: Model,
     source: Source,
     store: TempDir,
+    copy_up: CopyUp,
     pub(crate) core: Option<Overlay>,
     /// What was done so far, in words.
     pub(crate) story: Vec<String>,
@@ -81,6 +82,7 @@ impl World {
             model,
             source,
             store: TempDir::new().unwrap(),
+            copy_up: case.copy_up,
             core: None,
             story: Vec::new(),
             lookups: BTreeMap::new(),
@@ -99,7 +101,7 @@ impl World {
         let root = wpar_mountd::source::root_of(&*lower).unwrap();
         let path = self.store.path().join("store");
         let store = UpperStore::open(&path, &root, lower.first_free()).unwrap();
-        self.core = Some(Overlay::new(lower, Some(store)));
+        self.core = Some(Overlay::new(lower, Some(store)).with_copy_up(self.copy_up));
     }
 
     pub(crate) fn core(&self) -> &Overlay {
