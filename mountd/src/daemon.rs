@@ -88,11 +88,12 @@ pub fn main<I: IntoIterator<Item = OsString>>(arguments: I) -> ExitCode {
 }
 
 /// Waits until the starter asks by saying no more, and answers.
-fn tell_trail(mut socket: File, trail: impl FnOnce() -> Trail) {
+fn tell_trail(mut socket: File, trail: impl FnOnce() -> Option<Trail>) {
     let mut rest = Vec::new();
     let asked = (&mut socket).take(1).read_to_end(&mut rest);
-    let trail = trail();
-    if asked.is_ok_and(|length| length == 0) {
+    if let Some(trail) = trail()
+        && asked.is_ok_and(|length| length == 0)
+    {
         // Who only closed it does not want to know.
         let _ = socket.write_all(&trail.encode());
     }

@@ -76,11 +76,12 @@ impl Server {
         Ok(Self { greeted })
     }
 
-    /// What tells, when it is called, what was read of the lower since the mount was made.
-    pub fn trail(&self) -> impl FnOnce() -> Trail + Send + 'static {
-        let overlay = Arc::clone(&self.greeted.overlay);
+    /// What tells, when it is called, what was read of the lower since the mount was made;
+    /// `None` when that has ended. It does not keep the store open.
+    pub fn trail(&self) -> impl FnOnce() -> Option<Trail> + Send + 'static {
+        let overlay = Arc::downgrade(&self.greeted.overlay);
         let recorder = Arc::clone(&self.greeted.recorder);
-        move || recorder.finish(&overlay)
+        move || Some(recorder.finish(&*overlay.upgrade()?))
     }
 
     /// Serves until the mount is gone.

@@ -196,6 +196,7 @@ fn entry(image: &Manifest, path: &str, held: Held) -> Entry {
         nlink: 0,
         opaque: false,
         linked: false,
+        partial: false,
         birth: Timestamp {
             seconds: 0,
             nanoseconds: 0,
