@@ -255,44 +255,43 @@ fn await_supervisor(
     }
 }
 
+/// How an active WPAR is to end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ending {
+    pub(super) mode: StopMode,
+    /// How long it may take; `None` is for ever.
+    pub(super) timeout: Option<Duration>,
+    /// Whether it is to start again.
+    pub(super) restart: bool,
+}
+
 /// Stops a WPAR, whose lock is held.
 pub(super) fn stop(
     context: &Context,
     registry: &Registry,
     record: &WparRecord,
-    mode: StopMode,
-    timeout: Option<Duration>,
+    ending: Ending,
 ) -> CliResult<()> {
     let name = &record.name;
+    let Ending {
+        mode,
+        timeout,
+        restart,
+    } = ending;
     match look(registry, record, true).state {
         WparState::Defined => Err(CliError::new(format!("{name} is not active"))
             .hint(format!("start it with 'startwpar {name}'"))),
-        WparState::Broken if mode == StopMode::Force => clean_up(registry, record),
-        state @ WparState::Broken => Err(broken(name, state)),
-        _ => {
-            let run_dir = registry.layout().run_dir(name);
-            await_supervisor(context, name, move || launch::stop(&run_dir, mode, timeout))
-        }
-    }
-}
-
-/// Stops a WPAR, whose lock is held, and starts it again.
-pub(super) fn reboot(
-    context: &Context,
-    registry: &Registry,
-    record: &WparRecord,
-    mode: StopMode,
-    timeout: Option<Duration>,
-) -> CliResult<()> {
-    let name = &record.name;
-    match look(registry, record, true).state {
-        WparState::Defined => Err(CliError::new(format!("{name} is not active"))
-            .hint(format!("start it with 'startwpar {name}'"))),
+        WparState::Broken if mode == StopMode::Force && !restart => clean_up(registry, record),
         state @ WparState::Broken => Err(broken(name, state)),
         _ => {
             let run_dir = registry.layout().run_dir(name);
             await_supervisor(context, name, move || {
-                launch::reboot(&run_dir, mode, timeout)
+                let ask = if restart {
+                    launch::reboot
+                } else {
+                    launch::stop
+                };
+                ask(&run_dir, mode, timeout)
             })
         }
     }

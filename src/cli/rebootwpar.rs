@@ -43,13 +43,7 @@ impl Arguments for RebootArguments {
         if self.verbose {
             context.note(format_args!("stopping {name}, then starting it again"));
         }
-        lifecycle::reboot(
-            context,
-            &registry,
-            &record,
-            self.how.mode(),
-            self.how.timeout(),
-        )?;
+        lifecycle::stop(context, &registry, &record, self.how.ending(true))?;
         lifecycle::say_active(&name);
         Ok(Exit::Success)
     }

@@ -3,7 +3,7 @@
 use super::context::{Context, parse_name};
 use super::error::{CliError, CliResult};
 use super::exit::Exit;
-use super::lifecycle;
+use super::lifecycle::{self, Ending};
 use super::output;
 use super::remove::{self, StoreFate};
 use super::verbs::{Arguments, Verb, Words};
@@ -110,8 +110,12 @@ impl RemoveArguments {
                 if self.verbose {
                     context.note(format_args!("stopping {name}"));
                 }
-                let timeout = Some(lifecycle::SOFT_TIMEOUT);
-                lifecycle::stop(context, registry, record, StopMode::Soft, timeout)
+                let ending = Ending {
+                    mode: StopMode::Soft,
+                    timeout: Some(lifecycle::SOFT_TIMEOUT),
+                    restart: false,
+                };
+                lifecycle::stop(context, registry, record, ending)
             }
             state => Err(CliError::wrong_state(
                 name,

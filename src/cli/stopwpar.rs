@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::context::{Context, parse_name};
 use super::error::CliResult;
 use super::exit::Exit;
+use super::lifecycle::Ending;
 use super::verbs::{Arguments, Verb, Words};
 use super::{lifecycle, output, startwpar};
 use crate::launch::StopMode;
@@ -50,8 +51,7 @@ pub(super) struct HowArguments {
 }
 
 impl HowArguments {
-    /// The way to stop.
-    pub(super) fn mode(&self) -> StopMode {
+    fn mode(&self) -> StopMode {
         match (self.force, self.hard) {
             (true, _) => StopMode::Force,
             (false, true) => StopMode::Hard,
@@ -59,8 +59,16 @@ impl HowArguments {
         }
     }
 
-    /// How long it may take; `None` is for ever.
-    pub(super) fn timeout(&self) -> Option<Duration> {
+    /// What is asked for.
+    pub(super) fn ending(&self, restart: bool) -> Ending {
+        Ending {
+            mode: self.mode(),
+            timeout: self.timeout(),
+            restart,
+        }
+    }
+
+    fn timeout(&self) -> Option<Duration> {
         let usual = match self.mode() {
             StopMode::Soft => lifecycle::SOFT_TIMEOUT,
             StopMode::Hard | StopMode::Force => lifecycle::HARD_TIMEOUT,
@@ -97,13 +105,7 @@ impl Arguments for StopArguments {
         let registry = context.registry()?;
         let record = lifecycle::record(&registry, &name)?;
         let _lock = context.lock(&registry, &name)?;
-        lifecycle::stop(
-            context,
-            &registry,
-            &record,
-            self.how.mode(),
-            self.how.timeout(),
-        )?;
+        lifecycle::stop(context, &registry, &record, self.how.ending(false))?;
         context.interrupts.check()?;
         if self.restart {
             startwpar::start(context, &registry, &record, false, self.verbose)?;
