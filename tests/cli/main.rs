@@ -17,6 +17,8 @@ mod interrupt;
 mod links;
 mod listing;
 mod manual;
+#[path = "../common/program.rs"]
+mod program;
 mod removing;
 mod support;
 mod unprivileged;

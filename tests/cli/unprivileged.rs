@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 
+use crate::program::copy_program;
 use crate::support::{PROGRAM, Root, Test};
 
 /// `nobody` in all distributions.
@@ -18,7 +19,7 @@ fn an_ordinary_user_is_told_to_use_sudo() {
     // A copy that anybody may run, whatever the modes of the build directory are.
     fs::set_permissions(root.beside(""), fs::Permissions::from_mode(0o755)).unwrap();
     let program = root.beside("wpar");
-    fs::copy(PROGRAM, &program).unwrap();
+    copy_program(PROGRAM, &program);
     for line in [
         "mkwpar -t -n w2",
         "startwpar w1",

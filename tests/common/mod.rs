@@ -11,6 +11,7 @@
 pub mod fixtures;
 pub mod manifest;
 pub mod procfs;
+pub mod program;
 pub mod run;
 pub mod skip;
 pub mod terminal;

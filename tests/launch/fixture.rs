@@ -14,6 +14,7 @@ use wpar::launch::{
     StopMode, clean_up, observe, stop,
 };
 
+use crate::program::copy_program;
 use crate::role::{ARGUMENTS, launcher};
 
 /// Programs of this host that the tree has, next to a shell.
@@ -243,14 +244,14 @@ fn build_tree(tree: &Path) {
     for library in libraries {
         let place = tree.join(library.strip_prefix("/").unwrap());
         fs::create_dir_all(place.parent().unwrap()).unwrap();
-        fs::copy(&library, place).unwrap();
+        copy_program(&library, place);
     }
     hand_over(tree);
 }
 
 /// Copies a program and notes the libraries that it needs.
 fn install(program: &Path, place: &Path, libraries: &mut BTreeSet<PathBuf>) {
-    fs::copy(program, place).unwrap();
+    copy_program(program, place);
     let output = Command::new("ldd").arg(program).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     let words = text.split_whitespace().filter(|word| word.starts_with('/'));

@@ -7,4 +7,6 @@ mod enter;
 mod fixture;
 mod isolation;
 mod life;
+#[path = "../common/program.rs"]
+mod program;
 mod role;

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::common::fixtures::fixture;
+use crate::common::program::copy_program;
 use crate::common::run::Run;
 use crate::common::skip::need;
 use crate::common::world::World;
@@ -363,7 +364,7 @@ fn an_ordinary_user_is_told_so() {
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     fs::set_permissions(dir.parent().expect("a parent"), open).expect("chmod");
     let binary = dir.join("wpar");
-    fs::copy(env!("CARGO_BIN_EXE_wpar"), &binary).expect("a copy of the binary");
+    copy_program(env!("CARGO_BIN_EXE_wpar"), &binary);
     let image_copy = dir.join("image.tar");
     fs::copy(image, &image_copy).expect("a copy of the image");
     let root = dir.join("root-of-nobody");

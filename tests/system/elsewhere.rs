@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::common::Run;
 use crate::common::fixtures::{fixture, unpack};
 use crate::common::manifest::{Manifest, Times};
+use crate::common::program::copy_program;
 use crate::common::run::{Running, eventually};
 use crate::common::skip::need;
 use crate::common::world::World;
@@ -138,7 +139,7 @@ impl<'a> Elsewhere<'a> {
 /// Puts the tool into the system at `root`, with the libraries that it was linked with here.
 fn install(root: &Path) {
     let tool = root.join(TOOL.trim_start_matches('/'));
-    fs::copy(env!("CARGO_BIN_EXE_wpar"), tool).expect("a copy of the tool");
+    copy_program(env!("CARGO_BIN_EXE_wpar"), tool);
     let libraries = Run::new("ldd", [env!("CARGO_BIN_EXE_wpar")]).ok();
     let text = libraries.text().to_owned();
     let paths = text.split_whitespace().filter(|word| word.starts_with('/'));
@@ -147,7 +148,7 @@ fn install(root: &Path) {
         fs::create_dir_all(place.parent().expect("a directory")).expect("directories");
         // Not in place: a program that runs from the old one would see it change.
         let _ = fs::remove_file(&place);
-        fs::copy(path, place).unwrap_or_else(|error| panic!("{path}: {error}"));
+        copy_program(path, place);
     }
 }
 
