@@ -91,15 +91,17 @@ pub(super) enum Recording {
 impl Supervisor {
     /// The files are there: what the last start read is read again, or this one is recorded.
     pub(super) fn go_ahead(&mut self) {
-        let (Payload::Init, Some(file), Some(root)) =
-            (&self.spec.payload, &self.spec.trail, &self.root)
-        else {
+        let (Some(root), Some(daemon)) = (&self.root, &self.daemon) else {
             return;
+        };
+        let (Payload::Init, Some(file)) = (&self.spec.payload, &self.spec.trail) else {
+            return daemon.decline_trail();
         };
         let Some(trail) = load(file) else {
             self.recording = Recording::Until(Instant::now() + LONGEST_START);
             return;
         };
+        daemon.decline_trail();
         match root.copy().and_then(|root| Ahead::start(root, trail)) {
             Ok(ahead) => self.ahead = Some(ahead),
             Err(error) => note(format_args!("cannot read ahead: {error}")),

@@ -174,6 +174,11 @@ impl Daemon {
         self.answer.shutdown(Shutdown::Write)
     }
 
+    /// Says that nobody will ask for its trail: it need not listen any more.
+    pub fn decline_trail(&self) {
+        let _ = self.answer.shutdown(Shutdown::Both);
+    }
+
     /// Reads what there is of the trail that was asked for: `Some` when that was all, with nothing
     /// in it if it is no trail. Never waits.
     pub fn hear_trail(&mut self) -> Option<Option<Trail>> {

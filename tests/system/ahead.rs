@@ -1,6 +1,6 @@
 //! Being ahead of a start: what is kept, what is made of it, and that nothing bad comes of it.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
@@ -117,7 +117,6 @@ fn whatever_a_trail_says_the_system_starts_and_stops() {
     symlink("/nowhere/at/all", &trail).unwrap();
     world.ok("startwpar one");
     eventually("a trail in the place of a link", BOOT, || trail.is_file());
-    OpenOptions::new().read(true).open(&trail).unwrap();
     world.ok("rmwpar -s one");
     world.assert_gone("one");
     world.assert_empty();

@@ -25,7 +25,8 @@
 //! ```
 //!
 //! No lock but those of one partly copied file is held while a file's data is read or written, and
-//! these are never waited for under `names`. Whoever opens a file's data does it under `names`, so
+//! these are not waited for under `names`, except that opening one too many settles others (see
+//! `partials`). Whoever opens a file's data does it under `names`, so
 //! that it cannot open the lower's after the store's became the true one.
 //!
 //! # Rules

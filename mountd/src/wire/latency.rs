@@ -100,7 +100,8 @@ impl Keeper {
     fn over(device: File, wish: i32, threads: usize) -> io::Result<Self> {
         let all = Arc::new(Counters {
             of_threads: (0..threads).map(|_| CachePadded::default()).collect(),
-            resting: AtomicBool::new(true),
+            // The first request must not cut the beginning short.
+            resting: AtomicBool::new(false),
             ended: AtomicBool::new(false),
         });
         let counters = Arc::clone(&all);
