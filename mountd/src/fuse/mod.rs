@@ -39,12 +39,14 @@ use convert::{errno, file_attr, file_type, no_attr, set_time};
 
 use crate::error::{FsError, FsResult};
 use crate::overlay::{
-    AllocateMode, DirectoryEntry, DirectorySink, Extent, LookedUp, NewInode, Overlay, RenameMode,
+    AllocateMode, Attempt, DirectoryEntry, DirectorySink, Extent, LookedUp, NewInode, Overlay, RenameMode,
     SetAttr,
 };
+use crate::takeover::{Agreement, Kept, Placing};
 use crate::trail::Recorder;
 use crate::types::{Caller, EntryName, FileKind, Ino, NAME_MAX};
 use crate::wire::Transport;
+use crate::wire::notify::RESENT;
 use crate::wire::uring::Rings;
 
 /// How long the kernel may remember what only we can change.
@@ -86,39 +88,62 @@ struct Adapter {
     overlay: Arc<Overlay>,
     remember: Duration,
     transport: Transport,
+    kept: Kept,
+    /// What a daemon before this one agreed on; then the greeting is only for `fuser`.
+    inherited: Option<Agreement>,
     /// Rings whose use was agreed with the kernel, for the session to start.
     rings: Arc<Mutex<Option<Rings>>>,
     recorder: Arc<Recorder>,
 }
 
 impl Adapter {
-    fn new(overlay: Overlay, transport: Transport) -> Self {
+    fn new(
+        overlay: Overlay,
+        transport: Transport,
+        kept: Kept,
+        inherited: Option<Agreement>,
+    ) -> Self {
         let remember = if overlay.is_immutable() { OURS } else { LIVING };
         Self {
             overlay: Arc::new(overlay),
             remember,
             transport,
+            kept,
+            inherited,
             rings: Arc::default(),
             recorder: Arc::default(),
         }
     }
 
-    /// Agrees on rings if they are wanted, offered, and can be had.
-    fn agree_on_rings(&self, config: &mut KernelConfig) {
+    /// Agrees on rings if they are wanted, offered, and can be had; returns their placing.
+    fn agree_on_rings(&self, config: &mut KernelConfig) -> Vec<Placing> {
         let flag = InitFlags::FUSE_OVER_IO_URING;
         if self.transport != Transport::Rings {
-            return;
+            return Vec::new();
         }
         if !config.capabilities().contains(flag) {
             log::info!("the kernel does not offer FUSE over io_uring; using the device");
-            return;
+            return Vec::new();
         }
-        match Rings::prepare(REQUEST_SIZE as usize) {
-            Ok(rings) if config.add_capabilities(flag).is_ok() => {
+        match Rings::prepare(REQUEST_SIZE as usize, &self.kept) {
+            Ok((rings, placings)) if config.add_capabilities(flag).is_ok() => {
                 *self.rings.lock() = Some(rings);
+                placings
             }
-            Ok(_) => {}
-            Err(error) => log::warn!("cannot use io_uring: {error}; using the device"),
+            Ok(_) => Vec::new(),
+            Err(error) => {
+                log::warn!("cannot use io_uring: {error}; using the device");
+                Vec::new()
+            }
+        }
+    }
+
+    /// Notes what was agreed on, for a daemon after this one.
+    fn note_agreement(&self, config: &KernelConfig, workers: Vec<Placing>) {
+        let offered = config.capabilities().bits();
+        let agreement = Agreement::new(config.kernel_abi().1, offered, workers);
+        if let Err(error) = self.kept.agree(&agreement) {
+            log::error!("if this daemon dies, its mount does too: {error}");
         }
     }
 
@@ -132,10 +157,23 @@ impl Adapter {
         }
     }
 
-    fn make(&self, parent: INodeNo, name: &OsStr, new: &NewInode<'_>, reply: ReplyEntry) {
+    fn make(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        new: &NewInode<'_>,
+        reply: ReplyEntry,
+    ) {
         let made = EntryName::new(name.as_bytes())
-            .and_then(|name| self.overlay.create(ino(parent), name, new));
+            .and_then(|name| self.attempt(request).create(ino(parent), name, new));
         self.reply_entry(made, reply);
+    }
+
+    fn attempt(&self, request: &Request) -> Attempt<'_> {
+        let number = request.unique().0;
+        self.overlay
+            .attempt(number & !RESENT, number & RESENT != 0)
     }
 }
 
@@ -233,7 +271,18 @@ impl Filesystem for Adapter {
                 log::debug!("{what} is at most {most} bytes here");
             }
         }
-        self.agree_on_rings(config);
+        match &self.inherited {
+            None => {
+                let placings = self.agree_on_rings(config);
+                self.note_agreement(config, placings);
+            }
+            Some(agreement) if agreement.workers.is_empty() => {}
+            Some(agreement) => {
+                let size = REQUEST_SIZE as usize;
+                let rings = Rings::prepare_again(size, &self.kept, &agreement.workers)?;
+                *self.rings.lock() = Some(rings);
+            }
+        }
         Ok(())
     }
 
@@ -324,7 +373,7 @@ impl Filesystem for Adapter {
             target: b"",
             caller: caller(request),
         };
-        self.make(parent, name, &new, reply);
+        self.make(request, parent, name, &new, reply);
     }
 
     fn mkdir(
@@ -344,7 +393,7 @@ impl Filesystem for Adapter {
             target: b"",
             caller: caller(request),
         };
-        self.make(parent, name, &new, reply);
+        self.make(request, parent, name, &new, reply);
     }
 
     fn symlink(
@@ -363,37 +412,37 @@ impl Filesystem for Adapter {
             target: target.as_os_str().as_bytes(),
             caller: caller(request),
         };
-        self.make(parent, name, &new, reply);
+        self.make(request, parent, name, &new, reply);
     }
 
     fn link(
         &self,
-        _request: &Request,
+        request: &Request,
         node: INodeNo,
         parent: INodeNo,
         name: &OsStr,
         reply: ReplyEntry,
     ) {
         let linked = EntryName::new(name.as_bytes())
-            .and_then(|name| self.overlay.link(ino(node), ino(parent), name));
+            .and_then(|name| self.attempt(request).link(ino(node), ino(parent), name));
         self.reply_entry(linked, reply);
     }
 
-    fn unlink(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        let removed =
-            EntryName::new(name.as_bytes()).and_then(|name| self.overlay.unlink(ino(parent), name));
+    fn unlink(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let removed = EntryName::new(name.as_bytes())
+            .and_then(|name| self.attempt(request).unlink(ino(parent), name));
         reply_empty(removed, reply);
     }
 
-    fn rmdir(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+    fn rmdir(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         let removed = EntryName::new(name.as_bytes())
-            .and_then(|name| self.overlay.remove_directory(ino(parent), name));
+            .and_then(|name| self.attempt(request).remove_directory(ino(parent), name));
         reply_empty(removed, reply);
     }
 
     fn rename(
         &self,
-        _request: &Request,
+        request: &Request,
         parent: INodeNo,
         name: &OsStr,
         new_parent: INodeNo,
@@ -412,7 +461,7 @@ impl Filesystem for Adapter {
         };
         let renamed = EntryName::new(name.as_bytes()).and_then(|name| {
             let new_name = EntryName::new(new_name.as_bytes())?;
-            self.overlay
+            self.attempt(request)
                 .rename((ino(parent), name), (ino(new_parent), new_name), mode)
         });
         reply_empty(renamed, reply);
@@ -553,7 +602,7 @@ impl Filesystem for Adapter {
 
     fn setxattr(
         &self,
-        _request: &Request,
+        request: &Request,
         node: INodeNo,
         name: &OsStr,
         value: &[u8],
@@ -563,7 +612,7 @@ impl Filesystem for Adapter {
     ) {
         let flags = XattrFlags::from_bits_truncate(flags.cast_unsigned());
         reply_empty(
-            self.overlay
+            self.attempt(request)
                 .set_xattr(ino(node), name.as_bytes(), value, flags),
             reply,
         );
@@ -592,8 +641,8 @@ impl Filesystem for Adapter {
         reply_xattr(names, size, reply);
     }
 
-    fn removexattr(&self, _request: &Request, node: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        reply_empty(self.overlay.remove_xattr(ino(node), name.as_bytes()), reply);
+    fn removexattr(&self, request: &Request, node: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        reply_empty(self.attempt(request).remove_xattr(ino(node), name.as_bytes()), reply);
     }
 
     fn fallocate(

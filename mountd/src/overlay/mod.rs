@@ -37,6 +37,7 @@
 //! * Permission is the kernel's to check (`default_permissions`).
 
 pub mod acl;
+mod attempt;
 mod attr;
 mod blocks;
 mod caches;
@@ -50,10 +51,12 @@ mod io;
 mod link;
 mod listing;
 mod node;
+mod node_journal;
 mod partial;
 mod partials;
 mod remove;
 mod rename;
+mod takeover;
 mod xattr;
 
 use std::fmt;
@@ -63,6 +66,7 @@ use std::sync::Arc;
 use parking_lot::{Mutex, RwLock};
 use rustix::fs::{self, Mode};
 
+pub use attempt::Attempt;
 pub use attr::{SetAttr, SetTime};
 pub use blocks::CopyUp;
 pub use create::NewInode;
@@ -73,6 +77,7 @@ pub use rename::RenameMode;
 use caches::{DirectoryCache, FileCache, ListingCache};
 use node::{Node, NodeTable, Place, Tracked};
 use partials::Partials;
+use takeover::Inherited;
 
 use crate::error::{FsError, FsResult};
 use crate::lower::{LowerLayer, LowerNode};
@@ -98,6 +103,7 @@ pub struct Overlay {
     listings: ListingCache,
     /// Lookups that nobody took over, to be given back with the next that are.
     untaken: Mutex<Vec<Ino>>,
+    inherited: Inherited,
 }
 
 impl fmt::Debug for Overlay {
@@ -167,6 +173,7 @@ impl Overlay {
             partials: Partials::default(),
             listings: ListingCache::new(),
             untaken: Mutex::new(Vec::new()),
+            inherited: Inherited::default(),
         }
     }
 
@@ -255,6 +262,7 @@ impl Overlay {
         match self.nodes.get(ino) {
             Tracked::Node(node) => Ok(node),
             Tracked::OnlyCounted if self.is_lower_number(ino) => Ok(Arc::new(Node::lower(ino))),
+            Tracked::Unknown if self.inherited.is_there => self.recall(ino),
             Tracked::Unknown if self.is_lower_number(ino) => self.derive(ino),
             Tracked::OnlyCounted | Tracked::Unknown => Err(FsError::Stale),
         }

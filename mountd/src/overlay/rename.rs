@@ -14,6 +14,7 @@ use super::Overlay;
 use super::find::{Found, Source};
 use super::listing::expect_directory;
 use super::node::{Node, Place};
+use super::node_journal::Move;
 use crate::error::{FsError, FsResult};
 use crate::types::{EntryName, FileKind, Ino};
 use crate::upper::intent::RenameIntent;
@@ -47,6 +48,18 @@ impl Overlay {
     /// Those of rename(2); nothing is then changed.
     pub fn rename(
         &self,
+        (parent, name): (Ino, EntryName<'_>),
+        (new_parent, new_name): (Ino, EntryName<'_>),
+        mode: RenameMode,
+    ) -> FsResult<()> {
+        self.rename_for(0, (parent, name), (new_parent, new_name), mode)
+    }
+
+    /// The same for the kernel's request of this number: a daemon that has to carry it out again
+    /// will know whether this one did.
+    pub(super) fn rename_for(
+        &self,
+        request: u64,
         (parent, name): (Ino, EntryName<'_>),
         (new_parent, new_name): (Ino, EntryName<'_>),
         mode: RenameMode,
@@ -93,6 +106,19 @@ impl Overlay {
         };
         self.listings.evict(parent);
         self.listings.evict(new_parent);
+        let announce = |found: &Found, end: &End<'_>, which| {
+            let planned = Move {
+                request,
+                ino: found.ino,
+                parent: end.parent,
+                name: end.name.as_bytes().into(),
+            };
+            self.nodes.announce(&planned, which);
+        };
+        announce(&found, &to, false);
+        if let (RenameMode::Exchange, Some(other)) = (mode, &replaced) {
+            announce(other, &from, true);
+        }
         match (mode, replaced) {
             (RenameMode::Exchange, Some(other)) => self.exchange(&from, found, &to, other),
             (RenameMode::Exchange, None) => Err(FsError::NotFound),

@@ -16,7 +16,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{self, AtFlags, Mode};
 use rustix::io::Errno;
 
-use super::UpperStore;
+use super::{UpperStore, number_name};
 use super::names::{self, DIRECTORY, UpperName};
 use crate::error::{FsError, FsResult};
 use crate::types::{EntryName, Ino};
@@ -111,11 +111,23 @@ pub(super) fn complete(store: &UpperStore) -> FsResult<()> {
         "completing a rename that a crash interrupted: {}",
         from.escape_ascii()
     );
-    names::remove_tree(from_dir.as_fd(), from_name.as_bytes())?;
+    set_aside(store, &from_dir, from_name)?;
     if leaves_whiteout {
         names::put_whiteout(store.work(), from_dir.as_fd(), from_name)?;
     }
     Ok(())
+}
+
+/// Takes what a rename has put in place of the inode that moved away. It may still be open, if it
+/// is only the daemon that died, so it is kept with those that have no name.
+fn set_aside(store: &UpperStore, dir: &OwnedFd, name: EntryName<'_>) -> FsResult<()> {
+    if let UpperName::Object(object) = names::look_up(dir.as_fd(), name)?
+        && !object.record().linked
+    {
+        let number = number_name(object.record().ino);
+        return Ok(fs::renameat(dir, name.as_bytes(), store.orphans(), number)?);
+    }
+    names::remove_tree(dir.as_fd(), name.as_bytes())
 }
 
 fn parse(target: &[u8]) -> Option<(Ino, &[u8], &[u8], bool)> {
