@@ -68,7 +68,8 @@ pub fn main<I: IntoIterator<Item = OsString>>(arguments: I) -> ExitCode {
     let started = read_spec(descriptors.spec)
         .and_then(|spec| Ok(source::open_kept(&spec, &kept)?))
         .and_then(|overlay| {
-            Server::new(overlay, descriptors.fuse, kept, descriptors.root).map_err(DaemonError::Serve)
+            Server::new(overlay, descriptors.fuse, kept, descriptors.root)
+                .map_err(DaemonError::Serve)
         });
     let server = match started {
         Ok(server) => server,
@@ -183,7 +184,8 @@ mod tests {
 
     #[test]
     fn the_standard_descriptors_are_never_taken() {
-        let arguments = "--fuse-fd 0 --spec-fd 1 --ready-fd 2 --kept-fd 3 --root-fd 4".split_whitespace();
+        let arguments =
+            "--fuse-fd 0 --spec-fd 1 --ready-fd 2 --kept-fd 3 --root-fd 4".split_whitespace();
         let parsed = parse(arguments.map(OsString::from));
         assert!(matches!(
             parsed,

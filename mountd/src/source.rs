@@ -99,10 +99,7 @@ pub fn root_of(lower: &dyn LowerLayer) -> FsResult<RootInode> {
     })
 }
 
-fn open_lower(
-    spec: &LowerSpec,
-    kept: Option<&Kept>,
-) -> Result<Arc<dyn LowerLayer>, OpenError> {
+fn open_lower(spec: &LowerSpec, kept: Option<&Kept>) -> Result<Arc<dyn LowerLayer>, OpenError> {
     match spec {
         LowerSpec::Directory { path } => {
             let lower = HostLower::open(path)?;

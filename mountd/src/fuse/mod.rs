@@ -39,8 +39,8 @@ use convert::{errno, file_attr, file_type, no_attr, set_time};
 
 use crate::error::{FsError, FsResult};
 use crate::overlay::{
-    AllocateMode, Attempt, DirectoryEntry, DirectorySink, Extent, LookedUp, NewInode, Overlay, RenameMode,
-    SetAttr,
+    AllocateMode, Attempt, DirectoryEntry, DirectorySink, Extent, LookedUp, NewInode, Overlay,
+    RenameMode, SetAttr,
 };
 use crate::takeover::{Agreement, Kept, Placing};
 use crate::trail::Recorder;
@@ -172,8 +172,7 @@ impl Adapter {
 
     fn attempt(&self, request: &Request) -> Attempt<'_> {
         let number = request.unique().0;
-        self.overlay
-            .attempt(number & !RESENT, number & RESENT != 0)
+        self.overlay.attempt(number & !RESENT, number & RESENT != 0)
     }
 }
 
@@ -642,7 +641,11 @@ impl Filesystem for Adapter {
     }
 
     fn removexattr(&self, request: &Request, node: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        reply_empty(self.attempt(request).remove_xattr(ino(node), name.as_bytes()), reply);
+        reply_empty(
+            self.attempt(request)
+                .remove_xattr(ino(node), name.as_bytes()),
+            reply,
+        );
     }
 
     fn fallocate(

@@ -166,9 +166,9 @@ impl NodeTable {
 
     fn tidy(entries: &HashMap<Ino, Entry>, journal: &NodeJournal) {
         if journal.is_long(entries.len()) {
-            let nodes = entries.iter().filter_map(|(&ino, entry)| {
-                Some((ino, &**entry.node.as_ref()?, entry.lookups))
-            });
+            let nodes = entries
+                .iter()
+                .filter_map(|(&ino, entry)| Some((ino, &**entry.node.as_ref()?, entry.lookups)));
             journal.renew(nodes);
         }
     }

@@ -85,11 +85,13 @@ impl NodeJournal {
     }
 
     pub(super) fn node(&self, ino: Ino, node: &Node, lookups: u64) {
-        self.journal.append(|buffer| encode(buffer, ino, node, lookups));
+        self.journal
+            .append(|buffer| encode(buffer, ino, node, lookups));
     }
 
     pub(super) fn count(&self, ino: Ino, lookups: u64) {
-        self.journal.append(|buffer| put(buffer, COUNT, &[ino.0, lookups]));
+        self.journal
+            .append(|buffer| put(buffer, COUNT, &[ino.0, lookups]));
     }
 
     pub(super) fn gone(&self, ino: Ino) {
@@ -295,7 +297,10 @@ mod tests {
             let journal = kept.nodes().unwrap();
             journal.read(&mut |_| {}).unwrap();
             journal.append(|buffer| buffer.extend_from_slice(bad));
-            assert!(NodeJournal::inherit(kept.nodes().unwrap()).is_err(), "{bad:?}");
+            assert!(
+                NodeJournal::inherit(kept.nodes().unwrap()).is_err(),
+                "{bad:?}"
+            );
         }
     }
 }

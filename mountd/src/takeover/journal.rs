@@ -216,7 +216,9 @@ mod tests {
     fn open(file: &Arc<OwnedFd>) -> (Journal, Vec<Vec<u8>>) {
         let journal = Journal::open(Arc::clone(file), 1 << 61).unwrap();
         let mut found = Vec::new();
-        journal.read(&mut |record| found.push(record.to_vec())).unwrap();
+        journal
+            .read(&mut |record| found.push(record.to_vec()))
+            .unwrap();
         (journal, found)
     }
 

@@ -16,8 +16,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{self, AtFlags, Mode};
 use rustix::io::Errno;
 
-use super::{UpperStore, number_name};
 use super::names::{self, DIRECTORY, UpperName};
+use super::{UpperStore, number_name};
 use crate::error::{FsError, FsResult};
 use crate::types::{EntryName, Ino};
 

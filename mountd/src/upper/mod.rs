@@ -204,9 +204,9 @@ impl UpperStore {
         opened
             .recover(opening)
             .map_err(|source| StoreError::Damaged {
-            path: path.to_path_buf(),
-            source,
-        })?;
+                path: path.to_path_buf(),
+                source,
+            })?;
         Ok(opened)
     }
 

@@ -94,7 +94,14 @@ pub(super) fn answer_again(buffers: Buffers<'_>, answerer: Answerer<'_>) -> Opti
     if note(buffers.notes, ANSWERED) == unique {
         put(buffers, unique);
     } else {
-        carry_out(buffers, unique, Answerer { again: true, ..answerer });
+        carry_out(
+            buffers,
+            unique,
+            Answerer {
+                again: true,
+                ..answerer
+            },
+        );
     }
     Some(unique)
 }
