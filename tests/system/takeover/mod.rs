@@ -16,8 +16,10 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process};
 
 use self::worker::Worker;
+use crate::common::Run;
 use crate::common::fixtures::fixture;
 use crate::common::manifest::{Manifest, Times};
+use crate::common::program::copy_program;
 use crate::common::run::eventually;
 use crate::common::skip::need;
 use crate::common::world::{BOOT, World};
@@ -187,6 +189,27 @@ fn a_start_survives_the_death_of_its_daemon() {
     }
     assert_eq!(world.wait_for_systemd("victim"), "running");
     world.ok("stopwpar victim");
+    world.remove_all();
+}
+
+#[test]
+fn a_new_version_goes_on_where_the_old_one_was_killed() {
+    let world = need!(World::new());
+    let image = need!(fixture("busybox"));
+    let tool = world.scratch().join("wpar");
+    copy_program(Path::new(env!("CARGO_BIN_EXE_wpar")), &tool);
+    world.mkwpar(&image, "victim");
+    Run::new(&tool, ["startwpar", "victim"])
+        .env("WPAR_ROOT", world.root())
+        .ok();
+    let newer = world.scratch().join("newer");
+    copy_program(Path::new(env!("CARGO_BIN_EXE_wpar")), &newer);
+    let expected = fs::metadata(&newer).unwrap().ino();
+    fs::rename(&newer, &tool).unwrap();
+    kill_daemon(&world);
+    let running = fs::metadata(format!("/proc/{}/exe", daemon(&world))).unwrap();
+    assert_eq!(running.ino(), expected, "the file that is there now");
+    assert_eq!(world.inside("victim", "hostname"), "victim");
     world.remove_all();
 }
 
