@@ -5,7 +5,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
-use rustix::fs;
+use crate::upper::calls as fs;
 use rustix::io::Errno;
 
 use super::Overlay;

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{self, AtFlags, Mode, OFlags, XattrFlags};
+use crate::upper::calls::{self as fs, AtFlags, Mode, OFlags, XattrFlags};
 use rustix::io::Errno;
 
 use super::copy_up::write_all;

@@ -7,7 +7,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{self, AtFlags};
+use crate::upper::calls::{self as fs, AtFlags};
 use rustix::io::Errno;
 
 use super::copy_up::keeping_times;

@@ -60,8 +60,8 @@ use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
+use crate::upper::calls::{self as fs, Mode};
 use parking_lot::{Mutex, RwLock};
-use rustix::fs::{self, Mode};
 
 pub use attr::{SetAttr, SetTime};
 pub use blocks::CopyUp;
@@ -304,7 +304,7 @@ impl Overlay {
     }
 
     /// Opens the file or directory of the store that an inode is, with `access`.
-    fn open_upper(&self, ino: Ino, place: &Place, access: rustix::fs::OFlags) -> FsResult<OwnedFd> {
+    fn open_upper(&self, ino: Ino, place: &Place, access: fs::OFlags) -> FsResult<OwnedFd> {
         let store = self.store()?;
         let number = number_name(ino);
         let opened = match place {

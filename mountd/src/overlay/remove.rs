@@ -6,7 +6,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{self, AtFlags};
+use crate::upper::calls::{self as fs, AtFlags};
 
 use super::Overlay;
 use super::find::{Found, Source};

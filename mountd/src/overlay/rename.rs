@@ -8,7 +8,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use rustix::fs;
+use crate::upper::calls as fs;
 
 use super::Overlay;
 use super::find::{Found, Source};

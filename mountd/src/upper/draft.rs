@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{self, Mode, OFlags};
+use crate::upper::calls::{self as fs, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::names::{self, DIRECTORY};

@@ -5,7 +5,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{self, FlockOperation, Mode, OFlags, XattrFlags};
+use crate::upper::calls::{self as fs, FlockOperation, Mode, OFlags, XattrFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
@@ -58,8 +58,7 @@ pub(super) fn lock_description(store: &OwnedFd, path: &Path) -> Result<OwnedFd, 
         why,
     };
     let mut text = [0; 512];
-    let length =
-        rustix::io::pread(&file, &mut text, 0).map_err(|errno| io("read")(errno.into()))?;
+    let length = fs::pread(&file, &mut text, 0).map_err(|errno| io("read")(errno.into()))?;
     let text = text.get(..length).unwrap_or(&[]);
     if text.is_empty() {
         let new = Description {
@@ -69,7 +68,7 @@ pub(super) fn lock_description(store: &OwnedFd, path: &Path) -> Result<OwnedFd, 
         let mut line = serde_json::to_vec(&new).map_err(|error| foreign(error.to_string()))?;
         line.push(b'\n');
         // One call for one short line: after a crash it is there whole, or not at all.
-        rustix::io::pwrite(&file, &line, 0).map_err(|errno| io("write")(errno.into()))?;
+        fs::pwrite(&file, &line, 0).map_err(|errno| io("write")(errno.into()))?;
         return Ok(file);
     }
     let found: Description =

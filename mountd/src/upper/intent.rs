@@ -13,7 +13,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{self, AtFlags, Mode};
+use crate::upper::calls::{self as fs, AtFlags, Mode};
 use rustix::io::Errno;
 
 use super::UpperStore;

@@ -28,6 +28,7 @@
 //!   lower or of the merged tree.
 
 pub mod blocks;
+pub(crate) mod calls;
 mod draft;
 mod founding;
 pub mod guest_xattr;
@@ -41,7 +42,7 @@ use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{self, AtFlags, Mode};
+use crate::upper::calls::{self as fs, AtFlags, Mode};
 use rustix::io::Errno;
 use thiserror::Error;
 
@@ -150,11 +151,12 @@ impl UpperStore {
                 source: errno.into(),
             }
         };
-        match fs::mkdir(path, Mode::RWXU) {
+        match fs::mkdirat(fs::CWD, path, Mode::RWXU) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(errno) => return Err(io("create the store")(errno)),
         }
-        let store = fs::open(path, DIRECTORY, Mode::empty()).map_err(io("open the store"))?;
+        let store =
+            fs::openat(fs::CWD, path, DIRECTORY, Mode::empty()).map_err(io("open the store"))?;
         let lock = founding::lock_description(&store, path)?;
         let directory =
             |name: &str| founding::open_or_make(&store, name).map_err(io("open a part of"));

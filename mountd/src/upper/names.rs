@@ -5,7 +5,9 @@
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{self, AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, Timespec, Timestamps};
+use crate::upper::calls::{
+    self as fs, AtFlags, FileType, Mode, OFlags, RenameFlags, Timespec, Timestamps,
+};
 use rustix::io::Errno;
 
 use super::draft::temporary_name;
@@ -73,7 +75,7 @@ pub fn open(dir: BorrowedFd<'_>, name: EntryName<'_>, access: OFlags) -> Result<
 /// # Errors
 /// Those of the host's file system.
 pub fn list(dir: BorrowedFd<'_>, sink: &mut dyn FnMut(&[u8], ListedKind)) -> FsResult<()> {
-    for entry in Dir::read_from(dir)? {
+    for entry in fs::read_dir(dir)? {
         let entry = entry?;
         let name = entry.file_name().to_bytes();
         if name == b"." || name == b".." {
