@@ -281,7 +281,10 @@ pub(super) fn keeping_times<T>(
         (attr.atime, attr.mtime)
     };
     let result = change()?;
-    names::set_times(directory.as_fd(), Some(before.0), Some(before.1))?;
+    // It is done: an error would say that it is not.
+    if let Err(error) = names::set_times(directory.as_fd(), Some(before.0), Some(before.1)) {
+        log::warn!("a directory of the store keeps the time of a copy-up: {error}");
+    }
     Ok(result)
 }
 

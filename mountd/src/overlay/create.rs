@@ -13,7 +13,7 @@ use super::node::Place;
 use super::{LookedUp, Overlay, acl};
 use crate::error::{FsError, FsResult};
 use crate::types::{Caller, EntryName, FileKind, Ino, Timestamp};
-use crate::upper::names::DIRECTORY;
+use crate::upper::names::{self, DIRECTORY, UpperName};
 use crate::upper::object::UpperObject;
 use crate::upper::record::Record;
 use crate::upper::{Draft, guest_xattr};
@@ -74,7 +74,6 @@ impl Overlay {
             },
             object,
             lower: None,
-            named: true,
         };
         let Source::Upper { object, .. } = &source else {
             return Err(FsError::Stale);
@@ -98,7 +97,10 @@ impl Overlay {
                 .and_then(|()| UpperObject::establish(file, record))
                 .inspect_err(|_| discard(directory, name, new.kind));
         }
-        // There is a whiteout, or the remains of a creation that a crash cut off.
+        if let UpperName::Remains = names::look_up(directory.as_fd(), name)? {
+            names::remove_tree(directory.as_fd(), name.as_bytes())?;
+        }
+        // There is, or was, a whiteout.
         let draft = Draft::new(store.work(), new.kind)?;
         fill(&draft.file()?, new, &inherited)?;
         draft.publish(record, directory.as_fd(), name)
@@ -141,8 +143,10 @@ fn make_in_place(
     kind: FileKind,
 ) -> FsResult<Option<OwnedFd>> {
     let made = if kind == FileKind::Directory {
-        fs::mkdirat(directory, name.as_bytes(), Mode::RWXU)
-            .and_then(|()| fs::openat(directory, name.as_bytes(), DIRECTORY, Mode::empty()))
+        fs::mkdirat(directory, name.as_bytes(), Mode::RWXU).and_then(|()| {
+            fs::openat(directory, name.as_bytes(), DIRECTORY, Mode::empty())
+                .inspect_err(|_| discard(directory, name, kind))
+        })
     } else {
         let flags =
             OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;

@@ -45,6 +45,8 @@ mod copy_up;
 mod crash_tests;
 mod create;
 pub mod edit;
+#[cfg(test)]
+mod fault_tests;
 mod find;
 mod io;
 mod link;
@@ -338,5 +340,15 @@ impl Overlay {
         }
         components.reverse();
         Ok(components.join(&b'/'))
+    }
+
+    /// Path of a name below the store's `tree`.
+    fn path_of(&self, parent: Ino, name: EntryName<'_>) -> FsResult<Vec<u8>> {
+        let mut path = self.upper_path(parent)?;
+        if !path.is_empty() {
+            path.push(b'/');
+        }
+        path.extend_from_slice(name.as_bytes());
+        Ok(path)
     }
 }

@@ -124,9 +124,10 @@ pub(super) fn establish_root(
         source,
     })?;
     let (access, modification) = (root.attr.atime, root.attr.mtime);
+    // The record comes last: with it the root is founded.
     let established = copy_xattrs(own.as_fd(), root)
-        .and_then(|()| UpperObject::establish(own, record))
-        .and_then(|object| names::set_times(object.as_fd(), Some(access), Some(modification)));
+        .and_then(|()| names::set_times(own.as_fd(), Some(access), Some(modification)))
+        .and_then(|()| UpperObject::establish(own, record).map(drop));
     established.map_err(|source| match source {
         FsError::NotSupported | FsError::Layer(Errno::OPNOTSUPP) => StoreError::NoXattrs {
             path: path.to_path_buf(),

@@ -48,7 +48,7 @@ use thiserror::Error;
 
 use blocks::BootId;
 pub use draft::Draft;
-use names::DIRECTORY;
+use names::{DIRECTORY, ListedKind};
 use numbers::Numbers;
 use object::UpperObject;
 
@@ -201,8 +201,10 @@ impl UpperStore {
     /// map goes before its file: so what a crash leaves is found by the file.
     fn remove_maps_of(&self, directory: BorrowedFd<'_>, prefix: &str) -> FsResult<()> {
         let mut found = Vec::new();
-        names::list(directory, &mut |name, _| {
-            let number = std::str::from_utf8(name).ok();
+        names::list(directory, &mut |name, kind| {
+            // A whiteout is there on its way to the name that it is for: see `dispose`.
+            let name = Some(name).filter(|_| kind == ListedKind::Object);
+            let number = name.and_then(|name| std::str::from_utf8(name).ok());
             let number = number.and_then(|name| name.strip_prefix(prefix));
             found.extend(number.and_then(|number| number.parse().ok()).map(Ino));
         })?;
@@ -266,7 +268,7 @@ impl UpperStore {
             // Not a symbolic link: the inode itself.
             Err(Errno::INVAL) => match names::look_up(self.links.as_fd(), entry)? {
                 names::UpperName::Object(object) => Ok(LinkedInode::Copied(object)),
-                names::UpperName::Absent | names::UpperName::Whiteout => Ok(LinkedInode::Unknown),
+                _ => Ok(LinkedInode::Unknown),
             },
             Err(errno) => Err(errno.into()),
         }

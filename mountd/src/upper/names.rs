@@ -10,7 +10,7 @@ use crate::upper::calls::{
 };
 use rustix::io::Errno;
 
-use super::draft::temporary_name;
+pub(crate) use super::draft::temporary_name;
 use super::object::UpperObject;
 use crate::error::FsResult;
 use crate::types::{EntryName, Timestamp};
@@ -30,6 +30,8 @@ pub const DIRECTORY: OFlags = OFlags::RDONLY
 pub enum UpperName {
     /// Nothing: the lower's name, if any, shows.
     Absent,
+    /// What a crash left of a creation. It counts as nothing, but is in the way of another one.
+    Remains,
     /// The name of the lower does not exist for the WPAR.
     Whiteout,
     /// An inode, opened for reading.
@@ -53,7 +55,7 @@ pub fn look_up(dir: BorrowedFd<'_>, name: EntryName<'_>) -> FsResult<UpperName> 
     match open(dir, name, OFlags::RDONLY) {
         Ok(file) => Ok(match UpperObject::from_fd(file)? {
             Some(object) => UpperName::Object(object),
-            None => UpperName::Absent,
+            None => UpperName::Remains,
         }),
         Err(Errno::NOENT) => Ok(UpperName::Absent),
         Err(Errno::LOOP) => Ok(UpperName::Whiteout),
@@ -169,6 +171,13 @@ pub fn exchange<A: rustix::path::Arg, B: rustix::path::Arg>(
 pub fn remove_quietly(work: BorrowedFd<'_>, name: &str) {
     if let Err(errno) = remove_tree(work, name) {
         log::debug!("left {name} in the work directory: {errno}");
+    }
+}
+
+/// Takes a name back that was just made, because what it was made for failed.
+pub fn remove_again(dir: BorrowedFd<'_>, name: &str) {
+    if let Err(error) = remove_tree(dir, name) {
+        log::error!("cannot remove {name} from the store again: {error}");
     }
 }
 
