@@ -7,7 +7,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::upper::calls::{self as fs, AtFlags, Mode, OFlags, XattrFlags};
 use rustix::io::Errno;
 
-use super::copy_up::write_all;
 use super::find::{Found, Source};
 use super::node::Place;
 use super::{LookedUp, Overlay, acl};
@@ -16,7 +15,7 @@ use crate::types::{Caller, EntryName, FileKind, Ino, Timestamp};
 use crate::upper::names::{self, DIRECTORY, UpperName};
 use crate::upper::object::UpperObject;
 use crate::upper::record::Record;
-use crate::upper::{Draft, guest_xattr};
+use crate::upper::{Draft, guest_xattr, symlink};
 
 const SET_GID: u16 = 0o2000;
 
@@ -162,7 +161,7 @@ fn make_in_place(
 fn fill(file: &impl AsFd, new: &NewInode<'_>, inherited: &acl::Inherited) -> FsResult<()> {
     let file = file.as_fd();
     if new.kind == FileKind::Symlink {
-        write_all(file, new.target, 0)?;
+        symlink::write(file, new.target)?;
     }
     if let Some(access) = &inherited.access {
         guest_xattr::set(file, acl::ACCESS, access, XattrFlags::empty())?;

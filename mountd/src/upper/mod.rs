@@ -29,6 +29,7 @@
 
 pub mod blocks;
 pub(crate) mod calls;
+pub(crate) mod data;
 mod draft;
 mod founding;
 pub mod guest_xattr;
@@ -37,6 +38,7 @@ pub mod names;
 mod numbers;
 pub mod object;
 pub mod record;
+pub mod symlink;
 
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
