@@ -44,7 +44,7 @@ fn seed() -> u64 {
 
 /// How many disks are looked at.
 fn disks() -> u64 {
-    setting("WPAR_POWER_CUT_DISKS", 60)
+    setting("WPAR_POWER_CUT_DISKS", 40)
 }
 
 /// How long all may take.
