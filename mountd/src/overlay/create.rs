@@ -4,19 +4,18 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{self, AtFlags, Mode, OFlags, XattrFlags};
+use crate::upper::calls::{self as fs, AtFlags, Mode, OFlags, XattrFlags};
 use rustix::io::Errno;
 
-use super::copy_up::write_all;
 use super::find::{Found, Source};
 use super::node::Place;
 use super::{LookedUp, Overlay, acl};
 use crate::error::{FsError, FsResult};
 use crate::types::{Caller, EntryName, FileKind, Ino, Timestamp};
-use crate::upper::names::DIRECTORY;
+use crate::upper::names::{self, DIRECTORY, UpperName};
 use crate::upper::object::UpperObject;
 use crate::upper::record::Record;
-use crate::upper::{Draft, guest_xattr};
+use crate::upper::{Draft, guest_xattr, symlink};
 
 const SET_GID: u16 = 0o2000;
 
@@ -74,7 +73,6 @@ impl Overlay {
             },
             object,
             lower: None,
-            named: true,
         };
         let Source::Upper { object, .. } = &source else {
             return Err(FsError::Stale);
@@ -98,7 +96,10 @@ impl Overlay {
                 .and_then(|()| UpperObject::establish(file, record))
                 .inspect_err(|_| discard(directory, name, new.kind));
         }
-        // There is a whiteout, or the remains of a creation that a crash cut off.
+        if let UpperName::Remains = names::look_up(directory.as_fd(), name)? {
+            names::remove_tree(directory.as_fd(), name.as_bytes())?;
+        }
+        // There is, or was, a whiteout.
         let draft = Draft::new(store.work(), new.kind)?;
         fill(&draft.file()?, new, &inherited)?;
         draft.publish(record, directory.as_fd(), name)
@@ -141,8 +142,10 @@ fn make_in_place(
     kind: FileKind,
 ) -> FsResult<Option<OwnedFd>> {
     let made = if kind == FileKind::Directory {
-        fs::mkdirat(directory, name.as_bytes(), Mode::RWXU)
-            .and_then(|()| fs::openat(directory, name.as_bytes(), DIRECTORY, Mode::empty()))
+        fs::mkdirat(directory, name.as_bytes(), Mode::RWXU).and_then(|()| {
+            fs::openat(directory, name.as_bytes(), DIRECTORY, Mode::empty())
+                .inspect_err(|_| discard(directory, name, kind))
+        })
     } else {
         let flags =
             OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -158,7 +161,7 @@ fn make_in_place(
 fn fill(file: &impl AsFd, new: &NewInode<'_>, inherited: &acl::Inherited) -> FsResult<()> {
     let file = file.as_fd();
     if new.kind == FileKind::Symlink {
-        write_all(file, new.target, 0)?;
+        symlink::write(file, new.target)?;
     }
     if let Some(access) = &inherited.access {
         guest_xattr::set(file, acl::ACCESS, access, XattrFlags::empty())?;

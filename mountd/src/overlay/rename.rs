@@ -8,7 +8,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use rustix::fs;
+use crate::upper::calls as fs;
 
 use super::Overlay;
 use super::find::{Found, Source};
@@ -17,8 +17,8 @@ use super::node::{Node, Place};
 use super::node_journal::Move;
 use crate::error::{FsError, FsResult};
 use crate::types::{EntryName, FileKind, Ino};
-use crate::upper::intent::RenameIntent;
-use crate::upper::names;
+use crate::upper::intent::{Becomes, RenameIntent};
+use crate::upper::names::{self, UpperName};
 use crate::upper::object::UpperObject;
 use crate::upper::record::Record;
 
@@ -39,6 +39,27 @@ struct End<'a> {
     node: Arc<Node>,
     name: EntryName<'a>,
     directory: Arc<OwnedFd>,
+}
+
+impl End<'_> {
+    fn rename(&self, to: &Self) -> FsResult<()> {
+        let names = (self.name.as_bytes(), to.name.as_bytes());
+        Ok(fs::renameat(
+            &self.directory,
+            names.0,
+            &to.directory,
+            names.1,
+        )?)
+    }
+
+    fn change_places(&self, with: &Self) -> FsResult<()> {
+        names::exchange(
+            self.directory.as_fd(),
+            self.name.as_bytes(),
+            with.directory.as_fd(),
+            with.name.as_bytes(),
+        )
+    }
 }
 
 impl Overlay {
@@ -163,70 +184,97 @@ impl Overlay {
         to: &End<'_>,
         replaced: Option<Found>,
     ) -> FsResult<()> {
-        let store = self.store()?;
         let object = self.prepare_to_move(from, &found)?;
-        let whiteout = self.lower_shows(&from.node, from.name)?;
-        let victim = replaced.as_ref().and_then(victim_of);
         let is_directory = object.record().kind == FileKind::Directory;
-        let intent = if whiteout || victim.is_some() || is_directory {
-            Some(self.intent(found.ino, from, to, whiteout)?)
-        } else {
-            None
+        let whiteout = self.lower_shows(&from.node, from.name)?;
+        let change = match &replaced {
+            Some(replaced) => self.one_name_less(replaced)?,
+            None => None,
         };
-        if victim.is_some() || (is_directory && self.has_whiteout(to)?) {
-            names::exchange(
-                from.directory.as_fd(),
-                from.name.as_bytes(),
-                to.directory.as_fd(),
-                to.name.as_bytes(),
-            )?;
-            match victim {
-                Some(victim) => self.dispose(victim, &from.directory, from.name, whiteout)?,
-                // It was a whiteout that came here.
-                None if whiteout => {}
-                None => names::remove_tree(from.directory.as_fd(), from.name.as_bytes())?,
-            }
-        } else {
-            fs::renameat(
-                &from.directory,
-                from.name.as_bytes(),
-                &to.directory,
-                to.name.as_bytes(),
-            )?;
-            if whiteout {
-                names::put_whiteout(store.work(), from.directory.as_fd(), from.name)?;
-            }
+        if replaced.is_some() {
+            begin_to_store(&object);
         }
-        drop(intent);
+        let becomes = Becomes::Inode(found.ino);
+        self.with_count(change, (to.parent, to.name), becomes, || {
+            self.move_name(&found, is_directory, from, to, whiteout)
+        })?;
         self.moved(&found, to);
-        match replaced {
-            Some(replaced) => self.lose_replaced(replaced),
-            None => Ok(()),
+        if let Some(replaced) = &replaced {
+            self.lost_name(replaced, change);
         }
+        Ok(())
     }
 
-    /// What a replaced inode loses by losing its name, where the store's rename did not do it.
-    fn lose_replaced(&self, replaced: Found) -> FsResult<()> {
-        let ino = replaced.ino;
-        match replaced.source {
-            Source::Upper {
-                place: Place::Linked,
-                ..
-            } => self.drop_link(ino),
-            Source::Upper { .. } => Ok(()),
-            Source::Lower { attr } => self.lose_lower_name(ino, &attr),
+    /// Gives what moves its new name and takes the old one from it, leaving a whiteout if that is
+    /// needed: all of that or nothing.
+    fn move_name(
+        &self,
+        found: &Found,
+        is_directory: bool,
+        from: &End<'_>,
+        to: &End<'_>,
+        whiteout: bool,
+    ) -> FsResult<()> {
+        let mut there = names::look_up(to.directory.as_fd(), to.name)?;
+        if let UpperName::Remains = there {
+            names::remove_tree(to.directory.as_fd(), to.name.as_bytes())?;
+            there = UpperName::Absent;
         }
+        let victim = match &there {
+            UpperName::Object(object) if !object.record().linked => Some(object.record().ino),
+            _ => None,
+        };
+        // A directory cannot be renamed over a whiteout, but can change places with it.
+        let over_whiteout = is_directory && matches!(there, UpperName::Whiteout);
+        if !whiteout && victim.is_none() && !over_whiteout {
+            return from.rename(to);
+        }
+        let intent = RenameIntent {
+            ino: found.ino,
+            from: &self.path_of(from.parent, from.name)?,
+            to: &self.path_of(to.parent, to.name)?,
+            leaves_whiteout: whiteout,
+            replaced: match &there {
+                UpperName::Object(object) => Some(object.record().ino),
+                _ => None,
+            },
+        };
+        let standing = intent.declare(self.store()?)?;
+        let is_absent = matches!(there, UpperName::Absent);
+        if is_absent {
+            from.rename(to)?;
+        } else {
+            from.change_places(to)?;
+        }
+        let tidied = match (victim, &there) {
+            (Some(victim), _) => self.dispose(victim, &from.directory, from.name, whiteout),
+            // It was a whiteout that came here.
+            (None, UpperName::Whiteout) if whiteout => Ok(()),
+            (None, _) if whiteout => {
+                let work = self.store()?.work();
+                names::put_whiteout(work, from.directory.as_fd(), from.name)
+            }
+            (None, _) => names::remove_tree(from.directory.as_fd(), from.name.as_bytes()),
+        };
+        let Err(error) = tidied else {
+            return Ok(());
+        };
+        let undone = if is_absent {
+            to.rename(from)
+        } else {
+            from.change_places(to)
+        };
+        if let Err(second) = undone {
+            log::error!("a rename stays half done until the next start: {second}");
+            standing.abandon();
+        }
+        Err(error)
     }
 
     fn exchange(&self, from: &End<'_>, found: Found, to: &End<'_>, other: Found) -> FsResult<()> {
         self.prepare_to_move(from, &found)?;
         self.prepare_to_move(to, &other)?;
-        names::exchange(
-            from.directory.as_fd(),
-            from.name.as_bytes(),
-            to.directory.as_fd(),
-            to.name.as_bytes(),
-        )?;
+        from.change_places(to)?;
         self.moved(&found, to);
         self.moved(&other, from);
         Ok(())
@@ -275,44 +323,19 @@ impl Overlay {
             self.nodes.set(found.ino, node);
         }
     }
-
-    fn has_whiteout(&self, end: &End<'_>) -> FsResult<bool> {
-        let found = names::look_up(end.directory.as_fd(), end.name)?;
-        Ok(matches!(found, names::UpperName::Whiteout))
-    }
-
-    fn intent(
-        &self,
-        ino: Ino,
-        from: &End<'_>,
-        to: &End<'_>,
-        leaves_whiteout: bool,
-    ) -> FsResult<crate::upper::intent::Standing<'_>> {
-        let path = |end: &End<'_>| -> FsResult<Vec<u8>> {
-            let mut path = self.upper_path(end.parent)?;
-            if !path.is_empty() {
-                path.push(b'/');
-            }
-            path.extend_from_slice(end.name.as_bytes());
-            Ok(path)
-        };
-        let intent = RenameIntent {
-            ino,
-            from: &path(from)?,
-            to: &path(to)?,
-            leaves_whiteout,
-        };
-        intent.declare(self.store()?)
-    }
 }
 
-/// The inode that a rename puts aside: one that is an object of the store with this only name.
-fn victim_of(replaced: &Found) -> Option<Ino> {
-    match &replaced.source {
-        Source::Upper {
-            place: Place::Named { .. },
-            ..
-        } => Some(replaced.ino),
-        _ => None,
+/// Sends the data of a file, which is about to replace another one, on their way to the disk.
+///
+/// Programs that write a new file and rename it over the old one, without a sync, get the old or
+/// the new contents after a loss of power on ext4, which does the same; but not when names change
+/// places, as they do here. Nothing waits for it.
+fn begin_to_store(object: &UpperObject) {
+    // The one call that starts to write and does nothing else that matters: what it drops of the
+    // page cache is a second copy, the mount has its own.
+    if object.record().kind == FileKind::Regular
+        && let Err(errno) = fs::fadvise(object, 0, None, fs::Advice::DontNeed)
+    {
+        log::debug!("cannot begin to store what replaces a file: {errno}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 
-use rustix::fs::XattrFlags;
+use crate::upper::calls::XattrFlags;
 
 use super::{Overlay, acl};
 use crate::error::{FsError, FsResult};
