@@ -48,7 +48,8 @@ pub fn open(spec: &MountSpec) -> Result<Overlay, OpenError> {
     let upper = match &spec.store {
         Some(path) => {
             let root = root_of(&*lower).map_err(OpenError::Root)?;
-            Some(UpperStore::open(path, &root, lower.first_free())?)
+            let store = UpperStore::open(path, &root, lower.first_free())?;
+            Some(store.limited(spec.limits)?)
         }
         None => None,
     };

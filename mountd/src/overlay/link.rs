@@ -38,7 +38,9 @@ impl Overlay {
         if self.find(parent, &node, name)?.is_some() {
             return Err(FsError::Exists);
         }
+        self.admit(0, 0)?;
         let directory = self.copy_up_directory(parent)?;
+        let _watched = self.watch(parent, &directory)?;
         self.settle_in_links(ino)?;
         self.change_link_count(ino, 1)?;
         let store = self.store()?;
@@ -160,6 +162,7 @@ impl Overlay {
             );
         } else {
             self.drop_map(ino)?;
+            self.release(ino, store.links(), &number);
             fs::unlinkat(store.links(), number.as_str(), AtFlags::empty())?;
         }
         Ok(())
@@ -205,6 +208,7 @@ impl Overlay {
             self.sweep_orphan(ino)?;
         } else {
             self.drop_map(ino)?;
+            self.release(ino, store.work(), &target_name);
             names::remove_quietly(store.work(), &target_name);
         }
         Ok(())

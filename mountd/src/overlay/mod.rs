@@ -52,6 +52,7 @@ mod listing;
 mod node;
 mod partial;
 mod partials;
+mod quota;
 mod remove;
 mod rename;
 mod xattr;
@@ -176,6 +177,9 @@ impl Overlay {
         for file in self.partials.all() {
             file.map().retire();
         }
+        if let Some(quota) = self.quota() {
+            quota.abandon();
+        }
     }
 
     /// Whether the attributes of an inode, or the absence of a name, stay true until a call of
@@ -216,20 +220,14 @@ impl Overlay {
         self.files.evict(ino);
         self.directories.evict(ino);
         if let Some(store) = &self.upper
-            && let Err(error) = self
-                .drop_map(ino)
-                .and_then(|()| names::remove_tree(store.orphans(), number_name(ino).as_str()))
+            && let Err(error) = self.drop_map(ino).and_then(|()| {
+                let number = number_name(ino);
+                self.release(ino, store.orphans(), &number);
+                names::remove_tree(store.orphans(), number.as_str())
+            })
         {
             log::warn!("cannot remove the orphan {ino}: {error}; the next start will");
         }
-    }
-
-    /// Space and inodes of the file system that the store lies on.
-    ///
-    /// # Errors
-    /// `ReadOnly` without a store, else those of the host's file system.
-    pub fn space(&self) -> FsResult<fs::StatVfs> {
-        self.store()?.space()
     }
 
     /// Makes all that the store holds safe against a crash of the host.

@@ -162,9 +162,10 @@ fn settle_now_and_then(shared: &Shared) {
 fn tend(shared: &Shared, file: &PartialFile) -> FsResult<()> {
     if file.map().is_dirty() {
         file.map().settle(true)?;
+        file.observe();
     }
     let (missing, all) = file.map().missing();
-    if missing > 0 && missing <= all / MOSTLY {
+    if missing > 0 && missing <= all / MOSTLY && file.is_better_complete() {
         file.complete(|| !shared.state.lock().ended)?;
     }
     Ok(())

@@ -32,6 +32,7 @@ impl Overlay {
         }
         let whiteout = self.lower_shows(&node, name)?;
         let directory = self.copy_up_directory(parent)?;
+        let _watched = self.watch(parent, &directory)?;
         self.listings.evict(parent);
         self.take_name(found, &directory, name, whiteout)
     }
@@ -49,6 +50,7 @@ impl Overlay {
         self.expect_empty(&found, parent, name)?;
         let whiteout = self.lower_shows(&node, name)?;
         let directory = self.copy_up_directory(parent)?;
+        let _watched = self.watch(parent, &directory)?;
         self.listings.evict(parent);
         self.take_name(found, &directory, name, whiteout)
     }
