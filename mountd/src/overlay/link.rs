@@ -109,6 +109,7 @@ impl Overlay {
             Err(errno) => return Err(errno.into()),
         }
         let mut object = self.object(ino, &Place::Linked)?;
+        let _watched = self.watch_moved(ino, &object)?;
         let record = *object.record();
         object.set_record(Record {
             linked: true,
@@ -130,6 +131,8 @@ impl Overlay {
     /// Changes how many names an inode in `links` has, and returns how many are left.
     pub(super) fn change_link_count(&self, ino: Ino, change: i32) -> FsResult<u32> {
         let mut object = self.object(ino, &Place::Linked)?;
+        // A record may be moved to where it takes no block, or to where it does.
+        let _watched = self.watch_moved(ino, &object)?;
         let mut record = *object.record();
         record.nlink = record.nlink.saturating_add_signed(change);
         object.set_record(record)?;
@@ -178,6 +181,13 @@ impl Overlay {
         whiteout: bool,
     ) -> FsResult<()> {
         let store = self.store()?;
+        if let Some(quota) = self.quota() {
+            quota.moved(&fs::statat(
+                directory,
+                name.as_bytes(),
+                AtFlags::SYMLINK_NOFOLLOW,
+            )?);
+        }
         let (target, target_name) = if self.nodes.is_known(ino) {
             (store.orphans(), number_name(ino))
         } else {

@@ -53,6 +53,8 @@ mod node;
 mod partial;
 mod partials;
 mod quota;
+#[cfg(test)]
+mod quota_tests;
 mod remove;
 mod rename;
 mod xattr;

@@ -108,6 +108,7 @@ impl Partials {
             {
                 log::warn!("cannot settle inode {}: {error}", file.ino());
             }
+            file.observe();
         }
         self.shared
             .state
@@ -134,6 +135,7 @@ impl Drop for Partials {
             if let Err(error) = file.map().close() {
                 log::error!("cannot settle inode {}: {error}", file.ino());
             }
+            file.observe();
         }
     }
 }

@@ -16,6 +16,7 @@ use super::caches::OpenFile;
 use crate::error::FsResult;
 use crate::lower::LowerFile;
 use crate::types::{FileKind, Ino};
+use crate::upper::object::UpperObject;
 use crate::upper::quota::{Charge, Quota, Reservation, Usage, Watch};
 
 /// How much room a change needs.
@@ -258,6 +259,19 @@ impl Overlay {
             return Ok(None);
         }
         self.watch(ino, file.try_clone_to_owned()?)
+    }
+
+    /// The same of an object that gets another place in the store.
+    pub(super) fn watch_moved(
+        &self,
+        ino: Ino,
+        object: &UpperObject,
+    ) -> FsResult<Option<Watch<OwnedFd>>> {
+        let watched = self.watch_owned(ino, object.as_fd())?;
+        if let Some(quota) = self.quota() {
+            quota.moved(&object.stat()?);
+        }
+        Ok(watched)
     }
 
     /// Counts an inode that was made in the store.

@@ -213,10 +213,7 @@ impl Overlay {
     /// Makes sure that the store has the name that moves, and that a directory says what it shows.
     fn prepare_to_move(&self, end: &End<'_>, found: &Found) -> FsResult<UpperObject> {
         let mut object = self.own_name(found.ino, &end.directory, end.name)?;
-        let _watched = self.watch_owned(found.ino, object.as_fd())?;
-        if let Some(quota) = self.quota() {
-            quota.moved(&object.stat()?);
-        }
+        let _watched = self.watch_moved(found.ino, &object)?;
         let record = *object.record();
         if record.kind != FileKind::Directory || record.opaque {
             return Ok(object);

@@ -83,7 +83,9 @@ pub struct Quota {
     active: AtomicU64,
     /// What [`recount`] has to know of what happened meanwhile.
     changes: AtomicU64,
+    /// All that was ever added and taken away: bytes and inodes.
     grown: [AtomicU64; 2],
+    shrunk: [AtomicU64; 2],
     moved_directories: AtomicU64,
     /// Bytes removed since the store was last counted.
     removed: AtomicU64,
@@ -134,7 +136,8 @@ impl Quota {
             reserved: AtomicU64::new(0),
             active: AtomicU64::new(0),
             changes: AtomicU64::new(0),
-            grown: [AtomicU64::new(0), AtomicU64::new(0)],
+            grown: Default::default(),
+            shrunk: Default::default(),
             moved_directories: AtomicU64::new(0),
             removed: AtomicU64::new(0),
             exact: AtomicBool::new(exact),
@@ -312,13 +315,15 @@ impl Quota {
         }
     }
 
-    /// A name is being moved: whoever counts may miss what it stands for.
+    /// An inode is being moved: whoever counts may miss it, or meet it twice.
     pub fn moved(&self, stat: &Stat) {
         if fs::FileType::from_raw_mode(stat.st_mode) == fs::FileType::Directory {
             self.moved_directories.fetch_add(1, Ordering::AcqRel);
         } else {
-            self.grown[0].fetch_add(space_of(stat), Ordering::AcqRel);
-            self.grown[1].fetch_add(1, Ordering::AcqRel);
+            for changed in [&self.grown, &self.shrunk] {
+                changed[0].fetch_add(space_of(stat), Ordering::AcqRel);
+                changed[1].fetch_add(1, Ordering::AcqRel);
+            }
         }
     }
 
@@ -329,6 +334,8 @@ impl Quota {
         self.changes.fetch_add(1, Ordering::AcqRel);
         self.grown[0].fetch_add(unsigned(bytes), Ordering::AcqRel);
         self.grown[1].fetch_add(unsigned(inodes), Ordering::AcqRel);
+        self.shrunk[0].fetch_add(unsigned(-bytes), Ordering::AcqRel);
+        self.shrunk[1].fetch_add(unsigned(-inodes), Ordering::AcqRel);
         let bytes = self.bytes.fetch_add(bytes, Ordering::AcqRel) + bytes;
         let inodes = self.inodes.fetch_add(inodes, Ordering::AcqRel) + inodes;
         self.saved.cover(Usage {

@@ -1,11 +1,13 @@
 //! Counting a store in the background, while it is used.
 //!
-//! What is counted while nothing changes is exact. If something changed, the count and all growth
-//! since it began are an upper bound, which is taken, and it is tried again later. A count during
-//! which a directory was moved may have missed it, and is thrown away.
+//! What is counted while nothing changes is exact. If something changed, the truth is no more than what
+//! was counted and all that was added meanwhile, and no less than what was counted without all that
+//! was taken away: the numbers are brought between the two, and it is tried again later. A count
+//! during which a directory was moved may have missed it, and is thrown away.
 
+use std::ops::Sub;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -121,10 +123,10 @@ impl Quota {
     }
 
     /// Counts once; true if what is counted is exact now.
-    fn recount(&self) -> bool {
+    pub(crate) fn recount(&self) -> bool {
         let moved = self.moved_directories.load(Ordering::Acquire);
         let changes = self.changes.load(Ordering::Acquire);
-        let grown = self.grown();
+        let (grown, shrunk) = (total(&self.grown), total(&self.shrunk));
         let counted = match count::store(&self.parts, &|| !self.recount.is_ended()) {
             Ok(Some(counted)) => counted,
             Ok(None) | Err(FsError::Layer(Errno::AGAIN)) => return false,
@@ -145,17 +147,18 @@ impl Quota {
         if self.moved_directories.load(Ordering::Acquire) != moved {
             return false;
         }
-        let since = self.grown();
-        let bytes = counted.bytes.saturating_add(since.bytes - grown.bytes);
-        let inodes = counted.inodes.saturating_add(since.inodes - grown.inodes);
-        let before = self.usage();
         let exact = self.changes.load(Ordering::Acquire) == changes;
-        let correct = |number: &std::sync::atomic::AtomicI64, to: u64| {
-            let by = signed(to) - number.load(Ordering::Acquire);
-            number.fetch_add(by, Ordering::AcqRel);
+        let (grown, shrunk) = (total(&self.grown) - grown, total(&self.shrunk) - shrunk);
+        let before = self.usage();
+        // Each number goes no further than it must.
+        let correct = |number: &AtomicI64, counted: u64, grown: u64, shrunk: u64| {
+            let now = number.load(Ordering::Acquire);
+            let least = signed(counted.saturating_sub(shrunk));
+            let most = signed(counted.saturating_add(grown));
+            number.fetch_add(now.clamp(least, most) - now, Ordering::AcqRel);
         };
-        correct(&self.bytes, bytes);
-        correct(&self.inodes, inodes);
+        correct(&self.bytes, counted.bytes, grown.bytes, shrunk.bytes);
+        correct(&self.inodes, counted.inodes, grown.inodes, shrunk.inodes);
         self.removed.store(0, Ordering::Relaxed);
         if exact {
             self.exact.store(true, Ordering::Release);
@@ -173,11 +176,22 @@ impl Quota {
         self.saved.cover(after);
         exact
     }
+}
 
-    fn grown(&self) -> Usage {
-        Usage {
-            bytes: self.grown[0].load(Ordering::Acquire),
-            inodes: self.grown[1].load(Ordering::Acquire),
+fn total(changed: &[AtomicU64; 2]) -> Usage {
+    Usage {
+        bytes: changed[0].load(Ordering::Acquire),
+        inodes: changed[1].load(Ordering::Acquire),
+    }
+}
+
+impl Sub for Usage {
+    type Output = Self;
+
+    fn sub(self, earlier: Self) -> Self {
+        Self {
+            bytes: self.bytes.saturating_sub(earlier.bytes),
+            inodes: self.inodes.saturating_sub(earlier.inodes),
         }
     }
 }
