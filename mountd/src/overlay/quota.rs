@@ -15,6 +15,7 @@ use super::Overlay;
 use super::caches::OpenFile;
 use crate::error::FsResult;
 use crate::lower::LowerFile;
+use crate::sys::extents;
 use crate::types::{FileKind, Ino};
 use crate::upper::object::UpperObject;
 use crate::upper::quota::{Charge, Quota, Reservation, Usage, Watch};
@@ -127,8 +128,21 @@ fn reserve(
     Ok((end - range.start, quota.reserve(holes(end)?)?))
 }
 
-/// Bytes in `range` that the host has no data of, in whole blocks.
+/// Bytes in `range` that have no space yet, in whole blocks.
 fn holes_in(file: BorrowedFd<'_>, range: Range<u64>, block: u64) -> FsResult<u64> {
+    let (mut holes, mut at) = (0, range.start);
+    let told = extents::each(file, range.clone(), &mut |part| {
+        holes += part.start.clamp(at, range.end) - at;
+        at = part.end.clamp(at, range.end);
+    });
+    match told {
+        Ok(()) => Ok(holes + (range.end - at)),
+        Err(_) => holes_in_data(file, range, block),
+    }
+}
+
+/// The same where the host's file system tells only of data: what was allocated ahead is a hole.
+fn holes_in_data(file: BorrowedFd<'_>, range: Range<u64>, block: u64) -> FsResult<u64> {
     let (mut holes, mut at) = (0, range.start);
     while at < range.end {
         let data = match fs::seek(file, SeekFrom::Data(at)) {

@@ -311,6 +311,29 @@ fn only_what_takes_space_is_counted() {
 }
 
 #[test]
+fn space_that_was_allocated_ahead_can_be_written_to_at_the_limit() {
+    let place = Place::new();
+    let overlay = place.open(bytes(4 * MIB));
+    let ahead = file(&overlay, "ahead").unwrap();
+    overlay
+        .allocate(ahead, MIB, MIB, AllocateMode::KeepSize)
+        .unwrap();
+    let filler = file(&overlay, "filler").unwrap();
+    fill(&overlay, filler, 50_000);
+    assert_eq!(
+        overlay.write(ahead, &vec![1; MIB as usize], MIB, false),
+        Ok(MIB as usize)
+    );
+    assert_eq!(overlay.write(ahead, b"x", 0, false), Err(FULL));
+    assert_eq!(
+        overlay.allocate(ahead, MIB, MIB, AllocateMode::Grow),
+        Ok(())
+    );
+    assert!(place.walked().bytes <= 4 * MIB);
+    assert_counted(&place, &overlay);
+}
+
+#[test]
 fn attributes_and_names_are_counted_too() {
     let place = Place::new();
     let overlay = place.open(bytes(2 * MIB));
