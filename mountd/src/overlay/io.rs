@@ -317,6 +317,18 @@ impl Overlay {
     }
 }
 
+/// How much was written, for an answer. Of data `from_cache`, which were written by way of a mapping,
+/// it has to be all: the kernel takes a short count for success.
+///
+/// # Errors
+/// `NOSPC`, for that is why a write is short.
+pub fn whole_if(from_cache: bool, written: usize, data: &[u8]) -> FsResult<usize> {
+    if from_cache && written < data.len() {
+        return Err(FsError::Layer(Errno::NOSPC));
+    }
+    Ok(written)
+}
+
 /// What `mode` is for the host.
 pub(super) fn host_flags(mode: AllocateMode) -> FallocateFlags {
     match mode {

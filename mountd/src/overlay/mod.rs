@@ -69,7 +69,7 @@ use rustix::fs::{self, Mode};
 pub use attr::{SetAttr, SetTime};
 pub use blocks::CopyUp;
 pub use create::NewInode;
-pub use io::{AllocateMode, Extent};
+pub use io::{AllocateMode, Extent, whole_if};
 pub use listing::{DirectoryEntry, DirectorySink};
 pub use rename::RenameMode;
 
