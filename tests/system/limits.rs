@@ -94,7 +94,7 @@ fn limits_are_kept_with_the_store_and_can_be_changed_with_it() {
     world.ok("rmwpar -p one");
     world.ok("mkwpar -p -n one");
     let listed = world.ok("lswpar -q -c -a size,inodes");
-    assert_eq!(listed.text(), "20M:unlimited\n");
+    assert_eq!(listed.text(), "20M:unlimited");
     world.ok("rmwpar -p one");
     // Less than it takes already.
     world.ok("mkwpar -p -n one -M size=5M");

@@ -73,6 +73,7 @@ fn programs_get_no_space_at_the_limit_and_go_on_when_there_is_some() {
     assert!(is_full(&fs::create_dir(fixture.path("dir")).unwrap_err()));
     file.write_all_at(b"again", 1000).unwrap();
     file.sync_all().unwrap();
+    drop(file);
     fixture.mount();
     assert_eq!(
         space(&fixture).f_bfree,
@@ -84,7 +85,6 @@ fn programs_get_no_space_at_the_limit_and_go_on_when_there_is_some() {
     assert_eq!(&contents[999..1006], b"fagainf");
     // A file that is open without a name takes what it took, until it is closed.
     let open = fs::File::open(&path).unwrap();
-    drop(file);
     fs::remove_file(&path).unwrap();
     assert_eq!(space(&fixture).f_bfree, 0);
     drop(open);
