@@ -149,7 +149,7 @@ impl fmt::Display for Size {
         let whole = SUFFIXES
             .iter()
             .rev()
-            .find(|(_, shift)| self.0 > 0 && self.0 % (1 << shift) == 0);
+            .find(|(_, shift)| self.0 > 0 && self.0.is_multiple_of(1 << shift));
         match whole {
             Some((letter, shift)) => write!(f, "{}{letter}", self.0 >> shift),
             None => write!(f, "{}", self.0.div_ceil(BLOCK)),

@@ -117,7 +117,9 @@ mod tests {
         }
         told.unwrap();
         let expected = (1..100).map(|number| number * 65_536..number * 65_536 + 4096);
-        let expected: Vec<_> = expected.chain([ahead..ahead + 65_536]).collect();
+        let expected: Vec<_> = expected
+            .chain(std::iter::once(ahead..ahead + 65_536))
+            .collect();
         assert_eq!(parts, expected);
     }
 }

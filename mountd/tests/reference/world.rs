@@ -90,7 +90,7 @@ impl World {
             source,
             store: TempDir::new().unwrap(),
             copy_up: case.copy_up,
-            limited: case.operations.len() % 2 == 0,
+            limited: case.operations.len().is_multiple_of(2),
             core: None,
             story: Vec::new(),
             lookups: BTreeMap::new(),
