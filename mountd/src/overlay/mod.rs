@@ -24,6 +24,9 @@
 //!     map.log            a leaf; while an entry is appended
 //! ```
 //!
+//! Of a limited store there are three more leaves, below all of these: a shard of the charges, the note
+//! on the disk, and the state of counting (see [`crate::upper::quota`]).
+//!
 //! No lock but those of one partly copied file is held while a file's data is read or written, and
 //! these are not waited for under `names`, except that opening one too many settles others (see
 //! `partials`). Whoever opens a file's data does it under `names`, so
