@@ -17,7 +17,7 @@ use wpar_mountd::fuse::session;
 use wpar_mountd::lower::tar::{Silent, ensure_index};
 use wpar_mountd::overlay::CopyUp;
 use wpar_mountd::source;
-use wpar_mountd::spec::{LowerSpec, MountSpec};
+use wpar_mountd::spec::{LowerSpec, MountSpec, SpaceLimits};
 
 const SIZES: [(&str, u64); 3] = [
     ("1 MB", 1_000_000),
@@ -44,6 +44,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         lower: LowerSpec::Image { path: image, index },
         store: Some(store.clone()),
         hidden: Vec::new(),
+        limits: SpaceLimits::default(),
     })?;
     let overlay = if whole {
         overlay.with_copy_up(CopyUp {

@@ -69,12 +69,8 @@ fn open_as(spec: &MountSpec, kept: Option<&Kept>) -> Result<Overlay, OpenError> 
     let upper = match &spec.store {
         Some(path) => {
             let root = root_of(&*lower).map_err(OpenError::Root)?;
-            Some(UpperStore::open_as(
-                path,
-                &root,
-                lower.first_free(),
-                opening,
-            )?)
+            let store = UpperStore::open_as(path, &root, lower.first_free(), opening)?;
+            Some(store.limited(spec.limits)?)
         }
         None => None,
     };

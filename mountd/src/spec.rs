@@ -17,6 +17,28 @@ pub struct MountSpec {
     /// Names of the lower that do not exist for the WPAR.
     #[serde(default)]
     pub hidden: Vec<HiddenName>,
+    /// What the store may take.
+    #[serde(default, skip_serializing_if = "SpaceLimits::is_none")]
+    pub limits: SpaceLimits,
+}
+
+/// Limits of what a store takes of its host's file system; `None` for no limit but the host's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SpaceLimits {
+    /// Space in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// Number of inodes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inodes: Option<u64>,
+}
+
+impl SpaceLimits {
+    /// Whether nothing is limited.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// The source underneath.

@@ -15,7 +15,9 @@ use super::context::Context;
 use super::error::{CliError, CliResult};
 use super::progress::IndexProgress;
 use crate::model::record::RECORD_VERSION;
-use crate::model::{CopyControls, Hostname, Owner, Source, WparKind, WparName, WparRecord};
+use crate::model::{
+    CopyControls, Hostname, Owner, Source, SpaceLimits, WparKind, WparName, WparRecord,
+};
 use crate::policy::exclusions;
 use crate::policy::mount_spec::{describe, mount_spec, own_places};
 use crate::registry::pending::{Pending, PendingOperation};
@@ -35,6 +37,7 @@ pub(super) struct Plan {
     pub(super) directory: Option<PathBuf>,
     pub(super) source: Source,
     pub(super) copy_controls: CopyControls,
+    pub(super) limits: SpaceLimits,
     /// The command that the WPAR lives and dies with.
     pub(super) owner: Option<Owner>,
     /// The record of a store that `rmwpar -p` kept and that is to be used again.
@@ -294,6 +297,7 @@ impl<'a> Creation<'a> {
             directory_created: !directory_exists,
             source: plan.source,
             copy_controls: plan.copy_controls,
+            limits: plan.limits,
             ids,
             auto: false,
             created: SystemTime::now()

@@ -12,7 +12,9 @@ use super::output;
 use super::remove::{self, StoreFate};
 use super::verbs::{Arguments, Verb, Words};
 use crate::launch::Payload;
-use crate::model::{CopyControls, Source, WparKind, WparName, WparRecord};
+use crate::model::{
+    CopyControls, FileSystemAttributes, Source, SpaceLimits, WparKind, WparName, WparRecord,
+};
 use crate::registry::{Lock, Registry};
 
 pub(super) const VERB: Verb = Verb::aix::<MakeArguments>(Words {
@@ -27,7 +29,12 @@ pub(super) const VERB: Verb = Verb::aix::<MakeArguments>(Words {
         is indexed when it is used for the first time. It must stay where it is, unchanged, as \
         long as WPARs of it exist.\n\n\
         Of the running system everything below / is taken but other file systems, temporary \
-        files, swap files and other partitions; -v lists what is left out and why.",
+        files, swap files and other partitions; -v lists what is left out and why.\n\n\
+        With -M the WPAR can take only so much of the host's disk: size limits the space of what \
+        it writes, inodes the number of files. What the source has counts nothing until it is \
+        changed. Inside, df shows the limits, and beyond them there is no space left on the \
+        device. A size is a number with K, M, G or T (powers of 1024), or one of 512-byte \
+        blocks; 'unlimited' takes a limit away that a kept store had.",
     examples: &[
         (
             "Make a WPAR from a backup and start it",
@@ -37,6 +44,10 @@ pub(super) const VERB: Verb = Verb::aix::<MakeArguments>(Words {
         (
             "Use another host name and base directory",
             "mkwpar -t -n db1 -h db1.example.org -d /srv/db1",
+        ),
+        (
+            "Let it write no more than 10 GiB, in 200,000 files",
+            "mkwpar -t -n test1 -M size=10G inodes=200000",
         ),
         (
             "Take container stores along",
@@ -49,7 +60,9 @@ pub(super) const VERB: Verb = Verb::aix::<MakeArguments>(Words {
     ],
     compatibility: "Only system copies (-t) are made. -B takes a tar archive where AIX takes a \
         mksysb. The WPAR is in state D until startwpar or -s starts it. preserve_private is \
-        accepted and kept, and will matter when filesets are hidden.",
+        accepted and kept, and will matter when filesets are hidden. A \
+        WPAR has one file system: of -M there are size, in AIX's units, and directory=/ \
+        (other directories and attributes are refused); inodes, K and T are additions.",
 });
 
 /// Arguments of `mkwpar`.
@@ -88,6 +101,10 @@ pub(super) struct MakeArguments {
     #[arg(short = 'T', long = "copy-controls", value_name = "NAME=VALUE", num_args = 1..)]
     copy_controls: Vec<String>,
 
+    /// How large its file system may become: directory=/, size=SIZE, inodes=NUMBER
+    #[arg(short = 'M', long = "file-system", value_name = "NAME=VALUE", num_args = 1..)]
+    file_system: Vec<String>,
+
     /// Use the store that 'rmwpar -p' kept
     #[arg(short = 'p', long = "preserved", value_name = "NAME", num_args = 0..=1)]
     #[arg(default_missing_value = "")]
@@ -108,6 +125,8 @@ impl Arguments for MakeArguments {
         }
         let controls = CopyControls::parse(&self.copy_controls)
             .map_err(|error| CliError::usage(error.to_string()))?;
+        let attributes = FileSystemAttributes::parse(&self.file_system)
+            .map_err(|error| CliError::usage(error.to_string()))?;
         if !self.system_copy && self.preserved.is_none() {
             return Err(CliError::usage("only system copies can be made")
                 .hint("add -t, with -B IMAGE or for the running system"));
@@ -118,6 +137,10 @@ impl Arguments for MakeArguments {
         let (plan, prepared) = match &self.preserved {
             Some(_) => self.plan_from_kept(context, &registry, name)?,
             None => self.plan(context, &registry, name, controls)?,
+        };
+        let plan = Plan {
+            limits: attributes.over(plan.limits),
+            ..plan
         };
         let controls = plan.copy_controls;
         let record = create::create(context, &registry, plan)?;
@@ -182,6 +205,7 @@ impl MakeArguments {
             directory: self.directory.clone(),
             source: prepared.source.clone(),
             copy_controls,
+            limits: SpaceLimits::default(),
             owner: None,
             kept: None,
         };
@@ -237,6 +261,7 @@ impl MakeArguments {
             directory: self.directory.clone(),
             source: prepared.source.clone(),
             copy_controls: kept.copy_controls,
+            limits: kept.limits,
             owner: None,
             kept: Some(kept),
         };

@@ -12,7 +12,7 @@ use super::remove::{self, StoreFate};
 use super::verbs::{Arguments, Verb, Words};
 use crate::launch::Payload;
 use crate::model::name::NAME_LENGTH_MAX;
-use crate::model::{CopyControls, WparKind, WparName};
+use crate::model::{CopyControls, FileSystemAttributes, SpaceLimits, WparKind, WparName};
 use crate::registry::{Lock, Registry, process};
 
 pub(super) const VERB: Verb = Verb::aix::<ExecArguments>(Words {
@@ -63,6 +63,10 @@ pub(super) struct ExecArguments {
     #[arg(short = 'T', long = "copy-controls", value_name = "NAME=VALUE", num_args = 1..)]
     copy_controls: Vec<String>,
 
+    /// Limits of its file system, as of mkwpar
+    #[arg(short = 'M', long = "file-system", value_name = "NAME=VALUE", num_args = 1..)]
+    file_system: Vec<String>,
+
     /// Say more: what is left out of a copy, steps of the start
     #[arg(short = 'v', long = "verbose")]
     verbose: bool,
@@ -90,6 +94,9 @@ impl ExecArguments {
         let hostname = create::hostname(self.hostname.as_deref(), &name)?;
         let copy_controls = CopyControls::parse(&self.copy_controls)
             .map_err(|error| CliError::usage(error.to_string()))?;
+        let limits = FileSystemAttributes::parse(&self.file_system)
+            .map_err(|error| CliError::usage(error.to_string()))?
+            .over(SpaceLimits::default());
         if !self.system_copy {
             return Err(CliError::usage("only system copies can be run")
                 .hint("add -t, with -B IMAGE or for the running system"));
@@ -111,6 +118,7 @@ impl ExecArguments {
             directory: None,
             source: prepared.source.clone(),
             copy_controls,
+            limits,
             owner: Some(owner),
             kept: None,
         };

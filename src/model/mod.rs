@@ -1,4 +1,4 @@
-//! What a WPAR is, in plain values: names, states, records, copy controls.
+//! What a WPAR is, in plain values: names, states, records, copy controls, limits.
 //!
 //! Pure: nothing in here reads a file, asks the kernel or knows a command line. Every rule that
 //! AIX states about a value stands here, once, with its test.
@@ -8,6 +8,7 @@ pub mod hostname;
 pub mod ids;
 pub mod name;
 pub mod record;
+pub mod space_limits;
 pub mod state;
 
 pub use copy_controls::CopyControls;
@@ -15,4 +16,5 @@ pub use hostname::Hostname;
 pub use ids::IdRange;
 pub use name::WparName;
 pub use record::{Owner, Source, WparKind, WparRecord};
+pub use space_limits::{FileSystemAttributes, SpaceLimits};
 pub use state::{Facts, WparState};

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CopyControls, Hostname, IdRange, WparName};
+use super::{CopyControls, Hostname, IdRange, SpaceLimits, WparName};
 
 /// Version of the format that [`WparRecord`] is written in. A newer one is refused, not guessed.
 pub const RECORD_VERSION: u32 = 1;
@@ -32,6 +32,9 @@ pub struct WparRecord {
     /// What the copy takes along.
     #[serde(default)]
     pub copy_controls: CopyControls,
+    /// What it may take of the host's disk.
+    #[serde(default, skip_serializing_if = "SpaceLimits::is_none")]
+    pub limits: SpaceLimits,
     /// User and group numbers of the host that stand for its own.
     pub ids: IdRange,
     /// Started with the host.
@@ -156,6 +159,26 @@ mod tests {
         assert!(record.copy_controls.preserve_wpars);
         assert_eq!(record.machine_id(), "6f2c1c0e8a514a5e9d4e2f3c5a7b9e01");
         assert!(matches!(&record.source, Source::Image { path, .. } if path.ends_with("d12.tar")));
+        let written = serde_json::to_string(&record).unwrap();
+        assert_eq!(
+            serde_json::from_str::<WparRecord>(&written).unwrap(),
+            record
+        );
+    }
+
+    #[test]
+    fn limits_are_read_and_left_out_if_there_are_none() {
+        let plain: WparRecord = serde_json::from_str(VERSION_1).unwrap();
+        assert!(plain.limits.is_none());
+        assert!(!serde_json::to_string(&plain).unwrap().contains("limits"));
+        let limits = "{\"limits\": {\"size\": 10737418240, \"inodes\": 200000},";
+        let text = VERSION_1.replacen('{', limits, 1);
+        let record: WparRecord = serde_json::from_str(&text).unwrap();
+        let expected = SpaceLimits {
+            size: Some(10 << 30),
+            inodes: Some(200_000),
+        };
+        assert_eq!(record.limits, expected);
         let written = serde_json::to_string(&record).unwrap();
         assert_eq!(
             serde_json::from_str::<WparRecord>(&written).unwrap(),

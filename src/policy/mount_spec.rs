@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use wpar_mountd::spec::{HiddenName, LowerSpec, MountSpec};
+use wpar_mountd::spec::{HiddenName, LowerSpec, MountSpec, SpaceLimits};
 
 use super::exclusions::{self, PolicyError};
 use crate::model::{Source, WparRecord};
@@ -41,6 +41,10 @@ pub fn mount_spec(
         lower,
         store: Some(layout.store(&record.name)),
         hidden,
+        limits: SpaceLimits {
+            bytes: record.limits.size,
+            inodes: record.limits.inodes,
+        },
     })
 }
 

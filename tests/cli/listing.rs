@@ -212,8 +212,31 @@ fn json_has_everything() {
             "directory": "/wpars/w1", "rootvgwpar": false, "auto": false,
             "uuid": "6f2c1c0e-8a51-4a5e-9d4e-2f3c5a7b9e01", "source": "/",
             "copy_controls": {"preserve_private": false, "preserve_wpars": true},
+            "limits": {"size": null, "inodes": null},
             "ids": {"first": 1_073_741_824u32, "count": 65_536},
             "created": "2023-11-14T22:13:20Z", "init": null, "ready": false, "operation": null,
         }])
+    );
+}
+
+#[test]
+fn limits_are_listed_as_they_were_given() {
+    let root = Root::new();
+    root.record("w1", json!({}));
+    root.record(
+        "w2",
+        json!({"limits": {"size": 10_u64 << 30, "inodes": 200_000}}),
+    );
+    root.run("lswpar -q -c -a name,size,inodes")
+        .stdout("w1:unlimited:unlimited\nw2:10G:200000\n")
+        .check();
+    let output = root.run("lswpar -L w2").any_stdout().check();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("rw,size=10G,inodes=200000\n"), "{text}");
+    let output = root.run("lswpar --json w2").any_stdout().check();
+    let listed: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        listed[0]["limits"],
+        json!({"size": 10_737_418_240_u64, "inodes": 200_000})
     );
 }

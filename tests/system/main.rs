@@ -19,6 +19,7 @@ mod host;
 mod images;
 mod interrupt;
 mod isolation;
+mod limits;
 mod listing;
 mod login;
 mod session;

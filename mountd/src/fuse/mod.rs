@@ -40,7 +40,7 @@ use convert::{errno, file_attr, file_type, no_attr, set_time};
 use crate::error::{FsError, FsResult};
 use crate::overlay::{
     AllocateMode, Attempt, DirectoryEntry, DirectorySink, Extent, LookedUp, NewInode, Overlay,
-    RenameMode, SetAttr,
+    RenameMode, SetAttr, whole_if,
 };
 use crate::takeover::{Agreement, Kept, Placing};
 use crate::trail::Recorder;
@@ -512,7 +512,9 @@ impl Filesystem for Adapter {
         reply: ReplyWrite,
     ) {
         let kills = write_flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID);
-        match self.overlay.write(ino(node), data, offset, kills) {
+        let from_cache = write_flags.contains(WriteFlags::FUSE_WRITE_CACHE);
+        let written = self.overlay.write(ino(node), data, offset, kills);
+        match written.and_then(|written| whole_if(from_cache, written, data)) {
             Ok(written) => reply.written(u32::try_from(written).unwrap_or(u32::MAX)),
             Err(error) => reply.error(errno(error)),
         }

@@ -7,6 +7,7 @@ use crate::upper::calls::{self as fs, OFlags, Timespec, Timestamps};
 use super::caches::OpenFile;
 use super::find::upper_attr;
 use super::node::{Node, Place};
+use super::quota::Need;
 use super::{Overlay, acl};
 use crate::error::{FsError, FsResult};
 use crate::lower::LowerNode;
@@ -135,6 +136,7 @@ impl Overlay {
         };
         let file = self.open_upper(ino, place, access)?;
         let mut object = UpperObject::from_fd(file)?.ok_or(FsError::Stale)?;
+        let _watched = self.watch_owned(ino, object.as_fd())?;
         if let Some(size) = set.size {
             if object.record().kind != FileKind::Regular {
                 return Err(FsError::InvalidArgument);
@@ -154,7 +156,9 @@ impl Overlay {
         if self.attr(ino)?.kind != FileKind::Regular {
             return Ok(false);
         }
-        match &*self.open_for_writing(ino)? {
+        let opened = self.open_for_writing(ino)?;
+        let _room = opened.room(0..size, Need::Nothing)?;
+        match &*opened {
             OpenFile::Partial { file, .. } => file.resize(size).map(|()| true),
             OpenFile::Upper { .. } | OpenFile::Lower(_) => Ok(false),
         }

@@ -140,6 +140,7 @@ impl Overlay {
         let node = self.node(ino)?;
         let place = node.place.as_ref().ok_or(FsError::Stale)?;
         let mut object = self.object(ino, place)?;
+        let _watched = self.watch_owned(ino, object.as_fd())?;
         let record = Record {
             partial: false,
             ..*object.record()

@@ -15,6 +15,7 @@ use super::listing::Listing;
 use super::partial::PartialFile;
 use crate::lower::LowerFile;
 use crate::types::Ino;
+use crate::upper::quota::Charge;
 
 const DIRECTORIES: usize = 256;
 const FILES: usize = 512;
@@ -95,5 +96,7 @@ pub(super) enum OpenFile {
         file: OwnedFd,
         /// Whether a write has anything to take away: see `io`.
         privileges: AtomicU8,
+        /// What is counted of it, if the store is limited.
+        charge: Option<Arc<Charge>>,
     },
 }

@@ -12,11 +12,13 @@ use crate::upper::calls::{self as fs, OFlags, XattrFlags};
 
 use super::Overlay;
 use super::node::{Node, Place};
+use super::quota::space_of_copy;
 use crate::error::{FsError, FsResult};
 use crate::lower::{LowerFile, LowerNode};
 use crate::types::{Attr, EntryName, FileKind, Ino, Timestamp};
 use crate::upper::data::write_all;
 use crate::upper::object::{UpperObject, attr_of};
+use crate::upper::quota::Reservation;
 use crate::upper::record::Record;
 use crate::upper::{Draft, LinkedInode, UpperStore, guest_xattr, names, number_name, symlink};
 
@@ -46,13 +48,14 @@ impl Overlay {
             }
             self.attr_of(ino, &node)?
         };
+        self.admit_new(attr.kind)?;
         if attr.kind == FileKind::Directory {
             let _names = self.names.write();
             return self.copy_up_directory(ino).map(drop);
         }
         let lower = LowerNode(ino.0);
         let draft = Draft::new(store.work(), attr.kind)?;
-        let partial = self.fill(lower, &attr, draft.file()?, keep)?;
+        let (partial, _reserved) = self.fill(lower, &attr, draft.file()?, keep)?;
         let record = Record {
             partial,
             ..record_of(&attr, ino)
@@ -67,34 +70,67 @@ impl Overlay {
         Ok(self.node(ino)?.place.is_some())
     }
 
-    /// Fills a draft; true if blocks stay the lower's.
+    /// Fills a draft; true if blocks stay the lower's. What was reserved for it is given back after it
+    /// was counted.
     fn fill(
         &self,
         lower: LowerNode,
         attr: &Attr,
         draft: BorrowedFd<'_>,
         keep: u64,
-    ) -> FsResult<bool> {
-        let mut partial = false;
+    ) -> FsResult<(bool, Option<Reservation>)> {
+        let mut filled = (false, None);
         match attr.kind {
             FileKind::Regular => {
                 let source = self.lower.open(lower)?;
                 let length = attr.size.min(keep);
-                if !clone_data(&*source, draft, length)? {
-                    partial = self.copies_by_block(length)
-                        && self.begin_partial(Ino(lower.0), attr, draft, length)?;
-                    if !partial {
-                        copy_data(&*source, draft, length)?;
-                        make_durable(draft, length)?;
-                    }
-                }
+                filled = self.fill_data(Ino(lower.0), attr, &*source, draft, length)?;
             }
             FileKind::Symlink => symlink::write(draft, &self.lower.read_link(lower)?)?,
             _ => {}
         }
         self.copy_xattrs(lower, draft)?;
         names::set_times(draft, Some(attr.atime), Some(attr.mtime))?;
-        Ok(partial)
+        Ok(filled)
+    }
+
+    fn fill_data(
+        &self,
+        ino: Ino,
+        attr: &Attr,
+        source: &dyn LowerFile,
+        draft: BorrowedFd<'_>,
+        length: u64,
+    ) -> FsResult<(bool, Option<Reservation>)> {
+        let by_block = self.copies_by_block(length);
+        // Shared blocks count as others do.
+        if !by_block || source.backing().is_some() {
+            match self.reserve_copy(source, length) {
+                Ok(reserved) => {
+                    if clone_data(source, draft, length)? {
+                        return Ok((false, reserved));
+                    }
+                }
+                Err(_) if by_block => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if by_block && self.begin_partial(ino, attr, draft, length)? {
+            return Ok((true, None));
+        }
+        let reserved = self.reserve_copy(source, length)?;
+        copy_data(source, draft, length)?;
+        make_durable(draft, length)?;
+        Ok((false, reserved))
+    }
+
+    /// Reserves the space that a copy of the data takes.
+    fn reserve_copy(&self, source: &dyn LowerFile, length: u64) -> FsResult<Option<Reservation>> {
+        let Some(quota) = self.quota() else {
+            return Ok(None);
+        };
+        let space = space_of_copy(source, length, quota.block_size())?;
+        quota.reserve(space).map(Some)
     }
 
     fn copy_xattrs(&self, lower: LowerNode, draft: BorrowedFd<'_>) -> FsResult<()> {
@@ -116,12 +152,14 @@ impl Overlay {
         let number = EntryName::new(number.as_bytes())?;
         let nlink = self.attr_of(ino, &node)?.nlink;
         let place = if node.removed {
-            draft.publish(record, store.orphans(), number)?;
+            let object = draft.publish(record, store.orphans(), number)?;
+            self.count_new(object.as_fd())?;
             Place::Orphan
         } else if self.lower.attr(LowerNode(ino.0))?.nlink > 1 {
             record.linked = true;
             record.nlink = nlink;
-            draft.publish(record, store.links(), number)?;
+            let object = draft.publish(record, store.links(), number)?;
+            self.count_new(object.as_fd())?;
             Place::Linked
         } else {
             let (parent, name) = self
@@ -131,9 +169,11 @@ impl Overlay {
             let parent = Ino(parent.0);
             let directory = self.copy_up_directory(parent)?;
             let name_in_parent = EntryName::new(&name)?;
-            keeping_times(&directory, || {
+            let _watched = self.watch(parent, &directory)?;
+            let object = keeping_times(&directory, || {
                 draft.publish(record, directory.as_fd(), name_in_parent)
             })?;
+            self.count_new(object.as_fd())?;
             self.listings.evict(parent);
             Place::Named { parent, name }
         };
@@ -170,9 +210,11 @@ impl Overlay {
         let above = self.copy_up_directory(parent)?;
         let draft = self.directory_draft(store, lower, &attr)?;
         let name_above = EntryName::new(&name)?;
-        keeping_times(&above, || {
+        let _watched = self.watch(parent, &above)?;
+        let object = keeping_times(&above, || {
             draft.publish(record_of(&attr, ino), above.as_fd(), name_above)
         })?;
+        self.count_new(object.as_fd())?;
         let place = Place::Named { parent, name };
         self.nodes.set(
             ino,
@@ -209,7 +251,8 @@ impl Overlay {
             opaque: true,
             ..record_of(&attr, ino)
         };
-        draft.publish(record, store.orphans(), EntryName::new(number.as_bytes())?)?;
+        let object = draft.publish(record, store.orphans(), EntryName::new(number.as_bytes())?)?;
+        self.count_new(object.as_fd())?;
         self.nodes.set(
             ino,
             Node {

@@ -63,8 +63,11 @@ impl Overlay {
         if self.find(parent, &node, name)?.is_some() {
             return Err(FsError::Exists);
         }
+        self.admit_new(new.kind)?;
         let directory = self.copy_up_directory(parent)?;
+        let _watched = self.watch(parent, &directory)?;
         let object = self.make(&directory, name, new)?;
+        self.count_new(object.as_fd())?;
         self.listings.evict(parent);
         let source = Source::Upper {
             place: Place::Named {

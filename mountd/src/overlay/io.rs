@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use super::attr::{SetAttr, without_set_ids};
 use super::caches::OpenFile;
 use super::copy_up::READ_WRITE;
+use super::quota::Need;
 use super::{Overlay, acl};
 use crate::error::{FsError, FsResult};
 use crate::lower::LowerNode;
@@ -61,7 +62,8 @@ impl Overlay {
         }
     }
 
-    /// Writes all of `data` at `offset`. With `kill_privileges` set-id bits and capabilities go.
+    /// Writes all of `data` at `offset`, or as much of it as the quota has room for, and returns how
+    /// much. With `kill_privileges` set-id bits and capabilities go.
     ///
     /// # Errors
     /// Those of the store; a part may then have been written, as by any write that fails.
@@ -76,6 +78,10 @@ impl Overlay {
             self.kill_privileges(ino)?;
         }
         let opened = self.open_for_writing(ino)?;
+        let end = offset.saturating_add(data.len() as u64);
+        let room = opened.room(offset..end, Need::Some)?;
+        let fits = usize::try_from(room.length).unwrap_or(usize::MAX);
+        let data = data.get(..fits).unwrap_or(data);
         match &*opened {
             OpenFile::Upper { file, .. } => write_all(file.as_fd(), data, offset)?,
             OpenFile::Partial { file, .. } => file.write(data, offset)?,
@@ -88,7 +94,9 @@ impl Overlay {
     fn kill_privileges(&self, ino: Ino) -> FsResult<()> {
         let opened = self.open_for_writing(ino)?;
         let (file, privileges) = match &*opened {
-            OpenFile::Upper { file, privileges } => (file.as_fd(), privileges),
+            OpenFile::Upper {
+                file, privileges, ..
+            } => (file.as_fd(), privileges),
             OpenFile::Partial { file, privileges } => (file.map().data(), privileges),
             OpenFile::Lower(_) => return Err(FsError::Stale),
         };
@@ -128,6 +136,8 @@ impl Overlay {
         {
             return file.map().sync(data_only);
         }
+        // Where data are put, and so what they take, is decided now at the latest.
+        let _watched = self.watch(ino, &object)?;
         if data_only {
             fs::fdatasync(&object)?
         } else {
@@ -142,7 +152,13 @@ impl Overlay {
     /// Those of the store.
     pub fn allocate(&self, ino: Ino, offset: u64, length: u64, mode: AllocateMode) -> FsResult<()> {
         self.kill_privileges(ino)?;
-        match &*self.open_for_writing(ino)? {
+        let opened = self.open_for_writing(ino)?;
+        let need = match mode {
+            AllocateMode::PunchHole => Need::Nothing,
+            _ => Need::All,
+        };
+        let _room = opened.room(offset..offset.saturating_add(length), need)?;
+        match &*opened {
             OpenFile::Upper { file, .. } => {
                 Ok(fs::fallocate(file, host_flags(mode), offset, length)?)
             }
@@ -226,7 +242,8 @@ impl Overlay {
         };
         self.kill_privileges(to)?;
         let target = self.open_for_writing(to)?;
-        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        let room = target.room(to_offset..to_offset.saturating_add(length), Need::Some)?;
+        let length = usize::try_from(room.length).unwrap_or(usize::MAX);
         let target = match &*target {
             OpenFile::Upper { file, .. } => file.as_fd(),
             OpenFile::Partial { file, .. } => {
@@ -278,8 +295,13 @@ impl Overlay {
                     let file = self.partial(ino, object)?;
                     OpenFile::Partial { file, privileges }
                 } else {
+                    let charge = self.charge(ino, object.as_fd())?;
                     let file = object.into_fd();
-                    OpenFile::Upper { file, privileges }
+                    OpenFile::Upper {
+                        file,
+                        privileges,
+                        charge,
+                    }
                 }
             }
         };
@@ -287,6 +309,18 @@ impl Overlay {
         self.files.put(ino, Arc::clone(&opened));
         Ok(opened)
     }
+}
+
+/// How much was written, for an answer. Of data `from_cache`, which were written by way of a mapping,
+/// it has to be all: the kernel takes a short count for success.
+///
+/// # Errors
+/// `NOSPC`, for that is why a write is short.
+pub fn whole_if(from_cache: bool, written: usize, data: &[u8]) -> FsResult<usize> {
+    if from_cache && written < data.len() {
+        return Err(FsError::Layer(Errno::NOSPC));
+    }
+    Ok(written)
 }
 
 /// What `mode` is for the host.

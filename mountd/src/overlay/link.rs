@@ -58,7 +58,9 @@ impl Overlay {
         if self.find(parent, &node, name)?.is_some() {
             return Err(FsError::Exists);
         }
+        self.admit(0, 0)?;
         let directory = self.copy_up_directory(parent)?;
+        let _watched = self.watch(parent, &directory)?;
         let before = match &self.node(ino)?.place {
             Some(place @ Place::Linked) => self.object(ino, place)?.record().nlink,
             Some(Place::Named { .. }) => 1,
@@ -218,7 +220,10 @@ impl Overlay {
         if change.after == 0 {
             return intent::bring_back(store, change.ino);
         }
-        intent::record_count(self.object(change.ino, &Place::Linked)?, count)
+        let object = self.object(change.ino, &Place::Linked)?;
+        // A record may be moved to where it takes no block, or to where it does.
+        let _watched = self.watch_moved(change.ino, &object)?;
+        intent::record_count(object, count)
     }
 
     /// What is to be done when the home of an inode is in its grave.
@@ -246,6 +251,7 @@ impl Overlay {
     fn discard(&self, ino: Ino) -> FsResult<()> {
         self.drop_map(ino)?;
         let (dir, name) = intent::grave(self.store()?, ino, false);
+        self.release(ino, dir, &name);
         names::remove_tree(dir, name.as_str())
     }
 
@@ -259,6 +265,10 @@ impl Overlay {
         whiteout: bool,
     ) -> FsResult<()> {
         let store = self.store()?;
+        if let Some(quota) = self.quota() {
+            let flags = AtFlags::SYMLINK_NOFOLLOW;
+            quota.moved(&fs::statat(directory, name.as_bytes(), flags)?);
+        }
         let in_use = self.nodes.is_known(ino);
         let (target, target_name) = intent::grave(store, ino, in_use);
         if whiteout {

@@ -24,6 +24,9 @@
 //!     map.log            a leaf; while an entry is appended
 //! ```
 //!
+//! Of a limited store there are three more leaves, below all of these: a shard of the charges, the note
+//! on the disk, and the state of counting (see [`crate::upper::quota`]).
+//!
 //! No lock but those of one partly copied file is held while a file's data is read or written, and
 //! these are not waited for under `names`, except that opening one too many settles others (see
 //! `partials`). Whoever opens a file's data does it under `names`, so
@@ -56,6 +59,9 @@ mod node;
 mod node_journal;
 mod partial;
 mod partials;
+mod quota;
+#[cfg(test)]
+mod quota_tests;
 mod remove;
 mod rename;
 mod takeover;
@@ -72,7 +78,7 @@ pub use attempt::Attempt;
 pub use attr::{SetAttr, SetTime};
 pub use blocks::CopyUp;
 pub use create::NewInode;
-pub use io::{AllocateMode, Extent};
+pub use io::{AllocateMode, Extent, whole_if};
 pub use listing::{DirectoryEntry, DirectorySink};
 pub use rename::RenameMode;
 
@@ -185,6 +191,9 @@ impl Overlay {
         for file in self.partials.all() {
             file.map().retire();
         }
+        if let Some(quota) = self.quota() {
+            quota.abandon();
+        }
     }
 
     /// Whether the attributes of an inode, or the absence of a name, stay true until a call of
@@ -225,20 +234,14 @@ impl Overlay {
         self.files.evict(ino);
         self.directories.evict(ino);
         if let Some(store) = &self.upper
-            && let Err(error) = self
-                .drop_map(ino)
-                .and_then(|()| names::remove_tree(store.orphans(), number_name(ino).as_str()))
+            && let Err(error) = self.drop_map(ino).and_then(|()| {
+                let number = number_name(ino);
+                self.release(ino, store.orphans(), &number);
+                names::remove_tree(store.orphans(), number.as_str())
+            })
         {
             log::warn!("cannot remove the orphan {ino}: {error}; the next start will");
         }
-    }
-
-    /// Space and inodes of the file system that the store lies on.
-    ///
-    /// # Errors
-    /// `ReadOnly` without a store, else those of the host's file system.
-    pub fn space(&self) -> FsResult<fs::StatVfs> {
-        self.store()?.space()
     }
 
     /// Makes all that the store holds safe against a crash of the host.

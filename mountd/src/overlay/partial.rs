@@ -7,7 +7,7 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,6 +26,7 @@ use crate::upper::blocks::BlockMap;
 use crate::upper::data::{read_full, write_all};
 use crate::upper::names;
 use crate::upper::object::{REDIRECT_XATTR, read_xattr, times_of};
+use crate::upper::quota::{Charge, Reservation};
 
 /// How much is copied by one call.
 const CHUNK: u64 = 1 << 20;
@@ -34,6 +35,8 @@ const CHUNK: u64 = 1 << 20;
 pub(super) struct PartialFile {
     ino: Ino,
     map: BlockMap,
+    /// What is counted of it, if the store is limited.
+    charge: Option<Arc<Charge>>,
     lower: Arc<dyn LowerLayer>,
     /// Path in the lower.
     origin: Vec<u8>,
@@ -64,7 +67,11 @@ impl PartialFile {
         file: std::os::fd::OwnedFd,
         ino: Ino,
     ) -> FsResult<Self> {
-        let origin = read_xattr(std::os::fd::AsFd::as_fd(&file), REDIRECT_XATTR)?;
+        let origin = read_xattr(file.as_fd(), REDIRECT_XATTR)?;
+        let charge = match store.quota() {
+            Some(quota) => Some(quota.charge(ino, file.as_fd())?),
+            None => None,
+        };
         let map = BlockMap::load(store, file, ino).inspect_err(|&error| {
             if error == FsError::Damaged {
                 log::error!(
@@ -78,6 +85,7 @@ impl PartialFile {
         Ok(Self {
             ino,
             map,
+            charge,
             lower: Arc::clone(lower),
             origin: origin.ok_or(FsError::Damaged)?,
             opened: OnceLock::new(),
@@ -92,6 +100,32 @@ impl PartialFile {
 
     pub(super) fn map(&self) -> &BlockMap {
         &self.map
+    }
+
+    pub(super) fn charge(&self) -> Option<&Arc<Charge>> {
+        self.charge.as_ref()
+    }
+
+    /// Counts what the file takes now.
+    pub(super) fn observe(&self) {
+        if let Some(charge) = &self.charge {
+            charge.observe(self.file());
+        }
+    }
+
+    /// Whether the store has room for all that is missing, and for much else.
+    pub(super) fn is_better_complete(&self) -> bool {
+        let (missing, _) = self.map.missing();
+        self.charge.as_ref().is_none_or(|charge| {
+            let needed = missing.saturating_mul(self.map.block_size());
+            charge.quota().free_bytes() / 2 > needed
+        })
+    }
+
+    /// Reserves space for `bytes` of the lower.
+    fn reserve(&self, bytes: u64) -> FsResult<Option<Reservation>> {
+        let quota = self.charge.as_ref().map(|charge| charge.quota());
+        quota.map(|quota| quota.reserve(bytes)).transpose()
     }
 
     fn file(&self) -> BorrowedFd<'_> {
@@ -260,14 +294,20 @@ impl PartialFile {
             let (ours, stop) = self.map.run(at, at.saturating_add(step));
             if !ours && at < stop {
                 let stat = fs::fstat(self.file())?;
-                self.bring_in(at..stop)?;
+                let reservation = self.reserve(stop - at)?;
+                let brought = self.bring_in(at..stop);
+                self.observe();
+                drop(reservation);
+                brought?;
                 let before = times_of(&stat);
                 names::set_times(self.file(), Some(before.0), Some(before.1))?;
                 self.map.mark(at..stop)?;
                 at = stop;
             }
         }
-        self.map.settle(true)
+        let settled = self.map.settle(true);
+        self.observe();
+        settled
     }
 
     fn bring_in_edges(&self, range: &Range<u64>) -> FsResult<()> {

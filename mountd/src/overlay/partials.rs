@@ -108,6 +108,7 @@ impl Partials {
             {
                 log::warn!("cannot settle inode {}: {error}", file.ino());
             }
+            file.observe();
         }
         self.shared
             .state
@@ -134,6 +135,7 @@ impl Drop for Partials {
             if let Err(error) = file.map().close() {
                 log::error!("cannot settle inode {}: {error}", file.ino());
             }
+            file.observe();
         }
     }
 }
@@ -162,9 +164,10 @@ fn settle_now_and_then(shared: &Shared) {
 fn tend(shared: &Shared, file: &PartialFile) -> FsResult<()> {
     if file.map().is_dirty() {
         file.map().settle(true)?;
+        file.observe();
     }
     let (missing, all) = file.map().missing();
-    if missing > 0 && missing <= all / MOSTLY {
+    if missing > 0 && missing <= all / MOSTLY && file.is_better_complete() {
         file.complete(|| !shared.state.lock().ended)?;
     }
     Ok(())

@@ -35,6 +35,7 @@ impl Overlay {
         }
         let whiteout = self.lower_shows(&node, name)?;
         let directory = self.copy_up_directory(parent)?;
+        let _watched = self.watch(parent, &directory)?;
         self.listings.evict(parent);
         self.take_name(&found, (parent, name), &directory, whiteout)
     }
@@ -52,6 +53,7 @@ impl Overlay {
         self.expect_empty(&found, parent, name)?;
         let whiteout = self.lower_shows(&node, name)?;
         let directory = self.copy_up_directory(parent)?;
+        let _watched = self.watch(parent, &directory)?;
         self.listings.evict(parent);
         self.take_name(&found, (parent, name), &directory, whiteout)
     }

@@ -112,6 +112,10 @@ impl Overlay {
         self.check_replaced(&found, replaced.as_ref(), (new_parent, new_name), mode)?;
         let directory = self.copy_up_directory(parent)?;
         let new_directory = self.copy_up_directory(new_parent)?;
+        let _watched = (
+            self.watch(parent, Arc::clone(&directory))?,
+            self.watch(new_parent, Arc::clone(&new_directory))?,
+        );
         // Read again: copying up may have given them a place.
         let from = End {
             parent,
@@ -283,6 +287,7 @@ impl Overlay {
     /// Makes sure that the store has the name that moves, and that a directory says what it shows.
     fn prepare_to_move(&self, end: &End<'_>, found: &Found) -> FsResult<UpperObject> {
         let mut object = self.own_name(found.ino, &end.directory, end.name)?;
+        let _watched = self.watch_moved(found.ino, &object)?;
         let record = *object.record();
         if record.kind != FileKind::Directory || record.opaque {
             return Ok(object);

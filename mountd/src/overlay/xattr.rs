@@ -65,10 +65,12 @@ impl Overlay {
             return Err(FsError::Range);
         }
         self.copy_up(ino, u64::MAX)?;
+        self.admit(value.len() as u64, 0)?;
         let _names = self.names.write();
         let node = self.node(ino)?;
         let place = node.place.as_ref().ok_or(FsError::Stale)?;
         let mut object = self.object(ino, place)?;
+        let _watched = self.watch_owned(ino, object.as_fd())?;
         self.files.evict(ino);
         if name == acl::DEFAULT && object.record().kind != FileKind::Directory {
             return Err(FsError::InvalidArgument);
@@ -98,6 +100,7 @@ impl Overlay {
         let node = self.node(ino)?;
         let place = node.place.as_ref().ok_or(FsError::Stale)?;
         let object = self.object(ino, place)?;
+        let _watched = self.watch(ino, &object)?;
         self.files.evict(ino);
         guest_xattr::remove(object.as_fd(), name)
     }

@@ -1,6 +1,7 @@
 //! The only `unsafe` of this crate, each use with its reason.
 
 pub(crate) mod descriptor;
+pub(crate) mod extents;
 pub(crate) mod map;
 pub(crate) mod mount;
 pub(crate) mod ring;

@@ -52,6 +52,8 @@ pub(super) mod valid {
     pub(crate) const KILL_SUIDGID: u32 = 1 << 11;
 }
 
+/// A write comes from the kernel's page cache (`FUSE_WRITE_CACHE`).
+pub(super) const WRITE_CACHE: u32 = 1 << 0;
 /// A write takes set-id bits and capabilities away (`FUSE_WRITE_KILL_SUIDGID`).
 pub(super) const WRITE_KILL_SUIDGID: u32 = 1 << 2;
 

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use super::reply;
 use super::request::{CopyRange, Header, Operation};
 use crate::error::{FsError, FsResult};
-use crate::overlay::{AllocateMode, Extent, LookedUp, NewInode, Overlay, RenameMode};
+use crate::overlay::{AllocateMode, Extent, LookedUp, NewInode, Overlay, RenameMode, whole_if};
 use crate::trail::Recorder;
 use crate::types::{Attr, EntryName, FileKind, Ino, Timestamp};
 
@@ -123,8 +123,12 @@ impl<'o> Answerer<'o> {
             Operation::Write {
                 offset,
                 kill_privileges,
+                from_cache,
                 data,
-            } => Outcome::Count(overlay.write(node, data, offset, kill_privileges)?),
+            } => {
+                let written = overlay.write(node, data, offset, kill_privileges)?;
+                Outcome::Count(whole_if(from_cache, written, data)?)
+            }
             Operation::Space => match overlay.space() {
                 Ok(space) => Outcome::Space(Some(space)),
                 Err(FsError::ReadOnly) => Outcome::Space(None),

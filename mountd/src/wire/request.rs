@@ -3,7 +3,9 @@
 //! Pure, and safe against anything: what is too short, or says what cannot be, is an error
 //! (`EIO` to whoever waits), never a panic.
 
-use super::abi::{FSYNC_DATA_ONLY, Fields, STATX_BIRTH, WRITE_KILL_SUIDGID, opcode, valid};
+use super::abi::{
+    FSYNC_DATA_ONLY, Fields, STATX_BIRTH, WRITE_CACHE, WRITE_KILL_SUIDGID, opcode, valid,
+};
 use crate::error::{FsError, FsResult};
 use crate::overlay::{SetAttr, SetTime};
 use crate::types::{Caller, Ino, Timestamp};
@@ -95,6 +97,7 @@ pub(super) enum Operation<'a> {
     Write {
         offset: u64,
         kill_privileges: bool,
+        from_cache: bool,
         data: &'a [u8],
     },
     Space,
@@ -324,6 +327,7 @@ fn write<'a>(mut fields: Fields<'a>, mut payload: Fields<'a>) -> FsResult<Operat
     Ok(Operation::Write {
         offset,
         kill_privileges: flags & WRITE_KILL_SUIDGID != 0,
+        from_cache: flags & WRITE_CACHE != 0,
         data: payload.bytes(size as usize)?,
     })
 }

@@ -47,7 +47,7 @@ fn messages() -> Vec<(u32, Vec<u8>, &'static [u8])> {
         (opcode::RENAME2, fields(&[&long(9), &[1]]), b"old\0new\0"),
         (opcode::LINK, words(&long(9)), b"name\0"),
         (opcode::READ, fields(&[&handle, &offset, &[4096]]), b""),
-        (opcode::WRITE, fields(&[&handle, &offset, &[4, 0]]), b"data"),
+        (opcode::WRITE, fields(&[&handle, &offset, &[4, 1]]), b"data"),
         (opcode::FSYNC, fields(&[&handle, &[1]]), b""),
         (opcode::FSYNCDIR, fields(&[&handle, &[0]]), b""),
         (opcode::SETXATTR, words(&[5, 0]), b"user.x\0value"),
@@ -175,12 +175,14 @@ fn fields_are_found_where_the_kernel_puts_them() {
             Operation::Write {
                 offset,
                 kill_privileges,
+                from_cache,
                 data,
             } => {
                 assert_eq!(
                     (offset, kill_privileges, data),
                     (1 << 40, false, &b"data"[..])
                 );
+                assert!(from_cache);
             }
             Operation::MakeNode {
                 name,

@@ -2,6 +2,8 @@
 //!
 //! Needs root, `/dev/fuse` and what the transport needs; says so when it is skipped.
 
+mod limits;
+
 use std::fs;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
@@ -12,6 +14,7 @@ use wpar_mountd::fuse::session::{self, Mounted};
 use wpar_mountd::lower::LowerLayer;
 use wpar_mountd::lower::memory::{Builder, MemoryLower};
 use wpar_mountd::overlay::Overlay;
+use wpar_mountd::spec::SpaceLimits;
 use wpar_mountd::types::Timestamp;
 use wpar_mountd::upper::UpperStore;
 use wpar_mountd::wire::Transport;
@@ -22,6 +25,7 @@ struct Fixture {
     mounted: Option<Mounted>,
     directory: tempfile::TempDir,
     lower: Arc<MemoryLower>,
+    limits: SpaceLimits,
 }
 
 impl Fixture {
@@ -47,6 +51,7 @@ impl Fixture {
         )
         .unwrap();
         let lower: Arc<dyn LowerLayer> = self.lower.clone();
+        let store = store.limited(self.limits).unwrap();
         let overlay = Overlay::new(lower, Some(store));
         let mounted = session::mount_over(overlay, &self.root(), TRANSPORT).unwrap();
         assert_eq!(mounted.transport(), TRANSPORT);
@@ -75,6 +80,7 @@ fn fixture(build: impl FnOnce(Builder) -> Builder) -> Option<Fixture> {
         mounted: None,
         directory,
         lower,
+        limits: SpaceLimits::default(),
     };
     fixture.mount();
     Some(fixture)

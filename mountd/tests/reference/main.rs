@@ -9,6 +9,7 @@ mod compare;
 mod lower;
 mod model;
 mod operation;
+mod quota;
 mod regressions;
 mod step;
 mod unpack;

@@ -10,6 +10,7 @@ use wpar_mountd::upper::UpperStore;
 use crate::lower::{self, Source};
 use crate::model::{Id, Inode, Model, ROOT};
 use crate::operation::{Case, Name, Operation, Pick, any_name};
+use crate::quota;
 
 /// What went wrong, in words.
 pub(crate) type Verdict<T = ()> = Result<T, String>;
@@ -20,6 +21,8 @@ pub(crate) struct World {
     source: Source,
     store: TempDir,
     copy_up: CopyUp,
+    /// Whether the store is kept within limits, none of which is reached.
+    limited: bool,
     pub(crate) core: Option<Overlay>,
     /// What was done so far, in words.
     pub(crate) story: Vec<String>,
@@ -62,16 +65,20 @@ impl World {
         for (number, operation) in case.operations.iter().enumerate() {
             let told = |error| format!("operation {number}, {operation:?}: {error}");
             self.step(operation).map_err(told)?;
+            self.check_quota().map_err(told)?;
             if case.watch {
                 self.compare().map_err(told)?;
             }
             if !case.keep {
                 self.forget_all();
+                self.check_quota().map_err(told)?;
             }
         }
         self.compare()
             .map_err(|error| format!("at the end: {error}"))?;
         self.step(&Operation::Reopen)?;
+        self.check_quota()
+            .map_err(|error| format!("opened again at the end: {error}"))?;
         self.compare()
             .map_err(|error| format!("opened again at the end: {error}"))
     }
@@ -83,6 +90,7 @@ impl World {
             source,
             store: TempDir::new().unwrap(),
             copy_up: case.copy_up,
+            limited: case.operations.len().is_multiple_of(2),
             core: None,
             story: Vec::new(),
             lookups: BTreeMap::new(),
@@ -101,7 +109,18 @@ impl World {
         let root = wpar_mountd::source::root_of(&*lower).unwrap();
         let path = self.store.path().join("store");
         let store = UpperStore::open(&path, &root, lower.first_free()).unwrap();
+        let store = match self.limited {
+            true => store.limited(quota::LIMITS).unwrap(),
+            false => store,
+        };
         self.core = Some(Overlay::new(lower, Some(store)).with_copy_up(self.copy_up));
+    }
+
+    fn check_quota(&self) -> Verdict {
+        match self.limited {
+            true => quota::check(&self.store.path().join("store"), self.core().usage()),
+            false => Ok(()),
+        }
     }
 
     pub(crate) fn core(&self) -> &Overlay {

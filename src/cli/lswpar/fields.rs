@@ -2,6 +2,7 @@
 
 use super::row::Row;
 use crate::cli::error::{CliError, CliResult};
+use crate::model::space_limits::Size;
 use crate::model::{Source, WparRecord};
 
 /// One field.
@@ -95,7 +96,16 @@ static ALL: &[Field] = &[
     of_record("uuid", "UUID", |record| record.uuid.clone()),
     of_record("source", "Source", source),
     of_record("created", "Created", created),
+    of_record("size", "Size Limit", |record| {
+        limit(record.limits.size.map(Size))
+    }),
+    of_record("inodes", "Inode Limit", |record| {
+        limit(record.limits.inodes)
+    }),
 ];
+
+/// Those that AIX does not have.
+const OWN: &[&str] = &["source", "created", "size", "inodes"];
 
 /// The order of AIX's `-L`, which is not that of `-c`.
 const PARAGRAPH: &[&str] = &[
@@ -141,6 +151,22 @@ pub(super) fn created(record: &WparRecord) -> String {
         .unwrap_or_default()
 }
 
+fn limit(limit: Option<impl ToString>) -> String {
+    limit.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string())
+}
+
+/// The options of the file system, as `-M` takes them.
+pub(super) fn options(record: &WparRecord) -> String {
+    let limits = record.limits;
+    let size = limits.size.map(|size| format!(",size={}", Size(size)));
+    let inodes = limits.inodes.map(|inodes| format!(",inodes={inodes}"));
+    format!(
+        "rw{}{}",
+        size.unwrap_or_default(),
+        inodes.unwrap_or_default()
+    )
+}
+
 /// The fields of the default table.
 pub(super) fn default() -> Vec<&'static Field> {
     named(DEFAULT)
@@ -149,7 +175,7 @@ pub(super) fn default() -> Vec<&'static Field> {
 /// The fields of `-G` with `-c`.
 pub(super) fn general() -> Vec<&'static Field> {
     ALL.iter()
-        .filter(|field| !matches!(field.name, "source" | "created"))
+        .filter(|field| !OWN.contains(&field.name))
         .collect()
 }
 

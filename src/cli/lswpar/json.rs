@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::fields;
 use super::row::Row;
 use crate::cli::error::{CliError, CliResult};
-use crate::model::{CopyControls, IdRange};
+use crate::model::{CopyControls, IdRange, SpaceLimits};
 
 #[derive(Serialize)]
 struct Listed<'a> {
@@ -34,6 +34,8 @@ struct Recorded<'a> {
     /// The image, or `/`.
     source: String,
     copy_controls: CopyControls,
+    /// In bytes and inodes; null for none.
+    limits: SpaceLimits,
     ids: IdRange,
     /// RFC 3339.
     created: String,
@@ -67,6 +69,7 @@ fn listed(row: &Row) -> Listed<'_> {
             uuid: &record.uuid,
             source: fields::source(record),
             copy_controls: record.copy_controls,
+            limits: record.limits,
             ids: record.ids,
             created: fields::created(record),
         }),

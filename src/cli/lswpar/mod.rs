@@ -35,8 +35,8 @@ pub(super) const VERB: Verb = Verb::aix::<ListArguments>(Words {
         ("Everything about one", "lswpar -L wpar1"),
         ("For programs", "lswpar --json"),
     ],
-    compatibility: "Table, -c, -d, -q, -a, -s, -t, -L and -G have AIX's form. The fields source \
-        and created, and --json, are additions. -b, -D, -I, -M, -N, -R, -S and -X do not exist \
+    compatibility: "Table, -c, -d, -q, -a, -s, -t, -L and -G have AIX's form. The fields source, \
+        created, size and inodes, and --json, are additions. -b, -D, -I, -M, -N, -R, -S and -X do not exist \
         yet.",
 });
 

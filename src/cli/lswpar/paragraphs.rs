@@ -84,7 +84,9 @@ fn file_systems(row: &Row) -> String {
         device,
         "wpar".to_owned(),
         String::new(),
-        "rw".to_owned(),
+        row.record
+            .as_ref()
+            .map_or_else(|| "rw".to_owned(), fields::options),
     ];
     table(
         "FILE SYSTEMS",

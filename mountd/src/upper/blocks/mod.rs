@@ -174,6 +174,12 @@ pub(super) fn recover(store: &UpperStore) -> FsResult<()> {
         }
         match map::promote(file.as_fd(), ino, &ranges) {
             Err(FsError::Damaged) => {}
+            // The log is as good as the map until the host is restarted. The store must open, or
+            // nobody could make room.
+            Err(FsError::Layer(Errno::NOSPC | Errno::DQUOT)) => {
+                ::log::warn!("no room for the block map of inode {ino}: its log stays for now");
+                continue;
+            }
             other => other?,
         }
         discard_log(file.as_fd());
