@@ -168,7 +168,7 @@ fn what_is_copied_up_is_durable_before_it_is_named() {
 
 #[test]
 fn what_replaces_a_file_is_on_its_way_to_the_disk_before_it_gets_the_name() {
-    for there in [Thing::NewFile, Thing::NewOverWhiteout, Thing::CopiedLinked] {
+    for there in [Thing::NewFile, Thing::NewOverWhiteout, Thing::NewLinked] {
         let mut world = World::new(&[(FROM, Thing::NewFile), (TO, there)], true);
         let begun = Rc::new(Cell::new(false));
         let seen = Rc::clone(&begun);
