@@ -185,3 +185,16 @@ fn what_replaces_a_file_is_on_its_way_to_the_disk_before_it_gets_the_name() {
         assert!(begun.get(), "{there:?}");
     }
 }
+
+#[test]
+fn a_name_goes_although_the_kernel_never_heard_of_its_inode() {
+    for thing in [Thing::NewLinked, Thing::CopiedLinked, Thing::LowerLinked] {
+        let mut world = World::new(&[(FROM, thing), (TO, Thing::NewFile)], false);
+        world.unlink(FROM).unwrap();
+        world.unlink(&format!("{FROM}-second")).unwrap();
+        let mut world = World::new(&[(FROM, thing), (TO, Thing::NewFile)], false);
+        world.rename(TO, FROM, RenameMode::Replace).unwrap();
+        let second = world.ino(&format!("{FROM}-second")).unwrap();
+        assert_eq!(world.core().attr(second).unwrap().nlink, 1, "{thing:?}");
+    }
+}
