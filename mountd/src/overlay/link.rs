@@ -189,8 +189,11 @@ impl Overlay {
             let (dir, name) = intent::grave(store, ino, in_use);
             return Ok(fs::renameat(store.links(), number_name(ino), dir, name)?);
         }
-        let node = self.node(ino)?;
-        let Some(Place::Named { parent, name }) = node.place.clone() else {
+        if change.after < change.before || change.home == Home::Lower {
+            // Of an inode that loses a name the kernel need not know anything.
+            return self.set_count(change, change.after);
+        }
+        let Some(Place::Named { parent, name }) = self.node(ino)?.place.clone() else {
             return self.set_count(change, change.after);
         };
         let directory = self.directory(parent)?;

@@ -168,7 +168,7 @@ fn what_is_copied_up_is_durable_before_it_is_named() {
 
 #[test]
 fn what_replaces_a_file_is_on_its_way_to_the_disk_before_it_gets_the_name() {
-    for there in [Thing::NewFile, Thing::NewOverWhiteout, Thing::CopiedLinked] {
+    for there in [Thing::NewFile, Thing::NewOverWhiteout, Thing::NewLinked] {
         let mut world = World::new(&[(FROM, Thing::NewFile), (TO, there)], true);
         let begun = Rc::new(Cell::new(false));
         let seen = Rc::clone(&begun);
@@ -183,5 +183,18 @@ fn what_replaces_a_file_is_on_its_way_to_the_disk_before_it_gets_the_name() {
         let rename = Act::Rename(RenameMode::Replace);
         with_plan(plan, || rename.apply(&mut world)).unwrap();
         assert!(begun.get(), "{there:?}");
+    }
+}
+
+#[test]
+fn a_name_goes_although_the_kernel_never_heard_of_its_inode() {
+    for thing in [Thing::NewLinked, Thing::CopiedLinked, Thing::LowerLinked] {
+        let mut world = World::new(&[(FROM, thing), (TO, Thing::NewFile)], false);
+        world.unlink(FROM).unwrap();
+        world.unlink(&format!("{FROM}-second")).unwrap();
+        let mut world = World::new(&[(FROM, thing), (TO, Thing::NewFile)], false);
+        world.rename(TO, FROM, RenameMode::Replace).unwrap();
+        let second = world.ino(&format!("{FROM}-second")).unwrap();
+        assert_eq!(world.core().attr(second).unwrap().nlink, 1, "{thing:?}");
     }
 }

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use super::Act;
 use super::snapshot::{self, Facts, Snapshot};
 use super::world::{FROM, TO, Thing, World};
-use crate::error::FsResult;
+use crate::error::{FsError, FsResult};
 use crate::upper::calls::{Call, with_plan};
 
 /// What the host may answer.
@@ -92,6 +92,9 @@ impl Trial {
                 "answered {result:?}, {}",
                 difference(&before, &after)
             ));
+        }
+        if let Err(error @ (FsError::Stale | FsError::Damaged | FsError::Layer(_))) = result {
+            return Err(format!("answered {error:?}"));
         }
         let course = Course {
             before,
