@@ -5,7 +5,7 @@
 //! success: nobody else can have made or taken the name meanwhile. Operations that are not here
 //! need nothing of the kind: doing them twice is the same as doing them once.
 
-use rustix::fs::XattrFlags;
+use crate::upper::calls::XattrFlags;
 
 use super::{LookedUp, NewInode, Overlay, RenameMode};
 use crate::error::{FsError, FsResult};

@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-use rustix::fs::{self, AtFlags, SeekFrom, StatVfs};
+use crate::upper::calls::{self as fs, AtFlags, SeekFrom, StatVfs};
 use rustix::io::Errno;
 
 use super::Overlay;
@@ -64,7 +64,7 @@ impl OpenFile {
             Self::Partial { file, .. } => {
                 (file.charge(), file.map().data(), file.map().block_size())
             }
-            Self::Lower(_) => (None, rustix::fs::CWD, 1),
+            Self::Lower(_) => (None, fs::CWD, 1),
         };
         let length = range.end.saturating_sub(range.start);
         let Some(charge) = charge else {

@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn every_call_to_the_store_goes_through_here() {
         let mut seen = 0;
-        for part in ["upper", "upper/blocks", "overlay"] {
+        for part in ["upper", "upper/blocks", "upper/quota", "overlay"] {
             let part = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(part);
             for file in std::fs::read_dir(part).unwrap() {
                 let path = file.unwrap().path();

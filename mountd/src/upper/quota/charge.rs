@@ -8,8 +8,8 @@ use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
+use crate::upper::calls as fs;
 use parking_lot::Mutex;
-use rustix::fs;
 
 use super::{Quota, signed, space_of};
 use crate::error::FsResult;

@@ -6,7 +6,7 @@
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use rustix::fs::{self, AtFlags, Dir, FileType, Mode, Stat};
+use crate::upper::calls::{self as fs, AtFlags, FileType, Mode, Stat};
 use rustix::io::Errno;
 
 use super::{Parts, Usage, space_of};
@@ -100,7 +100,7 @@ impl Level {
         usage: &mut Usage,
     ) -> FsResult<Self> {
         let mut directories = Vec::new();
-        for entry in Dir::read_from(directory)? {
+        for entry in fs::read_dir(directory)? {
             let entry = entry?;
             let name = entry.file_name();
             // A symbolic link is the store's own.

@@ -31,7 +31,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
-use rustix::fs::{self, Stat};
+use crate::upper::calls::{self as fs, Stat};
 use rustix::io::Errno;
 
 pub use charge::Charge;

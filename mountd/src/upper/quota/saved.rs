@@ -9,8 +9,8 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::upper::calls::{self as fs, AtFlags};
 use parking_lot::Mutex;
-use rustix::fs::{self, AtFlags};
 use rustix::io::Errno;
 
 use super::Usage;
