@@ -15,6 +15,8 @@ pub mod daemon;
 pub mod error;
 pub mod filter;
 pub mod fuse;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod lower;
 pub mod overlay;
 pub mod source;

@@ -14,6 +14,8 @@
 
 mod abi;
 mod dispatch;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod latency;
 mod reply;
 mod request;
