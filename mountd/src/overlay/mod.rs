@@ -46,6 +46,8 @@ mod crash_tests;
 mod create;
 pub mod edit;
 mod find;
+#[cfg(test)]
+mod interleaving_tests;
 mod io;
 mod link;
 mod listing;
