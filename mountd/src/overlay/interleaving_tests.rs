@@ -82,6 +82,39 @@ fn threads_above_a_directory_leave_a_tree_that_fits_together() {
     stress(Arc::new(HostLower::open(directory.path()).unwrap()));
 }
 
+/// Found by the threads above: what a rename copies up is known for a moment only, and another
+/// thread may end that moment before the name moves.
+#[test]
+fn a_rename_of_what_nobody_holds_leaves_nothing_behind() {
+    let lower: Arc<dyn LowerLayer> = Arc::new(MemoryLower::builder().build().unwrap());
+    let directory = tempfile::tempdir().unwrap();
+    let overlay = open(&lower, directory.path());
+    let mut worker = Worker {
+        overlay: &overlay,
+        numbers: Numbers(1),
+        held: Vec::new(),
+    };
+    worker.create(Ino::ROOT, "f0", FileKind::Regular).unwrap();
+    worker.let_go();
+    let ended = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !ended.load(Ordering::Relaxed) {
+                overlay.forget(Ino(u64::MAX), 1);
+            }
+        });
+        let names = [name("f0"), name("f1")];
+        for (from, to) in (0..2000).map(|turn| (turn % 2, (turn + 1) % 2)) {
+            let (from, to) = ((Ino::ROOT, names[from]), (Ino::ROOT, names[to]));
+            let moved = overlay.rename(from, to, RenameMode::Replace);
+            assert_eq!(moved, Ok(()));
+        }
+        ended.store(true, Ordering::Relaxed);
+    });
+    overlay.forget(Ino(u64::MAX), 1);
+    assert_eq!(overlay.nodes.len(), 1);
+}
+
 fn open(lower: &Arc<dyn LowerLayer>, directory: &Path) -> Overlay {
     let root = crate::source::root_of(&**lower).unwrap();
     let store = UpperStore::open(&directory.join("store"), &root, lower.first_free()).unwrap();

@@ -13,7 +13,7 @@ use rustix::fs;
 use super::Overlay;
 use super::find::{Found, Source};
 use super::listing::expect_directory;
-use super::node::{Node, Place};
+use super::node::{Node, Place, Tracked};
 use crate::error::{FsError, FsResult};
 use crate::types::{EntryName, FileKind, Ino};
 use crate::upper::intent::RenameIntent;
@@ -231,6 +231,10 @@ impl Overlay {
     }
 
     fn moved(&self, found: &Found, to: &End<'_>) {
+        if matches!(self.nodes.get(found.ino), Tracked::Unknown) {
+            // Nobody would ever give it back; its new name will say where it is.
+            return;
+        }
         if let Source::Upper {
             place: Place::Named { .. },
             lower,
