@@ -18,6 +18,7 @@ pub mod fuse;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 pub mod lower;
+mod number_map;
 pub mod overlay;
 pub mod source;
 pub mod spec;
