@@ -89,12 +89,16 @@ struct Entry {
     children: u32,
 }
 
+/// Maps of counts.
+const COUNTS: usize = 64;
+
 /// The table.
 #[derive(Debug)]
 pub(super) struct NodeTable {
     entries: Mutex<HashMap<Ino, Entry>>,
-    /// Lookups of inodes without a node. Locked under `entries` only.
-    counted: Mutex<NumberMap<u32>>,
+    /// Lookups of inodes without a node, by number. Locked under `entries` only. Several maps, so
+    /// that what one gives back when it grows is soon of use to another.
+    counted: [Mutex<NumberMap<u32>>; COUNTS],
 }
 
 impl NodeTable {
@@ -107,8 +111,12 @@ impl NodeTable {
         };
         Self {
             entries: Mutex::new(HashMap::from([(Ino::ROOT, entry)])),
-            counted: Mutex::default(),
+            counted: std::array::from_fn(|_| Mutex::default()),
         }
+    }
+
+    fn counted(&self, ino: Ino) -> &Mutex<NumberMap<u32>> {
+        &self.counted[ino.0 as usize % COUNTS]
     }
 
     pub(super) fn get(&self, ino: Ino) -> Tracked {
@@ -118,7 +126,7 @@ impl NodeTable {
                 node: Some(node), ..
             }) => Tracked::Node(Arc::clone(node)),
             Some(_) => Tracked::OnlyCounted,
-            None if self.counted.lock().get(&ino.0).is_some() => Tracked::OnlyCounted,
+            None if self.counted(ino).lock().get(&ino.0).is_some() => Tracked::OnlyCounted,
             None => Tracked::Unknown,
         }
     }
@@ -142,7 +150,7 @@ impl NodeTable {
 
     /// Counts a lookup of an inode without a node; false if the count is full.
     fn count_compactly(&self, ino: Ino) -> bool {
-        let mut counted = self.counted.lock();
+        let mut counted = self.counted(ino).lock();
         match counted.get_mut(&ino.0) {
             Some(lookups) => match lookups.checked_add(1) {
                 Some(more) => *lookups = more,
@@ -157,7 +165,7 @@ impl NodeTable {
     pub(super) fn is_known(&self, ino: Ino) -> bool {
         let entries = self.entries.lock();
         entries.get(&ino).is_some_and(|entry| entry.lookups > 0)
-            || self.counted.lock().get(&ino.0).is_some()
+            || self.counted(ino).lock().get(&ino.0).is_some()
     }
 
     /// Replaces what is known of an inode.
@@ -167,7 +175,7 @@ impl NodeTable {
 
     fn store(&self, entries: &mut HashMap<Ino, Entry>, ino: Ino, node: Node) {
         store(entries, ino, node);
-        if let Some(lookups) = self.counted.lock().remove(&ino.0) {
+        if let Some(lookups) = self.counted(ino).lock().remove(&ino.0) {
             entries.entry(ino).or_default().lookups += u64::from(lookups);
         }
     }
@@ -176,7 +184,7 @@ impl NodeTable {
     /// `count` are left to be taken elsewhere.
     fn forget_compactly(&self, ino: Ino, count: u64) -> Option<u64> {
         const SMALL: usize = 1024;
-        let mut counted = self.counted.lock();
+        let mut counted = self.counted(ino).lock();
         let lookups = counted.get_mut(&ino.0)?;
         let left = u64::from(*lookups).saturating_sub(count);
         let elsewhere = count.saturating_sub(u64::from(*lookups));
@@ -203,7 +211,7 @@ impl NodeTable {
         let counted = self.forget_compactly(ino, count);
         let count = counted.unwrap_or(count);
         let Some(entry) = entries.get_mut(&ino) else {
-            let gone = self.counted.lock().get(&ino.0).is_none();
+            let gone = self.counted(ino).lock().get(&ino.0).is_none();
             return counted.map(|_| gone.then_some((ino, None)).into_iter().collect());
         };
         entry.lookups = entry.lookups.saturating_sub(count);
@@ -224,7 +232,7 @@ impl NodeTable {
                 at = Some(parent);
             }
             // The kernel may know one that only children were remembered of.
-            if self.counted.lock().get(&ino.0).is_none() {
+            if self.counted(ino).lock().get(&ino.0).is_none() {
                 removed.push((ino, entry.node));
             }
         }
@@ -239,7 +247,12 @@ impl NodeTable {
     /// Number of entries.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.entries.lock().len() + self.counted.lock().len()
+        self.entries.lock().len()
+            + self
+                .counted
+                .iter()
+                .map(|map| map.lock().len())
+                .sum::<usize>()
     }
 }
 

@@ -28,8 +28,12 @@ type Answer = Result<String, Errno>;
 /// Times from here on are the present.
 const PRESENT: i64 = 1_000_000_000;
 
+/// Bits that a change of size may take away.
+const SET_IDS: u32 = 0o6000;
+
 /// A tree in which the calls are made.
 struct Side {
+    transport: Transport,
     name: &'static str,
     root: Option<OwnedFd>,
     slots: [Option<Slot>; SLOTS],
@@ -63,6 +67,8 @@ impl World {
         for name in ["plain", "lower"] {
             fill(&path(name));
         }
+        // The root of an overlayfs is that of its upper layer.
+        set_times(CWD, &path("upper"), 1234).unwrap();
         let overlayfs = mount_overlayfs(directory.path());
         let mut world = Self {
             directory,
@@ -74,6 +80,7 @@ impl World {
         let names = ["plain", "ours", "kernels"];
         for name in names.into_iter().take(if overlayfs { 3 } else { 2 }) {
             world.sides.push(Side {
+                transport,
                 name,
                 root: None,
                 slots: [const { None }; SLOTS],
@@ -139,7 +146,12 @@ impl World {
         let pictures: Vec<_> = self
             .sides
             .iter()
-            .map(|side| (side.name, picture(&self.directory.path().join(side.name))))
+            .map(|side| {
+                (
+                    side.name,
+                    picture(&self.directory.path().join(side.name), self.transport),
+                )
+            })
             .collect();
         let (_, expected) = &pictures[0];
         for (name, picture) in &pictures[1..] {
@@ -352,7 +364,7 @@ impl Side {
                     host::copy_file_range(from, Some(&mut at), to, Some(&mut to_at), length)?;
                 Ok(copied.to_string())
             }
-            Call::Status { slot } => Ok(told(&host::fstat(self.file(slot)?)?)),
+            Call::Status { slot } => Ok(told(&host::fstat(self.file(slot)?)?, self.transport)),
             Call::Sync { slot } => {
                 host::fsync(self.file(slot)?)?;
                 done()
@@ -456,7 +468,7 @@ impl Side {
                 } else {
                     AtFlags::SYMLINK_NOFOLLOW
                 };
-                return Ok(told(&host::statat(root, path, flags)?));
+                return Ok(told(&host::statat(root, path, flags)?, self.transport));
             }
             Call::Access { path } => {
                 host::accessat(root, path, Access::EXEC_OK, AtFlags::empty())?;
@@ -495,9 +507,14 @@ fn sum(bytes: &[u8]) -> u64 {
 }
 
 /// What of attributes can be compared.
-fn told(stat: &Stat) -> String {
-    let directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
-    let mut words = format!("{:o} {}:{}", stat.st_mode, stat.st_uid, stat.st_gid);
+fn told(stat: &Stat, transport: Transport) -> String {
+    let kind = FileType::from_raw_mode(stat.st_mode);
+    let directory = kind == FileType::Directory;
+    let mut mode = stat.st_mode;
+    if transport == Transport::Device && kind == FileType::RegularFile {
+        mode &= !SET_IDS;
+    }
+    let mut words = format!("{mode:o} {}:{}", stat.st_uid, stat.st_gid);
     if !directory {
         let _ = write!(
             words,
@@ -512,16 +529,22 @@ fn told(stat: &Stat) -> String {
 }
 
 /// Everything in a tree, a line for each name.
-fn picture(root: &Path) -> String {
+fn picture(root: &Path, transport: Transport) -> String {
     let mut lines = String::new();
-    draw(root, "", &mut HashMap::new(), &mut lines);
+    draw(root, "", transport, &mut HashMap::new(), &mut lines);
     lines
 }
 
-fn draw(root: &Path, path: &str, first: &mut HashMap<u64, String>, lines: &mut String) {
+fn draw(
+    root: &Path,
+    path: &str,
+    transport: Transport,
+    first: &mut HashMap<u64, String>,
+    lines: &mut String,
+) {
     let full = root.join(path);
     let stat = host::lstat(&full).unwrap();
-    let _ = write!(lines, "/{path}: {}", told(&stat));
+    let _ = write!(lines, "/{path}: {}", told(&stat, transport));
     let kind = FileType::from_raw_mode(stat.st_mode);
     if kind != FileType::Directory {
         let same = first.entry(stat.st_ino).or_insert_with(|| path.to_owned());
@@ -549,7 +572,7 @@ fn draw(root: &Path, path: &str, first: &mut HashMap<u64, String>, lines: &mut S
             } else {
                 format!("{path}/{name}")
             };
-            draw(root, &below, first, lines);
+            draw(root, &below, transport, first, lines);
         }
     }
 }

@@ -103,7 +103,7 @@ fn walk_twice(what: &str, spec: &MountSpec, place: &Path) {
         );
         assert!(own < MOST_KILOBYTES, "{own} KiB");
         assert!(descriptors <= before + MOST_CACHED, "{descriptors}");
-        forget_all(&mount, own);
+        forget_all(&mount);
         println!(
             "after the kernel forgot: {} KiB",
             mount.kilobytes("RssAnon")
@@ -113,14 +113,14 @@ fn walk_twice(what: &str, spec: &MountSpec, place: &Path) {
     mount.end();
 }
 
-/// Makes the kernel forget all inodes that nobody uses, and waits until that is over.
-fn forget_all(mount: &Mount, before: u64) {
+/// Makes the kernel forget all inodes that nobody uses, and waits until the daemon is at rest.
+fn forget_all(mount: &Mount) {
     fs::write("/proc/sys/vm/drop_caches", "2").unwrap();
     let begun = Instant::now();
-    let mut last = before;
+    let mut last = mount.ticks();
     while begun.elapsed() < PATIENCE {
-        thread::sleep(Duration::from_millis(500));
-        let now = mount.kilobytes("RssAnon");
+        thread::sleep(Duration::from_secs(1));
+        let now = mount.ticks();
         if now == last {
             return;
         }
