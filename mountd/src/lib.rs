@@ -15,7 +15,10 @@ pub mod daemon;
 pub mod error;
 pub mod filter;
 pub mod fuse;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod lower;
+mod number_map;
 pub mod overlay;
 pub mod source;
 pub mod spec;

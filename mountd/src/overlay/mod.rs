@@ -52,6 +52,8 @@ pub mod edit;
 #[cfg(test)]
 mod fault_tests;
 mod find;
+#[cfg(test)]
+mod interleaving_tests;
 mod io;
 mod link;
 mod listing;

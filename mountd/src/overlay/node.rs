@@ -3,6 +3,10 @@
 //! Owns the counts of the kernel's lookups and the places of inodes in the store. An entry goes
 //! when the kernel has given back all lookups and no other entry's place stands on it (a place
 //! names its parent by number, so a parent stays as long as a child does).
+//!
+//! Nearly all that the kernel knows of a large tree was never changed. Of these there is nothing
+//! but a count, in a map of its own that needs 17 bytes for each. As soon as an inode gets a
+//! [`Node`], its count moves to the node's entry.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,6 +15,7 @@ use parking_lot::Mutex;
 
 use super::node_journal::{Inheritance, Move, NodeJournal};
 use crate::lower::LowerNode;
+use crate::number_map::NumberMap;
 use crate::types::Ino;
 
 /// Where an inode of the store is.
@@ -85,12 +90,18 @@ struct Entry {
     children: u32,
 }
 
+/// Maps of counts.
+const COUNTS: usize = 64;
+
 /// The table.
 #[derive(Debug)]
 pub(super) struct NodeTable {
     entries: Mutex<HashMap<Ino, Entry>>,
     /// Told of every change of an entry with a node, under the lock of the entries.
     journal: Option<NodeJournal>,
+    /// Lookups of inodes without a node, by number. Locked under `entries` only. Several maps, so
+    /// that what one gives back when it grows is soon of use to another.
+    counted: [Mutex<NumberMap<u32>>; COUNTS],
 }
 
 impl NodeTable {
@@ -104,6 +115,7 @@ impl NodeTable {
         Self {
             entries: Mutex::new(HashMap::from([(Ino::ROOT, entry)])),
             journal: None,
+            counted: std::array::from_fn(|_| Mutex::default()),
         }
     }
 
@@ -129,15 +141,22 @@ impl NodeTable {
         }
     }
 
-    /// Takes in what was found of an inode that the kernel knows since before this daemon.
+    /// Takes in what was found of an inode that the kernel knows since before this daemon. How
+    /// often it was looked up is not known, but it was: what the kernel gives back at the end is
+    /// at least that.
     pub(super) fn adopt(&self, ino: Ino, node: &Node) {
         let mut entries = self.entries.lock();
-        if node.is_derivable(ino) {
-            entries.entry(ino).or_default();
-        } else {
-            store(&mut entries, ino, node.clone());
-            self.note(&entries, ino);
+        if node.is_derivable(ino) && !entries.contains_key(&ino) {
+            let mut counted = self.counted(ino).lock();
+            if counted.get(&ino.0).is_none() {
+                counted.insert(ino.0, 1);
+            }
+            return;
         }
+        self.store(&mut entries, ino, node.clone());
+        let entry = entries.entry(ino).or_default();
+        entry.lookups = entry.lookups.max(1);
+        self.note(&entries, ino);
     }
 
     /// Tells the journal what the entry of `ino` is now.
@@ -173,12 +192,18 @@ impl NodeTable {
         }
     }
 
+    fn counted(&self, ino: Ino) -> &Mutex<NumberMap<u32>> {
+        &self.counted[ino.0 as usize % COUNTS]
+    }
+
     pub(super) fn get(&self, ino: Ino) -> Tracked {
-        match self.entries.lock().get(&ino) {
+        let entries = self.entries.lock();
+        match entries.get(&ino) {
             Some(Entry {
                 node: Some(node), ..
             }) => Tracked::Node(Arc::clone(node)),
             Some(_) => Tracked::OnlyCounted,
+            None if self.counted(ino).lock().get(&ino.0).is_some() => Tracked::OnlyCounted,
             None => Tracked::Unknown,
         }
     }
@@ -187,31 +212,73 @@ impl NodeTable {
     /// stays: a second name of an inode must not change the place it is known by.
     pub(super) fn count(&self, ino: Ino, node: impl FnOnce() -> Node) {
         let mut entries = self.entries.lock();
-        let entry = entries.entry(ino).or_default();
-        entry.lookups += 1;
-        if entry.node.is_some() {
+        if let Some(entry) = entries.get_mut(&ino).filter(|entry| entry.node.is_some()) {
+            entry.lookups += 1;
             return self.note_lookups(&entries, ino);
         }
         let node = node();
         if !node.is_derivable(ino) {
-            store(&mut entries, ino, node);
-            self.note(&entries, ino);
+            self.store(&mut entries, ino, node);
+        } else if self.count_compactly(ino) {
+            return;
         }
+        entries.entry(ino).or_default().lookups += 1;
+        self.note(&entries, ino);
+    }
+
+    /// Counts a lookup of an inode without a node; false if the count is full.
+    fn count_compactly(&self, ino: Ino) -> bool {
+        let mut counted = self.counted(ino).lock();
+        match counted.get_mut(&ino.0) {
+            Some(lookups) => match lookups.checked_add(1) {
+                Some(more) => *lookups = more,
+                None => return false,
+            },
+            None => counted.insert(ino.0, 1),
+        }
+        true
     }
 
     /// Whether the kernel knows the inode.
     pub(super) fn is_known(&self, ino: Ino) -> bool {
-        self.entries
-            .lock()
-            .get(&ino)
-            .is_some_and(|entry| entry.lookups > 0)
+        let entries = self.entries.lock();
+        entries.get(&ino).is_some_and(|entry| entry.lookups > 0)
+            || self.counted(ino).lock().get(&ino.0).is_some()
     }
 
     /// Replaces what is known of an inode.
     pub(super) fn set(&self, ino: Ino, node: Node) {
         let mut entries = self.entries.lock();
-        store(&mut entries, ino, node);
+        self.store(&mut entries, ino, node);
         self.note(&entries, ino);
+    }
+
+    fn store(&self, entries: &mut HashMap<Ino, Entry>, ino: Ino, node: Node) {
+        store(entries, ino, node);
+        if let Some(lookups) = self.counted(ino).lock().remove(&ino.0) {
+            entries.entry(ino).or_default().lookups += u64::from(lookups);
+        }
+    }
+
+    /// Takes lookups of an inode without a node back; `None` if there are none, else how many of
+    /// `count` are left to be taken elsewhere.
+    fn forget_compactly(&self, ino: Ino, count: u64) -> Option<u64> {
+        const SMALL: usize = 1024;
+        let mut counted = self.counted(ino).lock();
+        let lookups = counted.get_mut(&ino.0)?;
+        let left = u64::from(*lookups).saturating_sub(count);
+        let elsewhere = count.saturating_sub(u64::from(*lookups));
+        match u32::try_from(left) {
+            Ok(left) if left > 0 => *lookups = left,
+            _ => {
+                counted.remove(&ino.0);
+                if counted.capacity() > SMALL && counted.len() < counted.capacity() / 4 {
+                    let kept = counted.len() * 2;
+                    counted.shrink_to(kept);
+                }
+            }
+        }
+        Some(elsewhere)
     }
 
     /// Takes `count` lookups back. If nothing holds the entry any more it is removed, and so are
@@ -221,7 +288,12 @@ impl NodeTable {
             return None;
         }
         let mut entries = self.entries.lock();
-        let entry = entries.get_mut(&ino)?;
+        let counted = self.forget_compactly(ino, count);
+        let count = counted.unwrap_or(count);
+        let Some(entry) = entries.get_mut(&ino) else {
+            let gone = self.counted(ino).lock().get(&ino.0).is_none();
+            return counted.map(|_| gone.then_some((ino, None)).into_iter().collect());
+        };
         entry.lookups = entry.lookups.saturating_sub(count);
         self.note_lookups(&entries, ino);
         let mut removed = Vec::new();
@@ -243,7 +315,15 @@ impl NodeTable {
                 release(&mut entries, parent);
                 at = Some(parent);
             }
-            removed.push((ino, entry.node));
+            // The kernel may know one that only children were remembered of.
+            if self.counted(ino).lock().get(&ino.0).is_none() {
+                removed.push((ino, entry.node));
+            }
+        }
+        const SMALL: usize = 1024;
+        if entries.capacity() > SMALL && entries.len() < entries.capacity() / 4 {
+            let kept = entries.len() * 2;
+            entries.shrink_to(kept);
         }
         Some(removed)
     }
@@ -252,6 +332,11 @@ impl NodeTable {
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.entries.lock().len()
+            + self
+                .counted
+                .iter()
+                .map(|map| map.lock().len())
+                .sum::<usize>()
     }
 }
 

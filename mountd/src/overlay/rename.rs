@@ -13,7 +13,7 @@ use crate::upper::calls as fs;
 use super::Overlay;
 use super::find::{Found, Source};
 use super::listing::expect_directory;
-use super::node::{Node, Place};
+use super::node::{Node, Place, Tracked};
 use super::node_journal::Move;
 use crate::error::{FsError, FsResult};
 use crate::types::{EntryName, FileKind, Ino};
@@ -310,6 +310,10 @@ impl Overlay {
     }
 
     fn moved(&self, found: &Found, to: &End<'_>) {
+        if matches!(self.nodes.get(found.ino), Tracked::Unknown) {
+            // Nobody would ever give it back; its new name will say where it is.
+            return;
+        }
         if let Source::Upper {
             place: Place::Named { .. },
             lower,

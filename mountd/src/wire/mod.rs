@@ -15,6 +15,8 @@
 
 mod abi;
 mod dispatch;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod latency;
 pub(crate) mod notify;
 mod prompt;

@@ -54,6 +54,7 @@ impl World {
             .map_err(|error| here(error.to_string()))?;
         attr(&expected, &told).map_err(here)?;
         self.compare_xattrs(&expected, ino).map_err(here)?;
+        self.same_birth(id, ino).map_err(here)?;
         match expected.kind {
             FileKind::Directory => self.compare_directory(&expected, ino, path),
             FileKind::Regular => self.compare_data(&expected.data, ino).map_err(here),

@@ -10,8 +10,10 @@ use wpar_mountd::lower::memory::{Builder, MemoryLower};
 use wpar_mountd::spec::{HiddenExtent, HiddenName};
 use wpar_mountd::types::{FileKind, Timestamp};
 
+use crate::acl::{self, Acl};
 use crate::model::{Id, Inode, Model, ROOT, Time};
 use crate::operation::{LowerStep, Pick, any_name};
+use crate::place;
 use crate::unpack::unpack;
 
 /// Names of extended attributes that cases use.
@@ -49,7 +51,7 @@ impl Source {
 
 /// What `steps` make, in memory or as a directory of the host. Steps that make no sense are left
 /// out.
-pub(crate) fn make(steps: &[LowerStep], on_host: bool) -> (Source, Model) {
+pub(crate) fn make(steps: &[LowerStep], on_host: bool, on_disk: bool) -> (Source, Model) {
     let mut making = Making {
         model: Model::new(),
         builder: MemoryLower::builder(),
@@ -69,7 +71,7 @@ pub(crate) fn make(steps: &[LowerStep], on_host: bool) -> (Source, Model) {
     }
     let memory = Arc::new(making.builder.build().unwrap());
     let host = (on_host && may_use_host()).then(|| {
-        let directory = TempDir::new().unwrap();
+        let directory = place::directory(on_disk);
         unpack(&*memory, directory.path());
         directory
     });
@@ -191,8 +193,35 @@ impl Making {
                     .insert(key.into(), value.to_vec());
                 self.change(|builder| builder.xattr(path, key, value));
             }
+            LowerStep::Acl {
+                target,
+                default,
+                acl,
+            } => self.acl(target, default, acl),
             LowerStep::Hide { target, contents } => self.hide(target, contents),
         }
+    }
+
+    fn acl(&mut self, target: Pick, default: bool, acl: Acl) {
+        let chosen = self.pick(target, |_, inode| {
+            inode.is_directory() || !default && inode.kind == FileKind::Regular
+        });
+        // One that nine bits say as well is nowhere kept.
+        let Some((path, id)) = chosen.filter(|_| default || acl.is_extended()) else {
+            return;
+        };
+        let inode = &mut self.model.inodes[id];
+        if default {
+            inode.xattrs.insert(acl::DEFAULT.to_vec(), acl.encode());
+        } else {
+            inode.set_access(acl);
+        }
+        let permissions = inode.permissions;
+        self.change(|builder| {
+            let builder = builder.attributes(&path, |attr| attr.permissions = permissions);
+            let name = if default { acl::DEFAULT } else { acl::ACCESS };
+            builder.xattr(path, std::str::from_utf8(name).unwrap(), acl.encode())
+        });
     }
 
     fn change(&mut self, change: impl FnOnce(Builder) -> Builder) {

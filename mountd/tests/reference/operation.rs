@@ -10,6 +10,8 @@ use proptest::prelude::*;
 use wpar_mountd::overlay::{AllocateMode, CopyUp, RenameMode};
 use wpar_mountd::types::FileKind;
 
+use crate::acl::{self, Acl};
+
 /// One object out of all that have names and all that are held.
 pub(crate) type Pick = u8;
 
@@ -67,6 +69,8 @@ pub(crate) enum Operation {
         owner: Option<(u32, u32)>,
         size: Option<u16>,
         mtime: Option<i64>,
+        /// The time of modification becomes the present, whatever `mtime` says.
+        now: bool,
         kill_privileges: bool,
     },
     Write {
@@ -82,10 +86,25 @@ pub(crate) enum Operation {
         length: u16,
         mode: AllocateMode,
     },
+    /// From the first to the second, which may be the same file.
+    CopyRange {
+        from: (Pick, u16),
+        to: (Pick, u16),
+        length: u16,
+    },
     Read {
         target: Pick,
         offset: u16,
         length: u16,
+    },
+    SetAcl {
+        target: Pick,
+        default: bool,
+        acl: Acl,
+    },
+    RemoveAcl {
+        target: Pick,
+        default: bool,
     },
     SetXattr {
         target: Pick,
@@ -155,6 +174,11 @@ pub(crate) enum LowerStep {
         dir: Pick,
         name: u8,
     },
+    Acl {
+        target: Pick,
+        default: bool,
+        acl: Acl,
+    },
     /// Of the root, or of anything else.
     Xattr {
         target: Pick,
@@ -174,6 +198,9 @@ pub(crate) struct Case {
     pub(crate) operations: Vec<Operation>,
     /// Whether the lower is a directory of the host; otherwise it is in memory.
     pub(crate) on_host: bool,
+    /// Whether store and host directory are where temporary files are; otherwise they are in
+    /// memory, if that can hold them.
+    pub(crate) on_disk: bool,
     /// Which files are copied block by block.
     pub(crate) copy_up: CopyUp,
     /// Whether the kernel keeps what it looked up, or forgets it after each operation.
@@ -268,15 +295,17 @@ fn change_of_inodes() -> impl Strategy<Value = Operation> {
         option::of((0..3_u32, 0..3_u32)),
         option::of(size()),
         option::of(-5..5_i64),
+        prop::bool::weighted(0.2),
         any::<bool>(),
     )
         .prop_map(
-            |(target, permissions, owner, size, mtime, kill_privileges)| Operation::SetAttr {
+            |(target, permissions, owner, size, mtime, now, kill_privileges)| Operation::SetAttr {
                 target,
                 permissions,
                 owner,
                 size,
                 mtime,
+                now,
                 kill_privileges,
             },
         );
@@ -293,6 +322,8 @@ fn change_of_inodes() -> impl Strategy<Value = Operation> {
         AllocateMode::Grow,
         AllocateMode::KeepSize,
         AllocateMode::PunchHole,
+        AllocateMode::Zero,
+        AllocateMode::ZeroKeepSize,
     ];
     let allocate = (
         any::<Pick>(),
@@ -324,7 +355,28 @@ fn change_of_inodes() -> impl Strategy<Value = Operation> {
         );
     let remove_xattr =
         (any::<Pick>(), 0..4_u8).prop_map(|(target, name)| Operation::RemoveXattr { target, name });
-    prop_oneof![3 => set_attr, 4 => write, 1 => allocate, 2 => set_xattr, 1 => remove_xattr]
+    let file_end = || (any::<Pick>(), size());
+    let copy_range = (file_end(), file_end(), size())
+        .prop_map(|(from, to, length)| Operation::CopyRange { from, to, length });
+    let set_acl = (any::<Pick>(), any::<bool>(), acl::any()).prop_map(|(target, default, acl)| {
+        Operation::SetAcl {
+            target,
+            default,
+            acl,
+        }
+    });
+    let remove_acl = (any::<Pick>(), any::<bool>())
+        .prop_map(|(target, default)| Operation::RemoveAcl { target, default });
+    prop_oneof![
+        6 => set_attr,
+        8 => write,
+        3 => allocate,
+        4 => set_xattr,
+        2 => remove_xattr,
+        3 => copy_range,
+        3 => set_acl,
+        1 => remove_acl,
+    ]
 }
 
 fn around() -> impl Strategy<Value = Operation> {
@@ -357,6 +409,8 @@ fn lower_step() -> impl Strategy<Value = LowerStep> {
             .prop_map(|((dir, name), rdev)| LowerStep::Special { dir, name, rdev }),
         3 => (any::<Pick>(), place())
             .prop_map(|(target, (dir, name))| LowerStep::LowerLink { target, dir, name }),
+        1 => (any::<Pick>(), any::<bool>(), acl::any())
+            .prop_map(|(target, default, acl)| LowerStep::Acl { target, default, acl }),
         1 => (any::<Pick>(), 0..4_u8, any::<u8>()).prop_map(|(target, name, root)| {
             LowerStep::Xattr { target, name, root: root % 8 == 7 }
         }),
@@ -383,16 +437,20 @@ pub(crate) fn case() -> impl Strategy<Value = Case> {
         vec(lower_step(), 0..25),
         vec(operation, 1..40),
         prop::bool::weighted(0.3),
+        prop::bool::weighted(0.03),
         copy_up(),
         any::<bool>(),
         any::<bool>(),
     );
-    parts.prop_map(|(lower, operations, on_host, copy_up, keep, watch)| Case {
-        lower,
-        operations,
-        on_host,
-        copy_up,
-        keep,
-        watch,
-    })
+    parts.prop_map(
+        |(lower, operations, on_host, on_disk, copy_up, keep, watch)| Case {
+            lower,
+            operations,
+            on_host,
+            on_disk,
+            copy_up,
+            keep,
+            watch,
+        },
+    )
 }

@@ -1,10 +1,12 @@
 //! One operation, done in the core and in the model.
 
 use rustix::fs::XattrFlags;
+use rustix::io::Errno;
 use wpar_mountd::error::{FsError, FsResult};
 use wpar_mountd::overlay::{AllocateMode, NewInode, RenameMode, SetAttr, SetTime};
 use wpar_mountd::types::{Caller, EntryName, FileKind, Ino, Timestamp};
 
+use crate::acl::{self, Acl};
 use crate::lower::XATTRS;
 use crate::model::{self, Id, Inode, Time};
 use crate::operation::{Name, Operation, Pick};
@@ -155,10 +157,10 @@ impl World {
                 gid: owner + 10,
             },
         };
-        let masked = if symlink { 0o777 } else { permissions & !umask };
-        let mut inode = Inode::new(kind, masked);
+        let mut inode = Inode::new(kind, new.permissions);
         (inode.uid, inode.gid, inode.rdev) = (owner, owner + 10, rdev);
         inode.target = new.target.to_vec();
+        inode.inherit(&self.model.inodes[dir_id], umask);
         let expected = self.model.create(dir_id, &name, inode);
         let made = self
             .core()
@@ -204,6 +206,67 @@ impl World {
         agree(self.core().rename(from, to, mode), expected)
     }
 
+    fn set_acl(&mut self, target: Pick, default: bool, acl: Acl) -> Verdict {
+        let (id, ino) = self.any(target)?;
+        let inode = &mut self.model.inodes[id];
+        if inode.kind == FileKind::Symlink {
+            // The kernel knows that these have none.
+            return Ok(());
+        }
+        let (name, expected) = match default {
+            true if !inode.is_directory() => (acl::DEFAULT, Err(FsError::InvalidArgument)),
+            true => {
+                inode.xattrs.insert(acl::DEFAULT.to_vec(), acl.encode());
+                (acl::DEFAULT, Ok(()))
+            }
+            false => {
+                inode.set_access(acl);
+                (acl::ACCESS, Ok(()))
+            }
+        };
+        let done = self
+            .core()
+            .set_xattr(ino, name, &acl.encode(), XattrFlags::empty());
+        agree(done, expected)
+    }
+
+    fn copy_range(&mut self, from: (Pick, u16), to: (Pick, u16), length: u16) -> Verdict {
+        let (Some(source), Some(target)) = (self.regular(from.0)?, self.regular(to.0)?) else {
+            return Ok(());
+        };
+        let (at, to_at) = (usize::from(from.1), usize::from(to.1));
+        // As far as the kernel would let it come: within the source, and not over itself.
+        let size = self.model.inodes[source.0].data.len();
+        let length = usize::from(length).min(size.saturating_sub(at));
+        if length == 0 || source.0 == target.0 && at.abs_diff(to_at) < length {
+            return Ok(());
+        }
+        let copied = self.core().copy_range(
+            (source.1, at as u64),
+            (target.1, to_at as u64),
+            length as u64,
+        );
+        let copied = match copied {
+            Ok(copied) if (1..=length).contains(&copied) => copied,
+            // The caller reads and writes instead, and gets the same.
+            Err(FsError::Layer(Errno::XDEV)) => {
+                let mut buffer = vec![0xee; length];
+                let read = self.core().read(source.1, &mut buffer, at as u64);
+                agree(read, Ok(length))?;
+                let written = self.core().write(target.1, &buffer, to_at as u64, true);
+                agree(written, Ok(length))?;
+                length
+            }
+            other => return Err(format!("answered {other:?} to {length} bytes")),
+        };
+        let data = self.model.inodes[source.0].data[at..at + copied].to_vec();
+        let inode = &mut self.model.inodes[target.0];
+        inode.kill_privileges();
+        inode.mtime = Time::Fresh;
+        write(&mut inode.data, to_at, &data);
+        Ok(())
+    }
+
     fn change_inode(&mut self, operation: &Operation) -> Verdict {
         match *operation {
             Operation::SetAttr {
@@ -212,6 +275,7 @@ impl World {
                 owner,
                 size,
                 mtime,
+                now,
                 kill_privileges,
             } => {
                 let (id, ino) = self.any(target)?;
@@ -219,17 +283,24 @@ impl World {
                 // Neither can be asked of these through the kernel.
                 let size = size.filter(|_| kind == FileKind::Regular);
                 let permissions = permissions.filter(|_| kind != FileKind::Symlink);
-                let mtime = mtime.map(|seconds| Timestamp {
-                    seconds,
-                    nanoseconds: 7,
-                });
+                let exactly = |seconds| {
+                    SetTime::To(Timestamp {
+                        seconds,
+                        nanoseconds: 7,
+                    })
+                };
+                let mtime = if now {
+                    Some(SetTime::Now)
+                } else {
+                    mtime.map(exactly)
+                };
                 let set = SetAttr {
                     permissions,
                     uid: owner.map(|owner| owner.0),
                     gid: owner.map(|owner| owner.1),
                     size: size.map(u64::from),
                     atime: None,
-                    mtime: mtime.map(SetTime::To),
+                    mtime,
                     kill_privileges,
                 };
                 apply(&mut self.model.inodes[id], &set);
@@ -273,14 +344,18 @@ impl World {
                 let done = self
                     .core()
                     .allocate(ino, offset.into(), length.into(), mode);
-                allocate(
-                    &mut self.model.inodes[id],
-                    offset.into(),
-                    length.into(),
-                    mode,
-                );
+                let inode = &mut self.model.inodes[id];
+                let zeros = matches!(mode, AllocateMode::Zero | AllocateMode::ZeroKeepSize);
+                if zeros && done == Err(FsError::Layer(Errno::OPNOTSUPP)) {
+                    // Not every file system of a store has that. It was a try to write all the same.
+                    inode.kill_privileges();
+                    inode.mtime = Time::Any;
+                    return Ok(());
+                }
+                allocate(inode, offset.into(), length.into(), mode);
                 agree(done, Ok(()))
             }
+            Operation::CopyRange { from, to, length } => self.copy_range(from, to, length),
             Operation::Read {
                 target,
                 offset,
@@ -309,6 +384,18 @@ impl World {
                 Some((_, ino)) => agree(self.core().complete(ino), Ok(())),
                 None => Ok(()),
             },
+            Operation::SetAcl {
+                target,
+                default,
+                acl,
+            } => self.set_acl(target, default, acl),
+            Operation::RemoveAcl { target, default } => {
+                let (id, ino) = self.any(target)?;
+                let name = if default { acl::DEFAULT } else { acl::ACCESS };
+                let done = self.core().remove_xattr(ino, name);
+                let removed = self.model.inodes[id].xattrs.remove(name);
+                agree(done, removed.map(drop).ok_or(FsError::NoAttribute))
+            }
             Operation::SetXattr {
                 target,
                 name,
@@ -352,13 +439,17 @@ fn apply(inode: &mut Inode, set: &SetAttr) {
     }
     inode.uid = set.uid.unwrap_or(inode.uid);
     inode.gid = set.gid.unwrap_or(inode.gid);
-    inode.permissions = set.permissions.unwrap_or(inode.permissions);
+    if let Some(permissions) = set.permissions {
+        inode.set_permissions(permissions);
+    }
     if let Some(size) = set.size {
         inode.data.resize(size as usize, 0);
         inode.mtime = Time::Any;
     }
-    if let Some(SetTime::To(time)) = set.mtime {
-        inode.mtime = Time::Exactly(time);
+    match set.mtime {
+        Some(SetTime::To(time)) => inode.mtime = Time::Exactly(time),
+        Some(SetTime::Now) => inode.mtime = Time::Fresh,
+        None => {}
     }
 }
 

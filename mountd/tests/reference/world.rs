@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tempfile::TempDir;
 use wpar_mountd::overlay::{CopyUp, Overlay};
-use wpar_mountd::types::{Attr, EntryName, FileKind, Ino};
+use wpar_mountd::types::{Attr, EntryName, FileKind, Ino, Timestamp};
 use wpar_mountd::upper::UpperStore;
 
 use crate::lower::{self, Source};
 use crate::model::{Id, Inode, Model, ROOT};
 use crate::operation::{Case, Name, Operation, Pick, any_name};
+use crate::place;
 use crate::quota;
 
 /// What went wrong, in words.
@@ -19,7 +20,7 @@ pub(crate) type Verdict<T = ()> = Result<T, String>;
 pub(crate) struct World {
     pub(crate) model: Model,
     source: Source,
-    store: TempDir,
+    pub(crate) store: TempDir,
     copy_up: CopyUp,
     /// Whether the store is kept within limits, none of which is reached.
     limited: bool,
@@ -34,7 +35,8 @@ pub(crate) struct World {
     /// The directory in which each object was looked up last.
     pub(crate) parents: HashMap<Id, Id>,
     numbers: HashMap<Id, Ino>,
-    ids: HashMap<Ino, Id>,
+    pub(crate) ids: HashMap<Ino, Id>,
+    births: HashMap<Id, Timestamp>,
 }
 
 /// An object, and how the core is led to it.
@@ -80,15 +82,16 @@ impl World {
         self.check_quota()
             .map_err(|error| format!("opened again at the end: {error}"))?;
         self.compare()
-            .map_err(|error| format!("opened again at the end: {error}"))
+            .map_err(|error| format!("opened again at the end: {error}"))?;
+        self.audit().map_err(|error| format!("the store: {error}"))
     }
 
     fn new(case: &Case) -> Self {
-        let (source, model) = lower::make(&case.lower, case.on_host);
+        let (source, model) = lower::make(&case.lower, case.on_host, case.on_disk);
         let mut world = Self {
             model,
             source,
-            store: TempDir::new().unwrap(),
+            store: place::directory(case.on_disk),
             copy_up: case.copy_up,
             limited: case.operations.len().is_multiple_of(2),
             core: None,
@@ -99,6 +102,7 @@ impl World {
             parents: HashMap::new(),
             numbers: HashMap::from([(ROOT, Ino::ROOT)]),
             ids: HashMap::from([(Ino::ROOT, ROOT)]),
+            births: HashMap::new(),
         };
         world.open();
         world
@@ -174,6 +178,17 @@ impl World {
             return Err(format!("{ino} was inode {owner} and is inode {id}"));
         }
         Ok(())
+    }
+
+    /// Checks that an inode was born when it always was.
+    pub(crate) fn same_birth(&mut self, id: Id, ino: Ino) -> Verdict {
+        let told = self.core().birth(ino).map_err(|error| error.to_string())?;
+        let birth = *self.births.entry(id).or_insert(told);
+        if birth == told {
+            Ok(())
+        } else {
+            Err(format!("was born {birth:?} and now {told:?}"))
+        }
     }
 
     fn choose(&self, pick: Pick, wanted: impl Fn(&Inode) -> bool) -> Option<Chosen> {

@@ -6,10 +6,10 @@
 //! of parents of every node in the table ends at the root, which itself is never in it. On a
 //! living host the chain is what was true once; whoever follows it checks each inode number.
 //!
-//! A million nodes must fit: a record is 24 bytes in a hash map and its name lies in a string of
+//! A million nodes must fit: a record is 24 bytes in a map without much air, and its name lies in a string of
 //! all names of its shard. Locks: one shard at a time, never two.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use parking_lot::{Mutex, MutexGuard};
 use rustix::io::Errno;
@@ -17,6 +17,7 @@ use rustix::io::Errno;
 use super::name_journal::NameJournal;
 use crate::error::{FsError, FsResult};
 use crate::lower::LowerNode;
+use crate::number_map::NumberMap;
 use crate::types::FileKind;
 
 const SHARDS: usize = 64;
@@ -45,11 +46,11 @@ pub(super) struct Found {
 
 #[derive(Debug, Default)]
 struct Shard {
-    records: HashMap<u64, Record>,
+    records: NumberMap<Record>,
     names: Names,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Record {
     /// Parent (48 bits), length of the name (8), kind (4), whether the kernel knows it (1).
     packed: u64,

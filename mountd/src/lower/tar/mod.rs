@@ -55,6 +55,8 @@ mod chunks;
 mod error;
 mod fingerprint;
 mod format;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod gzip;
 mod header;
 mod index;

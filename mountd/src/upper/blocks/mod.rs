@@ -80,6 +80,8 @@
 //! that no map has more than 2 MiB of bits.
 
 mod bits;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod log;
 mod map;
 mod sector;

@@ -1,0 +1,129 @@
+//! Many files, all of them known to the kernel at once: memory and descriptors stay small, and come
+//! back.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use wpar_mountd::lower::tar::{Silent, ensure_index};
+use wpar_mountd::spec::{LowerSpec, MountSpec};
+
+use crate::mount::{Mount, directory_spec, possible, scratch, walk};
+
+/// Files of an ordinary run; `WPAR_MANY_FILES` says another number.
+const FILES: usize = 50_000;
+const FILES_IN_DIRECTORY: usize = 500;
+
+/// What the daemon may hold in memory of its own, in kilobytes, whatever the number of files up to
+/// a million.
+const MOST_KILOBYTES: u64 = 100 << 10;
+
+/// Descriptors that caches of the daemon may keep open.
+const MOST_CACHED: usize = 1100;
+
+/// Seconds for the kernel to give back what it was told to.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn files() -> usize {
+    std::env::var("WPAR_MANY_FILES").map_or(FILES, |text| text.parse().unwrap())
+}
+
+fn names() -> impl Iterator<Item = (usize, usize)> {
+    (0..files()).map(|number| (number / FILES_IN_DIRECTORY, number))
+}
+
+#[test]
+fn many_files_of_an_image_are_walked_in_little_memory() {
+    if !possible() {
+        return;
+    }
+    let directory = scratch();
+    let image = directory.path().join("image.tar");
+    write_image(&image);
+    let index = ensure_index(&image, directory.path(), &mut Silent).unwrap();
+    let spec = MountSpec {
+        lower: LowerSpec::Image {
+            path: image,
+            index: index.path,
+        },
+        store: Some(directory.path().join("store")),
+        hidden: Vec::new(),
+    };
+    walk_twice("image", &spec, &directory.path().join("mnt"));
+}
+
+#[test]
+fn many_files_of_a_directory_are_walked_in_little_memory() {
+    if !possible() {
+        return;
+    }
+    let directory = scratch();
+    let lower = directory.path().join("lower");
+    for (above, number) in names() {
+        let above = lower.join(format!("directory-{above}"));
+        if number % FILES_IN_DIRECTORY == 0 {
+            fs::create_dir_all(&above).unwrap();
+        }
+        File::create(above.join(format!("file-{number}"))).unwrap();
+    }
+    let spec = directory_spec(&lower, Some(&directory.path().join("store")));
+    walk_twice("directory", &spec, &directory.path().join("mnt"));
+}
+
+fn write_image(path: &Path) {
+    let mut archive = tar::Builder::new(BufWriter::new(File::create(path).unwrap()));
+    let mut header = tar::Header::new_ustar();
+    header.set_mode(0o644);
+    header.set_size(0);
+    for (above, number) in names() {
+        header
+            .set_path(format!("directory-{above}/file-{number}"))
+            .unwrap();
+        header.set_cksum();
+        archive.append(&header, &b""[..]).unwrap();
+    }
+    archive.into_inner().unwrap().flush().unwrap();
+}
+
+fn walk_twice(what: &str, spec: &MountSpec, place: &Path) {
+    fs::create_dir(place).unwrap();
+    let mount = Mount::new(spec, place);
+    let expected = files() + files().div_ceil(FILES_IN_DIRECTORY);
+    let before = mount.descriptors();
+    for round in 0..2 {
+        assert_eq!(walk(place), expected);
+        let (own, all) = (mount.kilobytes("RssAnon"), mount.kilobytes("VmRSS"));
+        let peak = mount.kilobytes("VmHWM");
+        let descriptors = mount.descriptors();
+        println!(
+            "{what}, {expected} names, walk {round}: {own} KiB of its own, {all} with mapped \
+             files, {peak} at the most, {descriptors} descriptors ({before} at the beginning)"
+        );
+        assert!(own < MOST_KILOBYTES, "{own} KiB");
+        assert!(descriptors <= before + MOST_CACHED, "{descriptors}");
+        forget_all(&mount);
+        println!(
+            "after the kernel forgot: {} KiB",
+            mount.kilobytes("RssAnon")
+        );
+        assert!(mount.descriptors() <= before + MOST_CACHED);
+    }
+    mount.end();
+}
+
+/// Makes the kernel forget all inodes that nobody uses, and waits until the daemon is at rest.
+fn forget_all(mount: &Mount) {
+    fs::write("/proc/sys/vm/drop_caches", "2").unwrap();
+    let begun = Instant::now();
+    let mut last = mount.ticks();
+    while begun.elapsed() < PATIENCE {
+        thread::sleep(Duration::from_secs(1));
+        let now = mount.ticks();
+        if now == last {
+            return;
+        }
+        last = now;
+    }
+}
