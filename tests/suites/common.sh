@@ -182,9 +182,9 @@ snapshot() {
 
 # run_one SUITE PLACE: in its own namespaces; prints the line of the result.
 run_one() {
-    local suite=$1 place=$2 start=$SECONDS log=$ROOT/out/$1.$2.log limit=600
-    local results=$ROOT/out/$1.$2.results verdict=ok bad
-    . "$here/suites.d/$suite.sh"
+    local suite=$1 place=$2 start=$SECONDS log=$ROOT/out/$1.$2.log
+    local results=$ROOT/out/$1.$2.results verdict=ok bad limit
+    limit=$(limit=600; . "$here/suites.d/$suite.sh"; echo "$limit")
     : >"$log" && : >"$results"
     timeout -k 10 $((limit + 120)) unshare --mount --pid --fork --kill-child --mount-proc \
         "$here/run" --inside "$suite" "$place" >>"$log" 2>&1 </dev/null ||

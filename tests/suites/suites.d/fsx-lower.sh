@@ -8,7 +8,7 @@
 readonly FILES=6
 # One round writes about half of a file, so most of it happens on a file that is partly copied.
 readonly SIZE=32000000
-readonly ROUND=2500
+readonly ROUND=${WPAR_FSX_ROUND:-5000}
 
 fill() {
     local number
@@ -19,10 +19,14 @@ fill() {
 }
 
 # Weights for round NUMBER: seldom a change of size, and in every third round none, for it takes away
-# what the lower has; direct reads and writes in every second one.
+# what the lower has; direct reads and writes in every
+# second one, small ones in most, and
+# few that wait for the disk.
 shape() {
     echo 'flen = 33554432'
     [ $(($1 % 2)) = 0 ] || echo 'direct = 0.3'
+    [ $(($1 % 5)) = 0 ] || echo 'nomsyncafterwrite = true'
+    [ $(($1 % 4)) = 0 ] || printf '[opsize]\nmax = 16384\n'
     case $(($1 % 3)) in
         0) weights | sed 's/^truncate.*/truncate = 0/; s/^posix_fallocate.*/posix_fallocate = 0.1/' ;;
         1) weights | sed 's/^truncate.*/truncate = 0.01/' ;;
