@@ -3,6 +3,7 @@
 # file of the lower, then read back; and once more after the mount was made again.
 
 needs=(fio:fio)
+completes=yes
 readonly LOWER_SIZE=48000000
 
 fill() { head -c "$LOWER_SIZE" /dev/zero | tr '\0' 'x' >"$1/large"; }

@@ -5,6 +5,7 @@
 
 . "$here/suites.d/fsx.sh"
 
+completes=yes
 readonly FILES=6
 # One round writes about half of a file, so most of it happens on a file that is partly copied.
 readonly SIZE=32000000

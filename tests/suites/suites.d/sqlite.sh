@@ -29,6 +29,7 @@ whole() { [ "$(value "$1" 'PRAGMA integrity_check')" = ok ]; }
 # killed DATABASE: a writer ends in the middle; all that it said was done is there.
 killed() {
     local database=$1 said=$SCRATCH/said writer done_ found
+    : >"$said"
     transactions killed 1 100000 | sqlite3 "$database" >"$said" &
     writer=$!
     until [ "$(wc -l <"$said")" -gt 200 ] || ! kill -0 "$writer"; do sleep 0.02; done
@@ -42,16 +43,17 @@ killed() {
 }
 
 suite() {
-    local journal database
+    local journal database name other
     for journal in delete truncate persist wal; do
         for database in "$journal.db" lower.db; do
-            local name=$journal-${database%.db}
+            name=$journal-lower
             [ "$database" = lower.db ] || name=$journal-new
             value "$database" "PRAGMA journal_mode = $journal;
                 CREATE TABLE IF NOT EXISTS t (writer, number, value); DELETE FROM t WHERE writer != 'lower'"
             transactions one 1 150 | sqlite3 "$database" >/dev/null &
+            other=$!
             transactions two 1 150 | sqlite3 -cmd 'PRAGMA mmap_size = 100000000' "$database" >/dev/null
-            wait $!
+            wait "$other"
             check "$name-both-writers" test "$(value "$database" \
                 "SELECT count(*) FROM t WHERE writer IN ('one', 'two')")" = 300
             check "$name-killed" killed "$database"

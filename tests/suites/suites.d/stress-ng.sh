@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # stress-ng: each of its stressors of the class file system for two seconds, with its own verification.
-# fanotify, getdent and io act on the whole machine, so they are left out.
+# fanotify, getdent and io act on the whole machine, bind-mount is refused without --pathological, and
+# binderfs is a file system of its own: these are left out.
 
 needs=(stress-ng:stress-ng)
 limit=900
@@ -8,7 +9,7 @@ limit=900
 suite() {
     local name status
     for name in $(stress-ng --class 'filesystem?' | sed 's/.*: //'); do
-        case $name in fanotify | getdent | io) continue ;; esac
+        case $name in bind-mount | binderfs | fanotify | getdent | io) continue ;; esac
         echo "--- $name"
         stress-ng "--$name" 1 --timeout 2 --verify --temp-path "$DIR" -q
         status=$?
