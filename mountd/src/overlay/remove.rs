@@ -32,8 +32,9 @@ impl Overlay {
         }
         let whiteout = self.lower_shows(&node, name)?;
         let directory = self.copy_up_directory(parent)?;
-        self.listings.evict(parent);
+        self.unlist(parent, name);
         self.take_name(found, &directory, name, whiteout)
+            .inspect_err(|_| self.listings.evict(parent))
     }
 
     /// Takes an empty directory away.
@@ -49,8 +50,9 @@ impl Overlay {
         self.expect_empty(&found, parent, name)?;
         let whiteout = self.lower_shows(&node, name)?;
         let directory = self.copy_up_directory(parent)?;
-        self.listings.evict(parent);
+        self.unlist(parent, name);
         self.take_name(found, &directory, name, whiteout)
+            .inspect_err(|_| self.listings.evict(parent))
     }
 
     /// Checks that a directory that was found shows no names.
