@@ -34,7 +34,8 @@ packages() {
         while read -r pair; do
             [ -z "$pair" ] || [ -e "${pair%%:*}" ] || command -v "${pair%%:*}" >/dev/null ||
                 missing+=("${pair##*:}")
-        done < <(needs=(); . "$here/suites.d/$suite.sh"; printf '%s\n' "${needs[@]:-}")
+        done < <(needs=(); . "$here/suites.d/$suite.sh"
+            printf '%s\n' "${needs[@]:-}" getfattr:attr unshare:util-linux)
     done
     [ ${#missing[@]} -gt 0 ] || return 0
     mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)

@@ -2,6 +2,7 @@
 # fsx on new files: random reads, writes, mappings, holes, copies and changes of size, each compared
 # with what the file has to contain. https://crates.io/crates/fsx, with fsx.patch
 
+needs=(patch:patch)
 limit=3600
 
 prepare() { crate fsx 0.3.2 "$here/fsx.patch"; }

@@ -10,6 +10,8 @@ export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@example.org GIT_COMMITTER_NAME=a \
 fill() {
     local commit number repository=$1/repository
     git init -q -b main "$repository" && cd "$repository" || return 1
+    # Else it tidies up in the background while it is copied.
+    git config gc.auto 0 && git config maintenance.auto false
     mkdir -p {a,b,c,d}/{1,2,3,4,5}
     head -c 3000000 /dev/urandom >large
     for ((commit = 0; commit < 60; commit++)); do

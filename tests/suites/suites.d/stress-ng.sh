@@ -18,6 +18,6 @@ suite() {
             3 | 4) skipped "$name" "(status $status)" ;;
             *) failed "$name" ;;
         esac
-        check "$name-leaves-nothing" test "$(ls "$DIR")" = lower || rm -rf "$DIR"/tmp-stress-ng-*
+        [ "$(ls "$DIR")" = lower ] || { failed "$name-leaves-nothing" && rm -rf "$DIR"/tmp-stress-ng-*; }
     done
 }
