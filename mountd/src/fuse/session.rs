@@ -181,7 +181,13 @@ impl Drop for Mounted {
         let Some(session) = self.session.take() else {
             return;
         };
-        match session.umount_and_join() {
+        // What somebody else unmounted cannot be unmounted again, but has its threads to wait for.
+        let ended = if session.guard.is_finished() {
+            session.join()
+        } else {
+            session.umount_and_join()
+        };
+        match ended {
             Ok(()) => self.serving.take().map_or((), Serving::join),
             Err(error) => log::warn!("cannot end a mount: {error}"),
         }

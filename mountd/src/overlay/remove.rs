@@ -36,8 +36,9 @@ impl Overlay {
         let whiteout = self.lower_shows(&node, name)?;
         let directory = self.copy_up_directory(parent)?;
         let _watched = self.watch(parent, &directory)?;
-        self.listings.evict(parent);
+        self.unlist(parent, name);
         self.take_name(&found, (parent, name), &directory, whiteout)
+            .inspect_err(|_| self.listings.evict(parent))
     }
 
     /// Takes an empty directory away.
@@ -54,8 +55,9 @@ impl Overlay {
         let whiteout = self.lower_shows(&node, name)?;
         let directory = self.copy_up_directory(parent)?;
         let _watched = self.watch(parent, &directory)?;
-        self.listings.evict(parent);
+        self.unlist(parent, name);
         self.take_name(&found, (parent, name), &directory, whiteout)
+            .inspect_err(|_| self.listings.evict(parent))
     }
 
     /// Checks that a directory that was found shows no names.

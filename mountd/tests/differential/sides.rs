@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use wpar_mountd::fuse::session::{self, Mounted};
 use wpar_mountd::overlay::CopyUp;
 use wpar_mountd::source;
-use wpar_mountd::spec::{LowerSpec, MountSpec};
+use wpar_mountd::spec::{LowerSpec, MountSpec, SpaceLimits};
 use wpar_mountd::wire::Transport;
 
 use crate::calls::{Call, SLOTS};
@@ -103,6 +103,7 @@ impl World {
             },
             store: Some(path("store")),
             hidden: Vec::new(),
+            limits: SpaceLimits::default(),
         };
         let copy_up = CopyUp {
             whole: 3000,
