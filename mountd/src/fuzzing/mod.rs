@@ -24,10 +24,10 @@ pub struct Target {
     /// Bytes that mean something, to begin with.
     pub seeds: fn() -> Vec<Vec<u8>>,
     /// Brings changed bytes over the first hurdle: checksums, a magic number.
-    pub mend: fn(&mut Vec<u8>),
+    pub mend: fn(&mut [u8]),
 }
 
-fn as_it_is(_: &mut Vec<u8>) {}
+fn as_it_is(_: &mut [u8]) {}
 
 /// All of them.
 pub const TARGETS: &[Target] = &[

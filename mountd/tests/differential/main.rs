@@ -13,7 +13,7 @@
 //! | `st_nlink` and `st_size` of directories | a merged directory says 1, as overlayfs does: nobody counted |
 //! | `st_blocks`, where data and holes are | each file system has its own blocks |
 //! | times of the present, `st_atime` | only a time that was set can be the same |
-//! | over `/dev/fuse`, set-id bits of regular files | fuser does not carry whether a change of size has to take them away, so it always does; over rings they are compared |
+//! | set-id bits of regular files | `fallocate` always takes them away, for its request does not say who asks and kernels before 6.1 leave it to us; so does a change of size over `/dev/fuse`, because fuser does not carry the flag |
 //! | on overlayfs, what a descriptor opened for reading sees | it stays at the lower file after a copy-up; ours and a plain directory see the write |
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]

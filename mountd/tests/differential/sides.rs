@@ -28,12 +28,11 @@ type Answer = Result<String, Errno>;
 /// Times from here on are the present.
 const PRESENT: i64 = 1_000_000_000;
 
-/// Bits that a change of size may take away.
+/// Bits that changes of contents may take away.
 const SET_IDS: u32 = 0o6000;
 
 /// A tree in which the calls are made.
 struct Side {
-    transport: Transport,
     name: &'static str,
     root: Option<OwnedFd>,
     slots: [Option<Slot>; SLOTS],
@@ -80,7 +79,6 @@ impl World {
         let names = ["plain", "ours", "kernels"];
         for name in names.into_iter().take(if overlayfs { 3 } else { 2 }) {
             world.sides.push(Side {
-                transport,
                 name,
                 root: None,
                 slots: [const { None }; SLOTS],
@@ -147,12 +145,7 @@ impl World {
         let pictures: Vec<_> = self
             .sides
             .iter()
-            .map(|side| {
-                (
-                    side.name,
-                    picture(&self.directory.path().join(side.name), self.transport),
-                )
-            })
+            .map(|side| (side.name, picture(&self.directory.path().join(side.name))))
             .collect();
         let (_, expected) = &pictures[0];
         for (name, picture) in &pictures[1..] {
@@ -365,7 +358,7 @@ impl Side {
                     host::copy_file_range(from, Some(&mut at), to, Some(&mut to_at), length)?;
                 Ok(copied.to_string())
             }
-            Call::Status { slot } => Ok(told(&host::fstat(self.file(slot)?)?, self.transport)),
+            Call::Status { slot } => Ok(told(&host::fstat(self.file(slot)?)?)),
             Call::Sync { slot } => {
                 host::fsync(self.file(slot)?)?;
                 done()
@@ -469,7 +462,7 @@ impl Side {
                 } else {
                     AtFlags::SYMLINK_NOFOLLOW
                 };
-                return Ok(told(&host::statat(root, path, flags)?, self.transport));
+                return Ok(told(&host::statat(root, path, flags)?));
             }
             Call::Access { path } => {
                 host::accessat(root, path, Access::EXEC_OK, AtFlags::empty())?;
@@ -508,11 +501,11 @@ fn sum(bytes: &[u8]) -> u64 {
 }
 
 /// What of attributes can be compared.
-fn told(stat: &Stat, transport: Transport) -> String {
+fn told(stat: &Stat) -> String {
     let kind = FileType::from_raw_mode(stat.st_mode);
     let directory = kind == FileType::Directory;
     let mut mode = stat.st_mode;
-    if transport == Transport::Device && kind == FileType::RegularFile {
+    if kind == FileType::RegularFile {
         mode &= !SET_IDS;
     }
     let mut words = format!("{mode:o} {}:{}", stat.st_uid, stat.st_gid);
@@ -530,22 +523,16 @@ fn told(stat: &Stat, transport: Transport) -> String {
 }
 
 /// Everything in a tree, a line for each name.
-fn picture(root: &Path, transport: Transport) -> String {
+fn picture(root: &Path) -> String {
     let mut lines = String::new();
-    draw(root, "", transport, &mut HashMap::new(), &mut lines);
+    draw(root, "", &mut HashMap::new(), &mut lines);
     lines
 }
 
-fn draw(
-    root: &Path,
-    path: &str,
-    transport: Transport,
-    first: &mut HashMap<u64, String>,
-    lines: &mut String,
-) {
+fn draw(root: &Path, path: &str, first: &mut HashMap<u64, String>, lines: &mut String) {
     let full = root.join(path);
     let stat = host::lstat(&full).unwrap();
-    let _ = write!(lines, "/{path}: {}", told(&stat, transport));
+    let _ = write!(lines, "/{path}: {}", told(&stat));
     let kind = FileType::from_raw_mode(stat.st_mode);
     if kind != FileType::Directory {
         let same = first.entry(stat.st_ino).or_insert_with(|| path.to_owned());
@@ -573,7 +560,7 @@ fn draw(
             } else {
                 format!("{path}/{name}")
             };
-            draw(root, &below, transport, first, lines);
+            draw(root, &below, first, lines);
         }
     }
 }

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use wpar_mountd::lower::tar::{Silent, ensure_index};
-use wpar_mountd::spec::{LowerSpec, MountSpec};
+use wpar_mountd::spec::{LowerSpec, MountSpec, SpaceLimits};
 
 use crate::mount::{Mount, directory_spec, possible, scratch, walk};
 
@@ -50,6 +50,7 @@ fn many_files_of_an_image_are_walked_in_little_memory() {
         },
         store: Some(directory.path().join("store")),
         hidden: Vec::new(),
+        limits: SpaceLimits::default(),
     };
     walk_twice("image", &spec, &directory.path().join("mnt"));
 }

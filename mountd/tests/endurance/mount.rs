@@ -12,7 +12,7 @@ use rustix::mount::{UnmountFlags, unmount};
 use tempfile::TempDir;
 use wpar_mountd::fuse::session;
 use wpar_mountd::source;
-use wpar_mountd::spec::{LowerSpec, MountSpec};
+use wpar_mountd::spec::{LowerSpec, MountSpec, SpaceLimits};
 
 /// What nothing here may take; a hang takes for ever.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -57,6 +57,7 @@ pub(crate) fn directory_spec(lower: &Path, store: Option<&Path>) -> MountSpec {
         lower: LowerSpec::Directory { path: lower.into() },
         store: store.map(Path::to_path_buf),
         hidden: Vec::new(),
+        limits: SpaceLimits::default(),
     }
 }
 

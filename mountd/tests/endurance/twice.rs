@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 
 use wpar_mountd::lower::tar::{Silent, ensure_index};
-use wpar_mountd::spec::{LowerSpec, MountSpec};
+use wpar_mountd::spec::{LowerSpec, MountSpec, SpaceLimits};
 
 use crate::mount::{Mount, directory_spec, possible, scratch};
 
@@ -37,6 +37,7 @@ fn two_mounts_share_an_image_and_its_index() {
             },
             store: Some(path(&format!("store-{name}"))),
             hidden: Vec::new(),
+            limits: SpaceLimits::default(),
         };
         Mount::new(&spec, &path(name))
     });

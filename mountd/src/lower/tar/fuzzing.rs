@@ -146,7 +146,7 @@ fn use_inode(layer: &TarLower, node: LowerNode) {
 }
 
 /// Gives every block that was a header its checksum again.
-pub(crate) fn mend_archive(bytes: &mut Vec<u8>) {
+pub(crate) fn mend_archive(bytes: &mut [u8]) {
     for block in bytes.chunks_exact_mut(512) {
         if &block[257..262] == b"ustar" {
             block[148..156].fill(b' ');
@@ -160,7 +160,7 @@ pub(crate) fn mend_archive(bytes: &mut Vec<u8>) {
 const LENGTH: std::ops::Range<usize> = 16..24;
 
 /// Gives the header its length and its hash again.
-pub(crate) fn mend_index(bytes: &mut Vec<u8>) {
+pub(crate) fn mend_index(bytes: &mut [u8]) {
     let length = bytes.len() as u64;
     if let Some(header) = bytes.first_chunk_mut::<HEADER_BYTES>() {
         header[LENGTH].copy_from_slice(&length.to_le_bytes());
