@@ -4,6 +4,8 @@
 //! are then hard links of that file, and its record counts them. The count is raised before a
 //! name is made and lowered after one went: a crash can leave it too high, which costs space,
 //! never too low, which would cost data.
+//!
+//! A file that was made without a name gets its first one by one rename out of `orphans`.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -17,14 +19,15 @@ use crate::error::{FsError, FsResult};
 use crate::types::{EntryName, FileKind, Ino};
 use crate::upper::names::{self, UpperName};
 use crate::upper::record::Record;
+use crate::upper::remainder::Remainder;
 use crate::upper::{DISCARDED, number_name};
 
 impl Overlay {
     /// Gives an inode the further name `name` in `parent` and counts a lookup of it.
     ///
     /// # Errors
-    /// `Exists`; `NotPermitted` for a directory; `NotFound` for an inode without any name; or
-    /// those of the store.
+    /// `Exists`; `NotPermitted` for a directory; `NotFound` for an inode that lost its last name;
+    /// or those of the store.
     pub fn link(&self, ino: Ino, parent: Ino, name: EntryName<'_>) -> FsResult<LookedUp<'_>> {
         if self.attr(ino)?.kind == FileKind::Directory {
             return Err(FsError::NotPermitted);
@@ -39,6 +42,58 @@ impl Overlay {
             return Err(FsError::Exists);
         }
         let directory = self.copy_up_directory(parent)?;
+        if self.node(ino)?.place == Some(Place::Orphan) {
+            self.give_first_name(ino, (parent, name), &directory)?;
+        } else {
+            self.add_name(ino, name, &directory)?;
+        }
+        self.listings.evict(parent);
+        let node = self.node(parent)?;
+        let found = self.find(parent, &node, name)?.ok_or(FsError::Stale)?;
+        self.count_found(found)
+    }
+
+    /// Moves a file that was made without a name to its first one. Under the `names` lock, for
+    /// writing.
+    fn give_first_name(
+        &self,
+        ino: Ino,
+        (parent, name): (Ino, EntryName<'_>),
+        directory: &OwnedFd,
+    ) -> FsResult<()> {
+        let mut object = self.object(ino, &Place::Orphan)?;
+        let record = *object.record();
+        if !record.unnamed {
+            return Err(FsError::NotFound);
+        }
+        // First: what has a name must not say that it never had one.
+        object.set_record(Record {
+            unnamed: false,
+            ..record
+        })?;
+        let number = number_name(ino);
+        let orphans = self.store()?.orphans();
+        if let Err(errno) = fs::renameat(orphans, number.as_str(), directory, name.as_bytes()) {
+            object.set_record(record)?;
+            return Err(errno.into());
+        }
+        let place = Place::Named {
+            parent,
+            name: name.as_bytes().into(),
+        };
+        self.nodes.set(
+            ino,
+            Node {
+                lower: None,
+                place: Some(place),
+                removed: false,
+            },
+        );
+        Ok(())
+    }
+
+    /// Makes one more name of an inode that has some. Under the `names` lock, for writing.
+    fn add_name(&self, ino: Ino, name: EntryName<'_>, directory: &OwnedFd) -> FsResult<()> {
         self.settle_in_links(ino)?;
         self.change_link_count(ino, 1)?;
         let store = self.store()?;
@@ -56,7 +111,7 @@ impl Overlay {
                     flags,
                 )
                 .and_then(|()| {
-                    fs::renameat(store.work(), draft.as_str(), &directory, name.as_bytes())
+                    fs::renameat(store.work(), draft.as_str(), directory, name.as_bytes())
                 })
             }
             _ => {
@@ -64,7 +119,7 @@ impl Overlay {
                 fs::linkat(
                     store.links(),
                     number.as_str(),
-                    &directory,
+                    directory,
                     name.as_bytes(),
                     flags,
                 )
@@ -77,10 +132,7 @@ impl Overlay {
                 other => other.into(),
             });
         }
-        self.listings.evict(parent);
-        let node = self.node(parent)?;
-        let found = self.find(parent, &node, name)?.ok_or(FsError::Stale)?;
-        self.count_found(found)
+        Ok(())
     }
 
     /// Moves the home of an inode that has one name to `links`.
@@ -166,13 +218,13 @@ impl Overlay {
     }
 
     /// Takes the whole home of an inode with one name away: into `orphans` while the kernel knows
-    /// it. `whiteout` says what stays under the name. Under the `names` lock, for writing.
+    /// it. `remainder` stays under the name. Under the `names` lock, for writing.
     pub(super) fn dispose(
         &self,
         ino: Ino,
         directory: &OwnedFd,
         name: EntryName<'_>,
-        whiteout: bool,
+        remainder: Option<Remainder<'_>>,
     ) -> FsResult<()> {
         let store = self.store()?;
         let (target, target_name) = if self.nodes.is_known(ino) {
@@ -180,17 +232,11 @@ impl Overlay {
         } else {
             (store.work(), format!("{DISCARDED}{}", ino.0))
         };
-        if whiteout {
-            let draft = names::draft_whiteout(store.work())?;
-            names::exchange(
-                store.work(),
-                draft.as_str(),
-                directory.as_fd(),
-                name.as_bytes(),
-            )?;
-            fs::renameat(store.work(), draft.as_str(), target, target_name.as_str())?;
-        } else {
-            fs::renameat(directory, name.as_bytes(), target, target_name.as_str())?;
+        match remainder {
+            Some(remainder) => {
+                remainder.replace(directory.as_fd(), name, (target, target_name.as_str()))?;
+            }
+            None => fs::renameat(directory, name.as_bytes(), target, target_name.as_str())?,
         }
         if self.nodes.is_known(ino) {
             let place = Some(Place::Orphan);

@@ -24,10 +24,9 @@
 //!     map.log            a leaf; while an entry is appended
 //! ```
 //!
-//! No lock but those of one partly copied file is held while a file's data is read or written, and
-//! these are not waited for under `names`, except that opening one too many settles others (see
-//! `partials`). Whoever opens a file's data does it under `names`, so
-//! that it cannot open the lower's after the store's became the true one.
+//! No lock but those of one partly copied file is held while a file's data is read, written or
+//! made durable, and these are not waited for under `names`. Whoever opens a file's data does it
+//! under `names`, so that it cannot open the lower's after the store's became the true one.
 //!
 //! # Rules
 //!

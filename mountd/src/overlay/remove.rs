@@ -16,6 +16,7 @@ use crate::error::{FsError, FsResult};
 use crate::lower::LowerNode;
 use crate::types::{Attr, EntryName, FileKind, Ino};
 use crate::upper::names;
+use crate::upper::remainder::Remainder;
 
 impl Overlay {
     /// Takes the name of anything but a directory away.
@@ -104,7 +105,10 @@ impl Overlay {
                 }
                 self.drop_link(ino)
             }
-            Source::Upper { .. } => self.dispose(ino, directory, name, whiteout),
+            Source::Upper { .. } => {
+                let remainder = whiteout.then(|| Remainder::whiteout(store.work()));
+                self.dispose(ino, directory, name, remainder.transpose()?)
+            }
             Source::Lower { attr } => {
                 if whiteout {
                     names::put_whiteout(store.work(), directory.as_fd(), name)?;

@@ -3,7 +3,8 @@
 //! What moves is copied up first: a file whole, a directory without its contents but with a
 //! *redirect* to the directory of the lower that it goes on showing. Then the store renames. Where
 //! that takes two calls of the host, an intent is declared before the first (see
-//! [`crate::upper::intent`]), so that a crash in between is completed by the next opening.
+//! [`crate::upper::intent`]), so that a crash in between is completed by the next opening. What
+//! the old name leaves behind is made before both (see [`crate::upper::remainder`]).
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -11,15 +12,17 @@ use std::sync::Arc;
 use rustix::fs;
 
 use super::Overlay;
+use super::create::{NewInode, fill};
 use super::find::{Found, Source};
 use super::listing::expect_directory;
 use super::node::{Node, Place};
 use crate::error::{FsError, FsResult};
-use crate::types::{EntryName, FileKind, Ino};
+use crate::types::{Caller, EntryName, FileKind, Ino};
 use crate::upper::intent::RenameIntent;
 use crate::upper::names;
 use crate::upper::object::UpperObject;
 use crate::upper::record::Record;
+use crate::upper::remainder::{self, Remainder};
 
 /// What to do if the new name is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +33,23 @@ pub enum RenameMode {
     NoReplace,
     /// Let both change names.
     Exchange,
+    /// Leave a character device 0:0 under the old name, as the kernel's overlayfs asks for.
+    Whiteout {
+        /// Whose it is.
+        caller: Caller,
+        /// Whether to replace what has the new name; otherwise it is as [`Self::NoReplace`].
+        replace: bool,
+    },
+}
+
+impl RenameMode {
+    fn replaces(self) -> bool {
+        match self {
+            Self::Replace | Self::Exchange => true,
+            Self::NoReplace => false,
+            Self::Whiteout { replace, .. } => replace,
+        }
+    }
 }
 
 /// One end of a rename.
@@ -69,10 +89,10 @@ impl Overlay {
             .is_some_and(|replaced| replaced.ino == found.ino)
         {
             // Two names of one inode: nothing happens, as POSIX has it.
-            return if mode == RenameMode::NoReplace {
-                Err(FsError::Exists)
-            } else {
+            return if mode.replaces() {
                 Ok(())
+            } else {
+                Err(FsError::Exists)
             };
         }
         self.check_replaced(&found, replaced.as_ref(), (new_parent, new_name), mode)?;
@@ -96,7 +116,10 @@ impl Overlay {
         match (mode, replaced) {
             (RenameMode::Exchange, Some(other)) => self.exchange(&from, found, &to, other),
             (RenameMode::Exchange, None) => Err(FsError::NotFound),
-            (_, replaced) => self.replace(&from, found, &to, replaced),
+            (_, replaced) => {
+                let remainder = self.remainder(&from, mode)?;
+                self.replace(&from, found, &to, replaced, remainder)
+            }
         }
     }
 
@@ -116,18 +139,41 @@ impl Overlay {
         let Some(replaced) = replaced else {
             return Ok(());
         };
-        match mode {
-            RenameMode::NoReplace => Err(FsError::Exists),
-            RenameMode::Exchange => Ok(()),
-            RenameMode::Replace if found.kind() == FileKind::Directory => {
-                expect_directory(replaced)?;
-                self.expect_empty(replaced, new_parent, new_name)
-            }
-            RenameMode::Replace if replaced.kind() == FileKind::Directory => {
-                Err(FsError::IsDirectory)
-            }
-            RenameMode::Replace => Ok(()),
+        if !mode.replaces() {
+            return Err(FsError::Exists);
         }
+        if mode == RenameMode::Exchange {
+            return Ok(());
+        }
+        if found.kind() == FileKind::Directory {
+            expect_directory(replaced)?;
+            self.expect_empty(replaced, new_parent, new_name)
+        } else if replaced.kind() == FileKind::Directory {
+            Err(FsError::IsDirectory)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// What the old name leaves behind.
+    fn remainder(&self, from: &End<'_>, mode: RenameMode) -> FsResult<Option<Remainder<'_>>> {
+        let work = self.store()?.work();
+        if let RenameMode::Whiteout { caller, .. } = mode {
+            let new = NewInode {
+                kind: FileKind::CharDevice,
+                permissions: 0,
+                umask: 0,
+                rdev: 0,
+                target: b"",
+                caller,
+            };
+            let (record, inherited) = self.prepare(&from.directory, &new)?;
+            return Remainder::device(work, record, |file| fill(file, &new, &inherited)).map(Some);
+        }
+        if self.lower_shows(&from.node, from.name)? {
+            return Remainder::whiteout(work).map(Some);
+        }
+        Ok(None)
     }
 
     fn replace(
@@ -136,14 +182,14 @@ impl Overlay {
         found: Found,
         to: &End<'_>,
         replaced: Option<Found>,
+        remainder: Option<Remainder<'_>>,
     ) -> FsResult<()> {
-        let store = self.store()?;
         let object = self.prepare_to_move(from, &found)?;
-        let whiteout = self.lower_shows(&from.node, from.name)?;
         let victim = replaced.as_ref().and_then(victim_of);
         let is_directory = object.record().kind == FileKind::Directory;
-        let intent = if whiteout || victim.is_some() || is_directory {
-            Some(self.intent(found.ino, from, to, whiteout)?)
+        let intent = if remainder.is_some() || victim.is_some() || is_directory {
+            let remains = remainder.as_ref().map(Remainder::kind);
+            Some(self.intent(found.ino, from, to, remains)?)
         } else {
             None
         };
@@ -154,11 +200,15 @@ impl Overlay {
                 to.directory.as_fd(),
                 to.name.as_bytes(),
             )?;
-            match victim {
-                Some(victim) => self.dispose(victim, &from.directory, from.name, whiteout)?,
+            match (victim, remainder) {
+                (Some(victim), remainder) => {
+                    self.dispose(victim, &from.directory, from.name, remainder)?;
+                }
                 // It was a whiteout that came here.
-                None if whiteout => {}
-                None => names::remove_tree(from.directory.as_fd(), from.name.as_bytes())?,
+                (None, Some(remainder)) => remainder.put(from.directory.as_fd(), from.name)?,
+                (None, None) => {
+                    names::remove_tree(from.directory.as_fd(), from.name.as_bytes())?;
+                }
             }
         } else {
             fs::renameat(
@@ -167,8 +217,8 @@ impl Overlay {
                 &to.directory,
                 to.name.as_bytes(),
             )?;
-            if whiteout {
-                names::put_whiteout(store.work(), from.directory.as_fd(), from.name)?;
+            if let Some(remainder) = remainder {
+                remainder.put(from.directory.as_fd(), from.name)?;
             }
         }
         drop(intent);
@@ -260,7 +310,7 @@ impl Overlay {
         ino: Ino,
         from: &End<'_>,
         to: &End<'_>,
-        leaves_whiteout: bool,
+        remains: Option<remainder::Kind>,
     ) -> FsResult<crate::upper::intent::Standing<'_>> {
         let path = |end: &End<'_>| -> FsResult<Vec<u8>> {
             let mut path = self.upper_path(end.parent)?;
@@ -274,7 +324,7 @@ impl Overlay {
             ino,
             from: &path(from)?,
             to: &path(to)?,
-            leaves_whiteout,
+            remains,
         };
         intent.declare(self.store()?)
     }

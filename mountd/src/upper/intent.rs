@@ -4,10 +4,12 @@
 //! is two calls of the host. Before the first one the symbolic link `work/intent` is made, after
 //! the last one it is removed. Its target is
 //!
-//! `rename//NUMBER//FROM//TO//whiteout` or `rename//NUMBER//FROM//TO//nothing`
+//! `rename//NUMBER//FROM//TO//whiteout`, `rename//NUMBER//FROM//TO//device DEVICE` or
+//! `rename//NUMBER//FROM//TO//nothing`
 //!
 //! NUMBER is the moved inode, FROM and TO are paths below `tree` (which cannot contain `//`), the
-//! last word is what must be left at FROM. If TO already is that inode, the first call was made:
+//! last word is what must be left at FROM: a whiteout, the inode DEVICE (which is at `work/cDEVICE`
+//! until it is in its place), or nothing. If TO already is that inode, the first call was made:
 //! FROM is put right. Otherwise nothing had happened. Renames do not overlap (the core has one
 //! lock for all names), so one intent is enough.
 
@@ -18,11 +20,13 @@ use rustix::io::Errno;
 
 use super::UpperStore;
 use super::names::{self, DIRECTORY, UpperName};
+use super::remainder::{self, Kind};
 use crate::error::{FsError, FsResult};
 use crate::types::{EntryName, Ino};
 
 const LINK: &str = "intent";
 const SEPARATOR: &str = "//";
+const DEVICE: &str = "device ";
 
 /// The longest target that a symbolic link can have.
 const TARGET_MAX: usize = 4095;
@@ -36,8 +40,8 @@ pub struct RenameIntent<'a> {
     pub from: &'a [u8],
     /// Path below `tree` that it gets.
     pub to: &'a [u8],
-    /// Whether a whiteout must be left.
-    pub leaves_whiteout: bool,
+    /// What must be left, if anything.
+    pub remains: Option<Kind>,
 }
 
 /// An intent that stands until it is dropped.
@@ -55,10 +59,10 @@ impl RenameIntent<'_> {
     /// # Errors
     /// Those of the host's file system.
     pub fn declare<'a>(&self, store: &'a UpperStore) -> FsResult<Standing<'a>> {
-        let remainder = if self.leaves_whiteout {
-            "whiteout"
-        } else {
-            "nothing"
+        let remains = match self.remains {
+            None => "nothing".to_owned(),
+            Some(Kind::Whiteout) => "whiteout".to_owned(),
+            Some(Kind::Device(ino)) => format!("{DEVICE}{}", ino.0),
         };
         let number = self.ino.0.to_string();
         let target = [
@@ -66,7 +70,7 @@ impl RenameIntent<'_> {
             number.as_bytes(),
             self.from,
             self.to,
-            remainder.as_bytes(),
+            remains.as_bytes(),
         ]
         .join(SEPARATOR.as_bytes());
         if target.len() > TARGET_MAX {
@@ -94,7 +98,7 @@ pub(super) fn complete(store: &UpperStore) -> FsResult<()> {
         Err(Errno::NOENT) => return Ok(()),
         Err(errno) => return Err(errno.into()),
     };
-    let (number, from, to, leaves_whiteout) = parse(&target).ok_or(FsError::Damaged)?;
+    let (number, from, to, remains) = parse(&target).ok_or(FsError::Damaged)?;
     let (Some((from_dir, from_name)), Some((to_dir, to_name))) =
         (open_parent(store, from)?, open_parent(store, to)?)
     else {
@@ -111,14 +115,41 @@ pub(super) fn complete(store: &UpperStore) -> FsResult<()> {
         "completing a rename that a crash interrupted: {}",
         from.escape_ascii()
     );
-    names::remove_tree(from_dir.as_fd(), from_name.as_bytes())?;
-    if leaves_whiteout {
-        names::put_whiteout(store.work(), from_dir.as_fd(), from_name)?;
+    match remains {
+        Some(Kind::Device(ino)) => put_device(store, ino, from_dir.as_fd(), from_name),
+        Some(Kind::Whiteout) => {
+            names::remove_tree(from_dir.as_fd(), from_name.as_bytes())?;
+            names::put_whiteout(store.work(), from_dir.as_fd(), from_name)
+        }
+        None => names::remove_tree(from_dir.as_fd(), from_name.as_bytes()),
     }
-    Ok(())
 }
 
-fn parse(target: &[u8]) -> Option<(Ino, &[u8], &[u8], bool)> {
+/// Puts a device in its place, unless that is where it is.
+fn put_device(
+    store: &UpperStore,
+    ino: Ino,
+    directory: BorrowedFd<'_>,
+    name: EntryName<'_>,
+) -> FsResult<()> {
+    let is_device =
+        |found| matches!(found, UpperName::Object(object) if object.record().ino == ino);
+    if is_device(names::look_up(directory, name)?) {
+        return Ok(());
+    }
+    let draft = remainder::device_name(ino);
+    let draft = EntryName::new(draft.as_bytes())?;
+    names::remove_tree(directory, name.as_bytes())?;
+    if !is_device(names::look_up(store.work(), draft)?) {
+        // It was there before the intent; a whiteout at least lets no old name show.
+        log::error!("the device {ino} that a rename was to leave is gone; leaving nothing");
+        return names::put_whiteout(store.work(), directory, name);
+    }
+    let (from, to) = (draft.as_bytes(), name.as_bytes());
+    Ok(fs::renameat(store.work(), from, directory, to)?)
+}
+
+fn parse(target: &[u8]) -> Option<(Ino, &[u8], &[u8], Option<Kind>)> {
     let mut fields = Vec::new();
     let mut rest = target;
     while let Some(at) = rest
@@ -129,16 +160,19 @@ fn parse(target: &[u8]) -> Option<(Ino, &[u8], &[u8], bool)> {
         rest = &rest[at + SEPARATOR.len()..];
     }
     fields.push(rest);
-    let &[b"rename", number, from, to, remainder] = &fields[..] else {
+    let &[b"rename", number, from, to, remains] = &fields[..] else {
         return None;
     };
-    let number = std::str::from_utf8(number).ok()?.parse().ok()?;
-    let leaves_whiteout = match remainder {
-        b"whiteout" => true,
-        b"nothing" => false,
-        _ => return None,
+    let remains = match remains {
+        b"nothing" => None,
+        b"whiteout" => Some(Kind::Whiteout),
+        other => Some(Kind::Device(ino(other.strip_prefix(DEVICE.as_bytes())?)?)),
     };
-    Some((Ino(number), from, to, leaves_whiteout))
+    Some((ino(number)?, from, to, remains))
+}
+
+fn ino(number: &[u8]) -> Option<Ino> {
+    std::str::from_utf8(number).ok()?.parse().ok().map(Ino)
 }
 
 fn open_parent<'a>(
@@ -178,15 +212,24 @@ mod tests {
     #[test]
     fn an_intent_is_read_as_it_was_written() {
         let target = b"rename//7//a/b//c//whiteout";
-        assert_eq!(parse(target), Some((Ino(7), &b"a/b"[..], &b"c"[..], true)));
+        let remains = Some(Kind::Whiteout);
         assert_eq!(
-            parse(b"rename//7//a//c//nothing"),
-            Some((Ino(7), &b"a"[..], &b"c"[..], false))
+            parse(target),
+            Some((Ino(7), &b"a/b"[..], &b"c"[..], remains))
         );
+        for (words, remains) in [
+            (&b"rename//7//a//c//nothing"[..], None),
+            (b"rename//7//a//c//device 12", Some(Kind::Device(Ino(12)))),
+        ] {
+            let expected = (Ino(7), &b"a"[..], &b"c"[..], remains);
+            assert_eq!(parse(words), Some(expected));
+        }
         for bad in [
             &b"rename//x//a//b//nothing"[..],
             b"",
             b"rename//7//a//b",
+            b"rename//7//a//b//device",
+            b"rename//7//a//b//device x",
             b"move//7//a//b//nothing",
         ] {
             assert_eq!(parse(bad), None, "{}", bad.escape_ascii());

@@ -36,6 +36,7 @@ pub mod names;
 mod numbers;
 pub mod object;
 pub mod record;
+pub mod remainder;
 
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

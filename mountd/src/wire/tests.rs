@@ -41,6 +41,7 @@ fn messages() -> Vec<(u32, Vec<u8>, &'static [u8])> {
         (opcode::SYMLINK, vec![], b"name\0target\0"),
         (opcode::MKNOD, words(&[0o100_644, 0, 0o022]), b"name\0"),
         (opcode::MKDIR, words(&[0o755, 0o022]), b"name\0"),
+        (opcode::TMPFILE, words(&[0o2, 0o100_600, 0o077, 0]), b""),
         (opcode::UNLINK, vec![], b"name\0"),
         (opcode::RMDIR, vec![], b"name\0"),
         (opcode::RENAME, words(&long(9)), b"old\0new\0"),
