@@ -18,6 +18,8 @@ use wpar_mountd::wire::Transport;
 
 use crate::TRANSPORT;
 
+mod names;
+
 struct Fixture {
     mounted: Option<Mounted>,
     directory: tempfile::TempDir,
