@@ -48,6 +48,8 @@ mod find;
 mod io;
 mod link;
 mod listing;
+#[cfg(test)]
+mod name_tests;
 mod node;
 mod partial;
 mod partials;

@@ -19,6 +19,7 @@ use wpar_mountd::wire::Transport;
 use crate::TRANSPORT;
 
 mod names;
+mod nested;
 
 struct Fixture {
     mounted: Option<Mounted>,

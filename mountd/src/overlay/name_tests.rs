@@ -1,0 +1,323 @@
+//! Names when the daemon ends in between, and locks: what only the core itself can be asked.
+
+use std::fs;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::sync::Arc;
+
+use tempfile::TempDir;
+
+use super::{CopyUp, NewInode, Overlay, RenameMode};
+use crate::error::FsError;
+use crate::lower::LowerLayer;
+use crate::lower::memory::MemoryLower;
+use crate::types::{Caller, EntryName, FileKind, Ino};
+use crate::upper::blocks::trial::{self, Call};
+use crate::upper::intent::RenameIntent;
+use crate::upper::names;
+use crate::upper::object::read_record;
+use crate::upper::remainder::{Kind, Remainder};
+use crate::upper::{UpperStore, record};
+
+const CALLER: Caller = Caller { uid: 7, gid: 8 };
+const WHITEOUT: RenameMode = RenameMode::Whiteout {
+    caller: CALLER,
+    replace: true,
+};
+
+fn lower() -> Arc<dyn LowerLayer> {
+    let tree = MemoryLower::builder()
+        .file("file", "file")
+        .file("dir/inside", "inside")
+        .directory("empty");
+    Arc::new(tree.build().unwrap())
+}
+
+fn open_store(lower: &dyn LowerLayer, directory: &Path) -> UpperStore {
+    let root = crate::source::root_of(lower).unwrap();
+    UpperStore::open(directory, &root, lower.first_free()).unwrap()
+}
+
+fn open(directory: &Path) -> Overlay {
+    let lower = lower();
+    let store = open_store(&*lower, directory);
+    Overlay::new(lower, Some(store))
+}
+
+fn name(name: &str) -> EntryName<'_> {
+    EntryName::new(name.as_bytes()).unwrap()
+}
+
+fn new(kind: FileKind) -> NewInode<'static> {
+    NewInode {
+        kind,
+        permissions: 0o644,
+        umask: 0,
+        rdev: 0,
+        target: b"",
+        caller: CALLER,
+    }
+}
+
+fn find(core: &Overlay, path: &str) -> Option<Ino> {
+    let mut at = Ino::ROOT;
+    for component in path.split('/') {
+        at = core.lookup(at, name(component)).unwrap()?.hand_over().0;
+    }
+    Some(at)
+}
+
+/// What a directory of the store has in it.
+fn stored(directory: &TempDir, part: &str) -> Vec<String> {
+    let entries = fs::read_dir(directory.path().join(part)).unwrap();
+    entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect()
+}
+
+#[test]
+fn a_file_that_got_no_name_is_swept_at_the_next_opening() {
+    let directory = TempDir::new().unwrap();
+    let core = open(directory.path());
+    let make = |text: &[u8]| {
+        let made = core
+            .create_unnamed(Ino::ROOT, &new(FileKind::Regular))
+            .unwrap();
+        assert_eq!(made.attr().nlink, 0);
+        let ino = made.hand_over().0;
+        core.write(ino, text, 0, false).unwrap();
+        ino
+    };
+    let (lost, kept) = (make(b"lost"), make(b"kept"));
+    core.link(kept, Ino::ROOT, name("kept"))
+        .unwrap()
+        .hand_over();
+    assert_eq!(stored(&directory, "orphans"), [lost.0.to_string()]);
+    drop(core);
+    let core = open(directory.path());
+    assert_eq!(stored(&directory, "orphans"), [""; 0]);
+    let ino = find(&core, "kept").unwrap();
+    assert_eq!(ino, kept, "its number stays");
+    let mut text = [0; 9];
+    assert_eq!(core.read(ino, &mut text, 0), Ok(4));
+    assert_eq!(core.attr(ino).unwrap().nlink, 1);
+}
+
+#[test]
+fn a_file_that_nobody_holds_is_gone_at_once() {
+    let directory = TempDir::new().unwrap();
+    let core = open(directory.path());
+    let ino = core.create_unnamed(Ino::ROOT, &new(FileKind::Regular));
+    let ino = ino.unwrap().hand_over().0;
+    core.forget(ino, 1);
+    assert_eq!(stored(&directory, "orphans"), [""; 0]);
+    assert_eq!(core.attr(ino), Err(FsError::Stale));
+}
+
+#[test]
+fn only_regular_files_are_made_without_a_name_and_only_in_directories() {
+    let directory = TempDir::new().unwrap();
+    let core = open(directory.path());
+    for kind in [FileKind::Directory, FileKind::Fifo, FileKind::Symlink] {
+        let made = core.create_unnamed(Ino::ROOT, &new(kind));
+        assert_eq!(made.unwrap_err(), FsError::InvalidArgument);
+    }
+    let file = find(&core, "file").unwrap();
+    let made = core.create_unnamed(file, &new(FileKind::Regular));
+    assert_eq!(made.unwrap_err(), FsError::NotDirectory);
+    let empty = find(&core, "empty").unwrap();
+    core.remove_directory(Ino::ROOT, name("empty")).unwrap();
+    let made = core.create_unnamed(empty, &new(FileKind::Regular));
+    assert_eq!(made.unwrap_err(), FsError::NotFound);
+    assert_eq!(stored(&directory, "work"), [""; 0]);
+}
+
+#[test]
+fn what_got_a_name_does_not_say_that_it_had_none() {
+    let directory = TempDir::new().unwrap();
+    let core = open(directory.path());
+    let ino = core.create_unnamed(Ino::ROOT, &new(FileKind::Regular));
+    let ino = ino.unwrap().hand_over().0;
+    let record = |path: &str| {
+        let file = fs::File::open(directory.path().join(path)).unwrap();
+        read_record(file.as_fd()).unwrap().unwrap()
+    };
+    let orphan = format!("orphans/{}", ino.0);
+    assert!(record(&orphan).unnamed);
+    // A name that is taken changes nothing.
+    let taken = core.link(ino, Ino::ROOT, name("file"));
+    assert_eq!(taken.unwrap_err(), FsError::Exists);
+    assert!(record(&orphan).unnamed);
+    core.link(ino, Ino::ROOT, name("named"))
+        .unwrap()
+        .hand_over();
+    let expected = record::Record {
+        unnamed: false,
+        ..record("tree/named")
+    };
+    assert_eq!(record("tree/named"), expected);
+    core.unlink(Ino::ROOT, name("named")).unwrap();
+    let again = core.link(ino, Ino::ROOT, name("again"));
+    assert_eq!(again.unwrap_err(), FsError::NotFound);
+}
+
+/// The calls of the host that a rename with a whiteout makes, and after how many of them the
+/// daemon dies.
+struct Crash {
+    from: &'static str,
+    to: &'static str,
+    /// Something stands at the new name, which the store has.
+    over: bool,
+    calls: usize,
+}
+
+/// Does by hand what a rename does, up to `crash.calls`, and leaves all as it then is. Returns the
+/// numbers of the inode that moves and of the device.
+fn die(directory: &Path, crash: &Crash) -> (Ino, Ino) {
+    let core = open(directory);
+    let ino = find(&core, crash.from).unwrap();
+    core.copy_up(ino, u64::MAX).unwrap();
+    if crash.over {
+        let is_directory = core.attr(ino).unwrap().kind == FileKind::Directory;
+        let kind = if is_directory {
+            FileKind::Directory
+        } else {
+            FileKind::Regular
+        };
+        let made = core.create(Ino::ROOT, name(crash.to), &new(kind));
+        made.unwrap().hand_over();
+    }
+    drop(core);
+    let lower = lower();
+    let store = open_store(&*lower, directory);
+    let (from, to) = (crash.from.as_bytes(), crash.to.as_bytes());
+    let device = store.allocate_number().unwrap();
+    let file = fs::File::open(directory.join("tree").join(crash.from)).unwrap();
+    let record = record::Record {
+        kind: FileKind::CharDevice,
+        ino: device,
+        permissions: 0,
+        ..read_record(file.as_fd()).unwrap().unwrap()
+    };
+    let remainder = Remainder::device(store.work(), record, |_| Ok(())).unwrap();
+    let intent = RenameIntent {
+        ino,
+        from,
+        to,
+        remains: Some(Kind::Device(device)),
+    };
+    let standing = intent.declare(&store).unwrap();
+    let tree = store.tree();
+    if crash.calls > 0 && crash.over {
+        names::exchange(tree, from, tree, to).unwrap();
+    } else if crash.calls > 0 {
+        rustix::fs::renameat(tree, from, tree, to).unwrap();
+    }
+    let draft = format!("c{}", device.0);
+    if crash.calls > 1 && crash.over {
+        names::exchange(store.work(), draft.as_str(), tree, from).unwrap();
+    } else if crash.calls > 1 {
+        rustix::fs::renameat(store.work(), draft.as_str(), tree, from).unwrap();
+    }
+    std::mem::forget((remainder, standing));
+    (ino, device)
+}
+
+#[test]
+fn a_rename_with_a_whiteout_is_all_or_nothing() {
+    for (from, to) in [("file", "new"), ("dir", "new")] {
+        for over in [false, true] {
+            for calls in 0..=2 {
+                let crash = Crash {
+                    from,
+                    to,
+                    over,
+                    calls,
+                };
+                let directory = TempDir::new().unwrap();
+                let (ino, device) = die(directory.path(), &crash);
+                for round in 0..2 {
+                    let what = format!("{from}, over {over}, {calls} calls, opening {round}");
+                    let core = open(directory.path());
+                    assert_eq!(stored(&directory, "work"), [""; 0], "{what}");
+                    let (old, new) = (find(&core, from), find(&core, to));
+                    if calls == 0 {
+                        assert_eq!(old, Some(ino), "{what}");
+                        assert_eq!(new.is_some(), over, "{what}");
+                    } else {
+                        assert_eq!((old, new), (Some(device), Some(ino)), "{what}");
+                        let attr = core.attr(device).unwrap();
+                        assert_eq!(attr.kind, FileKind::CharDevice);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_whiteout_of_the_guest_belongs_to_who_asked_and_is_counted_by_nobody() {
+    let directory = TempDir::new().unwrap();
+    let core = open(directory.path());
+    let root = Ino::ROOT;
+    let renamed = core.rename((root, name("file")), (root, name("dir")), WHITEOUT);
+    assert_eq!(renamed, Err(FsError::IsDirectory));
+    assert_eq!(
+        stored(&directory, "work"),
+        [""; 0],
+        "refused, it leaves nothing"
+    );
+    core.rename((root, name("file")), (root, name("new")), WHITEOUT)
+        .unwrap();
+    assert_eq!(stored(&directory, "work"), [""; 0]);
+    let found = core.lookup(root, name("file")).unwrap().unwrap();
+    let attr = *found.attr();
+    assert_eq!((attr.kind, attr.rdev), (FileKind::CharDevice, 0));
+    assert_eq!((attr.permissions, attr.uid, attr.gid), (0, 7, 8));
+    assert_eq!((attr.nlink, attr.size), (1, 0));
+}
+
+#[test]
+fn nothing_is_made_durable_under_a_lock_of_the_order() {
+    const FILES: usize = 200;
+    let tree = (0..FILES).fold(MemoryLower::builder(), |tree, number| {
+        tree.file(format!("f{number}"), [b'x'; 1000])
+    });
+    let lower: Arc<dyn LowerLayer> = Arc::new(tree.build().unwrap());
+    let directory = TempDir::new().unwrap();
+    let store = open_store(&*lower, directory.path());
+    let copy_up = CopyUp {
+        whole: 0,
+        whole_of_living: 0,
+        block_size: 64,
+    };
+    let core = Arc::new(Overlay::new(lower, Some(store)).with_copy_up(copy_up));
+    let asked = Arc::clone(&core);
+    let synced = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counted = Arc::clone(&synced);
+    let hook = move |call: Call| {
+        if matches!(call, Call::SyncData | Call::SyncMap) {
+            counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            assert!(asked.names.try_write().is_some(), "{call:?} under `names`");
+            for lock in &asked.copy_ups {
+                assert!(lock.try_lock().is_some(), "{call:?} under `copy_ups`");
+            }
+        }
+        Ok(())
+    };
+    trial::with(hook, || {
+        for number in 0..FILES {
+            let ino = find(&core, &format!("f{number}")).unwrap();
+            core.write(ino, b"y", 100, false).unwrap();
+        }
+    });
+    // So many that files which nobody uses were closed, and settled before.
+    assert!(synced.load(std::sync::atomic::Ordering::Relaxed) > 0);
+    assert!(core.partials.all().len() <= 70);
+    for number in 0..FILES {
+        let mut seen = [0; 3];
+        let ino = find(&core, &format!("f{number}")).unwrap();
+        assert_eq!(core.read(ino, &mut seen, 99), Ok(3));
+        assert_eq!(&seen, b"xyx");
+    }
+}
