@@ -334,7 +334,8 @@ fn permissions(mode: u32) -> u16 {
     (mode & 0o7777) as u16
 }
 
-fn rename_mode(flags: u32, caller: Caller) -> Option<RenameMode> {
+/// What the flags of `renameat2` ask for, if they make sense together.
+pub(super) fn rename_mode(flags: u32, caller: Caller) -> Option<RenameMode> {
     const WHITEOUT: u32 = libc::RENAME_WHITEOUT;
     const WHITEOUT_NOREPLACE: u32 = WHITEOUT | libc::RENAME_NOREPLACE;
     let whiteout = |replace| RenameMode::Whiteout { caller, replace };

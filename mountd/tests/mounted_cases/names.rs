@@ -271,6 +271,7 @@ fn a_file_without_a_name_is_as_on_any_file_system() {
 #[test]
 fn files_without_a_name_leave_nothing() {
     if TRANSPORT == Transport::Device {
+        eprintln!("SKIPPED: over the device there are none");
         return;
     }
     let Some(mut pair) = pair() else { return };
