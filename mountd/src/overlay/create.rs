@@ -17,7 +17,7 @@ use super::node::Place;
 use super::{LookedUp, Overlay, acl};
 use crate::error::{FsError, FsResult};
 use crate::types::{Caller, EntryName, FileKind, Ino, Timestamp};
-use crate::upper::names::DIRECTORY;
+use crate::upper::names::{self, DIRECTORY};
 use crate::upper::object::UpperObject;
 use crate::upper::record::Record;
 use crate::upper::{Draft, guest_xattr, number_name};
@@ -135,12 +135,18 @@ impl Overlay {
     ) -> FsResult<UpperObject> {
         let store = self.store()?;
         let (record, inherited) = self.prepare(directory, new)?;
-        if let Some(file) = make_in_place(directory, name, new.kind)? {
+        let made = match make_in_place(directory, name, new.kind)? {
+            None if names::clear_remains(directory.as_fd(), name)? => {
+                make_in_place(directory, name, new.kind)?
+            }
+            made => made,
+        };
+        if let Some(file) = made {
             return fill(&file, new, &inherited)
                 .and_then(|()| UpperObject::establish(file, record))
                 .inspect_err(|_| discard(directory, name, new.kind));
         }
-        // There is a whiteout, or the remains of a creation that a crash cut off.
+        // There is a whiteout.
         let draft = Draft::new(store.work(), new.kind)?;
         fill(&draft.file()?, new, &inherited)?;
         draft.publish(record, directory.as_fd(), name)

@@ -42,6 +42,7 @@ impl Overlay {
             return Err(FsError::Exists);
         }
         let directory = self.copy_up_directory(parent)?;
+        names::clear_remains(directory.as_fd(), name)?;
         if self.node(ino)?.place == Some(Place::Orphan) {
             self.give_first_name(ino, (parent, name), &directory)?;
         } else {

@@ -322,3 +322,73 @@ fn nothing_is_made_durable_under_a_lock_of_the_order() {
         assert_eq!(&seen, b"xyx");
     }
 }
+
+/// What a crash in the middle of a creation leaves: something without a record.
+fn leave_remains(directory: &TempDir, path: &str, is_directory: bool) {
+    let path = directory.path().join("tree").join(path);
+    if is_directory {
+        fs::create_dir(path).unwrap();
+    } else {
+        fs::write(path, "").unwrap();
+    }
+}
+
+type Deed = fn(&Overlay) -> Result<(), FsError>;
+
+#[test]
+fn the_remains_of_a_creation_are_in_nobodys_way() {
+    const ROOT: Ino = Ino::ROOT;
+    let deeds: [(&str, Deed); 9] = [
+        ("file", |core| {
+            core.create(ROOT, name("x"), &new(FileKind::Regular))
+                .map(drop)
+        }),
+        ("directory", |core| {
+            core.create(ROOT, name("x"), &new(FileKind::Directory))
+                .map(drop)
+        }),
+        ("link", |core| {
+            let ino = find(core, "file").unwrap();
+            core.link(ino, ROOT, name("x")).map(drop)
+        }),
+        ("first name", |core| {
+            let ino = core.create_unnamed(ROOT, &new(FileKind::Regular))?;
+            core.link(ino.hand_over().0, ROOT, name("x")).map(drop)
+        }),
+        ("rename of a file", |core| {
+            core.rename((ROOT, name("file")), (ROOT, name("x")), RenameMode::Replace)
+        }),
+        ("rename of a directory", |core| {
+            core.rename(
+                (ROOT, name("dir")),
+                (ROOT, name("x")),
+                RenameMode::NoReplace,
+            )
+        }),
+        ("whiteout for a file", |core| {
+            core.rename((ROOT, name("file")), (ROOT, name("x")), WHITEOUT)
+        }),
+        ("whiteout for a directory", |core| {
+            core.rename((ROOT, name("dir")), (ROOT, name("x")), WHITEOUT)
+        }),
+        ("linked again", |core| {
+            let ino = find(core, "file").unwrap();
+            core.link(ino, ROOT, name("y")).map(drop)?;
+            core.link(ino, ROOT, name("x")).map(drop)
+        }),
+    ];
+    for is_directory in [false, true] {
+        for (what, deed) in deeds {
+            let what = format!("{what}, remains of a directory: {is_directory}");
+            let directory = TempDir::new().unwrap();
+            let core = open(directory.path());
+            leave_remains(&directory, "x", is_directory);
+            assert_eq!(find(&core, "x"), None);
+            assert_eq!(core.unlink(Ino::ROOT, name("x")), Err(FsError::NotFound));
+            assert_eq!(deed(&core), Ok(()), "{what}");
+            drop(core);
+            let core = open(directory.path());
+            assert!(find(&core, "x").is_some(), "{what}");
+        }
+    }
+}

@@ -184,6 +184,9 @@ impl Overlay {
         replaced: Option<Found>,
         remainder: Option<Remainder<'_>>,
     ) -> FsResult<()> {
+        if replaced.is_none() {
+            names::clear_remains(to.directory.as_fd(), to.name)?;
+        }
         let object = self.prepare_to_move(from, &found)?;
         let victim = replaced.as_ref().and_then(victim_of);
         let is_directory = object.record().kind == FileKind::Directory;

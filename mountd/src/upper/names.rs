@@ -9,7 +9,7 @@ use rustix::fs::{self, AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, Timesp
 use rustix::io::Errno;
 
 use super::draft::temporary_name;
-use super::object::UpperObject;
+use super::object::{UpperObject, read_record};
 use crate::error::FsResult;
 use crate::types::{EntryName, Timestamp};
 
@@ -66,6 +66,29 @@ pub fn look_up(dir: BorrowedFd<'_>, name: EntryName<'_>) -> FsResult<UpperName> 
 pub fn open(dir: BorrowedFd<'_>, name: EntryName<'_>, access: OFlags) -> Result<OwnedFd, Errno> {
     let flags = access | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
     fs::openat(dir, name.as_bytes(), flags, Mode::empty())
+}
+
+/// Removes what a creation that was cut off left under `name`, an empty file or directory without
+/// a record, so that it is in nobody's way; true if there was something. Under the lock that
+/// creations are made under.
+///
+/// # Errors
+/// Those of the host's file system.
+pub fn clear_remains(dir: BorrowedFd<'_>, name: EntryName<'_>) -> FsResult<bool> {
+    let file = match open(dir, name, OFlags::RDONLY) {
+        Ok(file) => file,
+        Err(Errno::NOENT | Errno::LOOP) => return Ok(false),
+        Err(errno) => return Err(errno.into()),
+    };
+    if read_record(file.as_fd())?.is_some() {
+        return Ok(false);
+    }
+    let flags = match FileType::from_raw_mode(fs::fstat(&file)?.st_mode) {
+        FileType::Directory => AtFlags::REMOVEDIR,
+        _ => AtFlags::empty(),
+    };
+    fs::unlinkat(dir, name.as_bytes(), flags)?;
+    Ok(true)
 }
 
 /// Calls `sink` for each name in `dir`.
