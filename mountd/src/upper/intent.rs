@@ -32,7 +32,7 @@ const DEVICE: &str = "device ";
 const TARGET_MAX: usize = 4095;
 
 /// A rename in its middle; see the module.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct RenameIntent<'a> {
     /// The inode that moves.
     pub ino: Ino,
@@ -98,14 +98,15 @@ pub(super) fn complete(store: &UpperStore) -> FsResult<()> {
         Err(Errno::NOENT) => return Ok(()),
         Err(errno) => return Err(errno.into()),
     };
-    let (number, from, to, remains) = parse(&target).ok_or(FsError::Damaged)?;
-    let (Some((from_dir, from_name)), Some((to_dir, to_name))) =
-        (open_parent(store, from)?, open_parent(store, to)?)
-    else {
+    let intent = parse(&target).ok_or(FsError::Damaged)?;
+    let (Some((from_dir, from_name)), Some((to_dir, to_name))) = (
+        open_parent(store, intent.from)?,
+        open_parent(store, intent.to)?,
+    ) else {
         return Ok(());
     };
     let moved = match names::look_up(to_dir.as_fd(), to_name)? {
-        UpperName::Object(object) => object.record().ino == number,
+        UpperName::Object(object) => object.record().ino == intent.ino,
         UpperName::Absent | UpperName::Whiteout => false,
     };
     if !moved {
@@ -113,9 +114,9 @@ pub(super) fn complete(store: &UpperStore) -> FsResult<()> {
     }
     log::info!(
         "completing a rename that a crash interrupted: {}",
-        from.escape_ascii()
+        intent.from.escape_ascii()
     );
-    match remains {
+    match intent.remains {
         Some(Kind::Device(ino)) => put_device(store, ino, from_dir.as_fd(), from_name),
         Some(Kind::Whiteout) => {
             names::remove_tree(from_dir.as_fd(), from_name.as_bytes())?;
@@ -149,7 +150,7 @@ fn put_device(
     Ok(fs::renameat(store.work(), from, directory, to)?)
 }
 
-fn parse(target: &[u8]) -> Option<(Ino, &[u8], &[u8], Option<Kind>)> {
+fn parse(target: &[u8]) -> Option<RenameIntent<'_>> {
     let mut fields = Vec::new();
     let mut rest = target;
     while let Some(at) = rest
@@ -168,7 +169,12 @@ fn parse(target: &[u8]) -> Option<(Ino, &[u8], &[u8], Option<Kind>)> {
         b"whiteout" => Some(Kind::Whiteout),
         other => Some(Kind::Device(ino(other.strip_prefix(DEVICE.as_bytes())?)?)),
     };
-    Some((ino(number)?, from, to, remains))
+    Some(RenameIntent {
+        ino: ino(number)?,
+        from,
+        to,
+        remains,
+    })
 }
 
 fn ino(number: &[u8]) -> Option<Ino> {
@@ -211,18 +217,19 @@ mod tests {
 
     #[test]
     fn an_intent_is_read_as_it_was_written() {
-        let target = b"rename//7//a/b//c//whiteout";
-        let remains = Some(Kind::Whiteout);
-        assert_eq!(
-            parse(target),
-            Some((Ino(7), &b"a/b"[..], &b"c"[..], remains))
-        );
         for (words, remains) in [
-            (&b"rename//7//a//c//nothing"[..], None),
-            (b"rename//7//a//c//device 12", Some(Kind::Device(Ino(12)))),
+            ("nothing", None),
+            ("whiteout", Some(Kind::Whiteout)),
+            ("device 12", Some(Kind::Device(Ino(12)))),
         ] {
-            let expected = (Ino(7), &b"a"[..], &b"c"[..], remains);
-            assert_eq!(parse(words), Some(expected));
+            let target = format!("rename//7//a/b//c//{words}");
+            let expected = RenameIntent {
+                ino: Ino(7),
+                from: b"a/b",
+                to: b"c",
+                remains,
+            };
+            assert_eq!(parse(target.as_bytes()), Some(expected));
         }
         for bad in [
             &b"rename//x//a//b//nothing"[..],
