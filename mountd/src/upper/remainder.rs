@@ -24,13 +24,14 @@ pub enum Kind {
     Device(Ino),
 }
 
-/// Something in the work directory that is to be left under a name. Dropped, what `work` then has
-/// under its name is removed.
+/// Something in the work directory that is to be left under a name. Dropped before it was, it is
+/// removed.
 #[derive(Debug)]
 pub struct Remainder<'a> {
     work: BorrowedFd<'a>,
     name: String,
     kind: Kind,
+    placed: bool,
 }
 
 impl<'a> Remainder<'a> {
@@ -43,6 +44,7 @@ impl<'a> Remainder<'a> {
             work,
             name: names::draft_whiteout(work)?,
             kind: Kind::Whiteout,
+            placed: false,
         })
     }
 
@@ -59,6 +61,7 @@ impl<'a> Remainder<'a> {
             work,
             name: device_name(record.ino),
             kind: Kind::Device(record.ino),
+            placed: false,
         };
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let file = fs::openat(work, made.name.as_str(), flags, Mode::RUSR | Mode::WUSR)?;
@@ -76,14 +79,11 @@ impl<'a> Remainder<'a> {
     ///
     /// # Errors
     /// Those of the host's file system; nothing is then changed.
-    pub fn put(self, directory: BorrowedFd<'_>, name: EntryName<'_>) -> FsResult<()> {
-        let name = name.as_bytes();
-        Ok(fs::renameat(
-            self.work,
-            self.name.as_str(),
-            directory,
-            name,
-        )?)
+    pub fn put(mut self, directory: BorrowedFd<'_>, name: EntryName<'_>) -> FsResult<()> {
+        let own = self.name.as_str();
+        fs::renameat(self.work, own, directory, name.as_bytes())?;
+        self.placed = true;
+        Ok(())
     }
 
     /// Puts it in the place of something that moves to `target` in `aside`.
@@ -91,7 +91,7 @@ impl<'a> Remainder<'a> {
     /// # Errors
     /// Those of the host's file system; what it was to replace is then where it was.
     pub fn replace(
-        self,
+        mut self,
         directory: BorrowedFd<'_>,
         name: EntryName<'_>,
         (aside, target): (BorrowedFd<'_>, &str),
@@ -102,13 +102,16 @@ impl<'a> Remainder<'a> {
             names::exchange(self.work, own, directory, name.as_bytes())?;
             return Err(errno.into());
         }
+        self.placed = true;
         Ok(())
     }
 }
 
 impl Drop for Remainder<'_> {
     fn drop(&mut self) {
-        names::remove_quietly(self.work, &self.name);
+        if !self.placed {
+            names::remove_quietly(self.work, &self.name);
+        }
     }
 }
 
