@@ -7,7 +7,7 @@
 
 use std::os::fd::BorrowedFd;
 
-use rustix::fs::XattrFlags;
+use crate::upper::calls::XattrFlags;
 
 use super::create::NewInode;
 use crate::error::{FsError, FsResult};

@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 
-use rustix::fs::{self, OFlags, Timespec, Timestamps};
+use crate::upper::calls::{self as fs, OFlags, Timespec, Timestamps};
 
 use super::caches::OpenFile;
 use super::find::upper_attr;

@@ -5,7 +5,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
-use rustix::fs;
+use crate::upper::calls as fs;
 use rustix::io::Errno;
 
 use super::Overlay;
@@ -155,13 +155,16 @@ impl Overlay {
         object.set_record(record)?;
         self.files.evict(ino);
         self.partials.retire(ino);
+        // It is done; what is left says nothing any more, and goes with the file.
+        if let Err(error) = blocks::remove_map(self.store()?, ino) {
+            log::warn!("the block map of inode {ino} stays for nothing: {error}");
+        }
         for name in [BLOCKS_XATTR, REDIRECT_XATTR] {
             match fs::fremovexattr(object.as_fd(), name) {
                 Ok(()) | Err(Errno::NODATA) => {}
-                Err(errno) => return Err(errno.into()),
+                Err(errno) => log::warn!("{name} of inode {ino} stays for nothing: {errno}"),
             }
         }
-        blocks::remove_map(self.store()?, ino)?;
         Ok(true)
     }
 

@@ -8,7 +8,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-use rustix::fs::{self, OFlags, XattrFlags};
+use crate::upper::calls::{self as fs, OFlags, XattrFlags};
 use rustix::io::Errno;
 
 use super::Overlay;
@@ -235,7 +235,7 @@ impl Overlay {
         match store.linked(ino)? {
             LinkedInode::Copied(object) => {
                 let number = number_name(ino);
-                let flags = rustix::fs::AtFlags::empty();
+                let flags = fs::AtFlags::empty();
                 keeping_times(directory, || {
                     fs::linkat(
                         store.links(),
@@ -282,7 +282,10 @@ pub(super) fn keeping_times<T>(
         (attr.atime, attr.mtime)
     };
     let result = change()?;
-    names::set_times(directory.as_fd(), Some(before.0), Some(before.1))?;
+    // It is done: an error would say that it is not.
+    if let Err(error) = names::set_times(directory.as_fd(), Some(before.0), Some(before.1)) {
+        log::warn!("a directory of the store keeps the time of a copy-up: {error}");
+    }
     Ok(result)
 }
 
@@ -327,7 +330,7 @@ fn copy_data(source: &dyn LowerFile, draft: BorrowedFd<'_>, length: u64) -> FsRe
 /// Writes everything at `offset`.
 pub(super) fn write_all(file: BorrowedFd<'_>, mut data: &[u8], mut offset: u64) -> FsResult<()> {
     while !data.is_empty() {
-        let written = match rustix::io::pwrite(file, data, offset) {
+        let written = match fs::pwrite(file, data, offset) {
             Ok(0) => return Err(FsError::Layer(Errno::IO)),
             Ok(written) => written,
             Err(Errno::INTR) => continue,

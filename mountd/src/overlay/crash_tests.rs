@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::fs;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::lower::LowerLayer;
 use crate::lower::memory::MemoryLower;
 use crate::types::{EntryName, Ino};
 use crate::upper::UpperStore;
-use crate::upper::blocks::trial::{self, Call};
+use crate::upper::calls::{self, Call};
 
 const BLOCK: usize = 64;
 /// Not a whole number of blocks.
@@ -180,23 +180,24 @@ fn run(
 ) -> (usize, bool) {
     let mut left = stop;
     let seen = Rc::clone(disk);
-    let hook = move |call: Call| {
+    let plan = move |call: &Call<'_>| {
+        if !call.changes {
+            return Ok(());
+        }
         if left == 0 {
-            return Err(FsError::Layer(Errno::IO));
+            return Err(Errno::IO);
         }
         left -= 1;
         seen.borrow_mut().learn(call);
         Ok(())
     };
-    trial::with(hook, || {
+    calls::with_plan(plan, || {
         for (number, change) in story.iter().enumerate() {
             if change.apply(overlay, ino).is_err() {
                 return (number, false);
             }
             if matches!(change, Sync | Complete) {
-                let mut disk = disk.borrow_mut();
-                disk.answered = number + 1;
-                disk.learn(Call::DataSynced);
+                disk.borrow_mut().answered = number + 1;
             }
         }
         (story.len(), true)
@@ -214,11 +215,21 @@ struct Disk {
 }
 
 impl Disk {
-    fn learn(&mut self, call: Call) {
-        match call {
-            Call::DataSynced => self.data = fs::read(&self.place.0).unwrap_or_default(),
-            Call::MapSynced => self.map = fs::read(&self.place.1).unwrap_or_default(),
-            _ => {}
+    /// What is there when a sync begins is there when it has ended.
+    fn learn(&mut self, call: &Call<'_>) {
+        if !matches!(call.name, "fsync" | "fdatasync" | "syncfs") {
+            return;
+        }
+        let synced = |path: &Path| {
+            let file = rustix::fs::fstat(call.file).unwrap();
+            let same = fs::metadata(path).is_ok_and(|found| found.ino() == file.st_ino);
+            (same || call.name == "syncfs").then(|| fs::read(path).unwrap_or_default())
+        };
+        if let Some(data) = synced(&self.place.0) {
+            self.data = data;
+        }
+        if let Some(map) = synced(&self.place.1) {
+            self.map = map;
         }
     }
 }

@@ -8,7 +8,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{self, AtFlags, Mode, OFlags, XattrFlags};
+use crate::upper::calls::{self as fs, AtFlags, Mode, OFlags, XattrFlags};
 use rustix::io::Errno;
 
 use super::copy_up::write_all;
@@ -17,7 +17,7 @@ use super::node::Place;
 use super::{LookedUp, Overlay, acl};
 use crate::error::{FsError, FsResult};
 use crate::types::{Caller, EntryName, FileKind, Ino, Timestamp};
-use crate::upper::names::{self, DIRECTORY};
+use crate::upper::names::{self, DIRECTORY, UpperName};
 use crate::upper::object::UpperObject;
 use crate::upper::record::Record;
 use crate::upper::{Draft, guest_xattr, number_name};
@@ -78,7 +78,6 @@ impl Overlay {
             },
             object,
             lower: None,
-            named: true,
         };
         let Source::Upper { object, .. } = &source else {
             return Err(FsError::Stale);
@@ -122,7 +121,6 @@ impl Overlay {
             object,
             place: Place::Orphan,
             lower: None,
-            named: false,
         };
         self.count_found(Found { ino, source })
     }
@@ -135,18 +133,15 @@ impl Overlay {
     ) -> FsResult<UpperObject> {
         let store = self.store()?;
         let (record, inherited) = self.prepare(directory, new)?;
-        let made = match make_in_place(directory, name, new.kind)? {
-            None if names::clear_remains(directory.as_fd(), name)? => {
-                make_in_place(directory, name, new.kind)?
-            }
-            made => made,
-        };
-        if let Some(file) = made {
+        if let Some(file) = make_in_place(directory, name, new.kind)? {
             return fill(&file, new, &inherited)
                 .and_then(|()| UpperObject::establish(file, record))
                 .inspect_err(|_| discard(directory, name, new.kind));
         }
-        // There is a whiteout.
+        if let UpperName::Remains = names::look_up(directory.as_fd(), name)? {
+            names::remove_tree(directory.as_fd(), name.as_bytes())?;
+        }
+        // There is, or was, a whiteout.
         let draft = Draft::new(store.work(), new.kind)?;
         fill(&draft.file()?, new, &inherited)?;
         draft.publish(record, directory.as_fd(), name)
@@ -203,8 +198,10 @@ fn make_in_place(
     kind: FileKind,
 ) -> FsResult<Option<OwnedFd>> {
     let made = if kind == FileKind::Directory {
-        fs::mkdirat(directory, name.as_bytes(), Mode::RWXU)
-            .and_then(|()| fs::openat(directory, name.as_bytes(), DIRECTORY, Mode::empty()))
+        fs::mkdirat(directory, name.as_bytes(), Mode::RWXU).and_then(|()| {
+            fs::openat(directory, name.as_bytes(), DIRECTORY, Mode::empty())
+                .inspect_err(|_| discard(directory, name, kind))
+        })
     } else {
         let flags =
             OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;

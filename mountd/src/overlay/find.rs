@@ -33,9 +33,6 @@ pub(super) enum Source {
         place: Place,
         /// The directory of the lower that shows through.
         lower: Option<LowerNode>,
-        /// Whether the store has this very name; if not, the name is the lower's and the inode is
-        /// in `links`.
-        named: bool,
     },
 }
 
@@ -156,7 +153,7 @@ impl Overlay {
                     return self.found_in_store(dir, node, name, object).map(Some);
                 }
                 UpperName::Whiteout => return Ok(None),
-                UpperName::Absent => {}
+                UpperName::Absent | UpperName::Remains => {}
             }
         }
         let Some(lower_dir) = node.lower else {
@@ -195,7 +192,6 @@ impl Overlay {
                 object,
                 place,
                 lower,
-                named: true,
             },
         })
     }
@@ -233,7 +229,6 @@ impl Overlay {
                         object,
                         place: Place::Linked,
                         lower: None,
-                        named: false,
                     };
                     return Ok(Found { ino, source });
                 }

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use rustix::fs::{self, FallocateFlags, SeekFrom};
+use crate::upper::calls::{self as fs, FallocateFlags, SeekFrom};
 use rustix::io::Errno;
 
 use super::attr::{SetAttr, without_set_ids};
@@ -318,7 +318,7 @@ pub(super) fn host_flags(mode: AllocateMode) -> FallocateFlags {
 pub(super) fn read_full(file: BorrowedFd<'_>, buffer: &mut [u8], offset: u64) -> FsResult<usize> {
     let mut done = 0;
     while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
-        match rustix::io::pread(file, rest, offset + done as u64) {
+        match fs::pread(file, rest, offset + done as u64) {
             Ok(0) => break,
             Ok(read) => done += read,
             Err(Errno::INTR) => {}

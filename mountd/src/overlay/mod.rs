@@ -44,6 +44,8 @@ mod copy_up;
 mod crash_tests;
 mod create;
 pub mod edit;
+#[cfg(test)]
+mod fault_tests;
 mod find;
 mod io;
 mod link;
@@ -61,8 +63,8 @@ use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
+use crate::upper::calls::{self as fs, Mode};
 use parking_lot::{Mutex, RwLock};
-use rustix::fs::{self, Mode};
 
 pub use attr::{SetAttr, SetTime};
 pub use blocks::CopyUp;
@@ -305,7 +307,7 @@ impl Overlay {
     }
 
     /// Opens the file or directory of the store that an inode is, with `access`.
-    fn open_upper(&self, ino: Ino, place: &Place, access: rustix::fs::OFlags) -> FsResult<OwnedFd> {
+    fn open_upper(&self, ino: Ino, place: &Place, access: fs::OFlags) -> FsResult<OwnedFd> {
         let store = self.store()?;
         let number = number_name(ino);
         let opened = match place {
@@ -339,5 +341,15 @@ impl Overlay {
         }
         components.reverse();
         Ok(components.join(&b'/'))
+    }
+
+    /// Path of a name below the store's `tree`.
+    fn path_of(&self, parent: Ino, name: EntryName<'_>) -> FsResult<Vec<u8>> {
+        let mut path = self.upper_path(parent)?;
+        if !path.is_empty() {
+            path.push(b'/');
+        }
+        path.extend_from_slice(name.as_bytes());
+        Ok(path)
     }
 }

@@ -14,11 +14,8 @@ use crate::error::FsError;
 use crate::lower::LowerLayer;
 use crate::lower::memory::MemoryLower;
 use crate::types::{Caller, EntryName, FileKind, Ino};
-use crate::upper::blocks::trial::{self, Call};
-use crate::upper::intent::RenameIntent;
-use crate::upper::names;
+use crate::upper::calls::{Call, with_plan};
 use crate::upper::object::read_record;
-use crate::upper::remainder::{Kind, Remainder};
 use crate::upper::{UpperStore, record};
 
 const CALLER: Caller = Caller { uid: 7, gid: 8 };
@@ -163,100 +160,6 @@ fn what_got_a_name_does_not_say_that_it_had_none() {
     assert_eq!(again.unwrap_err(), FsError::NotFound);
 }
 
-/// The calls of the host that a rename with a whiteout makes, and after how many of them the
-/// daemon dies.
-struct Crash {
-    from: &'static str,
-    to: &'static str,
-    /// Something stands at the new name, which the store has.
-    over: bool,
-    calls: usize,
-}
-
-/// Does by hand what a rename does, up to `crash.calls`, and leaves all as it then is. Returns the
-/// numbers of the inode that moves and of the device.
-fn die(directory: &Path, crash: &Crash) -> (Ino, Ino) {
-    let core = open(directory);
-    let ino = find(&core, crash.from).unwrap();
-    core.copy_up(ino, u64::MAX).unwrap();
-    if crash.over {
-        let is_directory = core.attr(ino).unwrap().kind == FileKind::Directory;
-        let kind = if is_directory {
-            FileKind::Directory
-        } else {
-            FileKind::Regular
-        };
-        let made = core.create(Ino::ROOT, name(crash.to), &new(kind));
-        made.unwrap().hand_over();
-    }
-    drop(core);
-    let lower = lower();
-    let store = open_store(&*lower, directory);
-    let (from, to) = (crash.from.as_bytes(), crash.to.as_bytes());
-    let device = store.allocate_number().unwrap();
-    let file = fs::File::open(directory.join("tree").join(crash.from)).unwrap();
-    let record = record::Record {
-        kind: FileKind::CharDevice,
-        ino: device,
-        permissions: 0,
-        ..read_record(file.as_fd()).unwrap().unwrap()
-    };
-    let remainder = Remainder::device(store.work(), record, |_| Ok(())).unwrap();
-    let intent = RenameIntent {
-        ino,
-        from,
-        to,
-        remains: Some(Kind::Device(device)),
-    };
-    let standing = intent.declare(&store).unwrap();
-    let tree = store.tree();
-    if crash.calls > 0 && crash.over {
-        names::exchange(tree, from, tree, to).unwrap();
-    } else if crash.calls > 0 {
-        rustix::fs::renameat(tree, from, tree, to).unwrap();
-    }
-    let draft = format!("c{}", device.0);
-    if crash.calls > 1 && crash.over {
-        names::exchange(store.work(), draft.as_str(), tree, from).unwrap();
-    } else if crash.calls > 1 {
-        rustix::fs::renameat(store.work(), draft.as_str(), tree, from).unwrap();
-    }
-    std::mem::forget((remainder, standing));
-    (ino, device)
-}
-
-#[test]
-fn a_rename_with_a_whiteout_is_all_or_nothing() {
-    for (from, to) in [("file", "new"), ("dir", "new")] {
-        for over in [false, true] {
-            for calls in 0..=2 {
-                let crash = Crash {
-                    from,
-                    to,
-                    over,
-                    calls,
-                };
-                let directory = TempDir::new().unwrap();
-                let (ino, device) = die(directory.path(), &crash);
-                for round in 0..2 {
-                    let what = format!("{from}, over {over}, {calls} calls, opening {round}");
-                    let core = open(directory.path());
-                    assert_eq!(stored(&directory, "work"), [""; 0], "{what}");
-                    let (old, new) = (find(&core, from), find(&core, to));
-                    if calls == 0 {
-                        assert_eq!(old, Some(ino), "{what}");
-                        assert_eq!(new.is_some(), over, "{what}");
-                    } else {
-                        assert_eq!((old, new), (Some(device), Some(ino)), "{what}");
-                        let attr = core.attr(device).unwrap();
-                        assert_eq!(attr.kind, FileKind::CharDevice);
-                    }
-                }
-            }
-        }
-    }
-}
-
 #[test]
 fn a_whiteout_of_the_guest_belongs_to_who_asked_and_is_counted_by_nobody() {
     let directory = TempDir::new().unwrap();
@@ -298,14 +201,14 @@ fn nothing_is_made_durable_under_a_lock_of_the_order() {
     // For each sync whether a lock was held.
     let syncs = Rc::new(RefCell::new(Vec::new()));
     let told = Rc::clone(&syncs);
-    let hook = move |call: Call| {
-        if matches!(call, Call::SyncData | Call::SyncMap) {
+    let plan = move |call: &Call<'_>| {
+        if matches!(call.name, "fsync" | "fdatasync" | "syncfs") {
             let copies = asked.copy_ups.iter().any(|lock| lock.is_locked());
             told.borrow_mut().push(copies || asked.names.is_locked());
         }
         Ok(())
     };
-    trial::with(hook, || {
+    with_plan(plan, || {
         for number in 0..FILES {
             let ino = find(&core, &format!("f{number}")).unwrap();
             core.write(ino, b"y", 100, false).unwrap();

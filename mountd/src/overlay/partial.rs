@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::upper::calls::{self as fs, FallocateFlags, SeekFrom};
 use parking_lot::RwLock;
-use rustix::fs::{self, FallocateFlags, SeekFrom};
 use rustix::io::Errno;
 
 use super::copy_up::write_all;
@@ -24,7 +24,6 @@ use crate::lower::{LowerFile, LowerLayer, LowerNode};
 use crate::types::{Attr, FileKind, Ino};
 use crate::upper::UpperStore;
 use crate::upper::blocks::BlockMap;
-use crate::upper::blocks::trial::{Call, announce};
 use crate::upper::names;
 use crate::upper::object::{REDIRECT_XATTR, read_xattr, times_of};
 
@@ -132,13 +131,11 @@ impl PartialFile {
         {
             let _shared = self.changes.read();
             if self.map.has(range.clone()) {
-                announce(Call::Data)?;
                 return write_all(self.file(), data, offset);
             }
         }
         let _alone = self.changes.write();
         self.bring_in_edges(&range)?;
-        announce(Call::Data)?;
         write_all(self.file(), data, offset)?;
         self.map.mark(range)
     }
@@ -155,7 +152,6 @@ impl PartialFile {
         }
         let _alone = self.changes.write();
         self.bring_in_edges(&range)?;
-        announce(Call::Data)?;
         fs::fallocate(self.file(), flags, offset, length)?;
         self.map.mark(range)
     }
@@ -165,7 +161,6 @@ impl PartialFile {
         self.map.check()?;
         let _alone = self.changes.write();
         // The size first: if a crash comes in between, the limit is cut when the map is read.
-        announce(Call::Resize)?;
         fs::ftruncate(self.file(), size)?;
         self.map.cut(size)
     }
@@ -185,7 +180,6 @@ impl PartialFile {
         if needed {
             self.bring_in_edges(&range)?;
         }
-        announce(Call::Data)?;
         let mut at = to;
         let copied =
             fs::copy_file_range(source, Some(&mut from), self.file(), Some(&mut at), length)?;
@@ -301,7 +295,6 @@ impl PartialFile {
             let length = (end - at).min(CHUNK);
             buffer.resize(usize::try_from(length).map_err(|_| FsError::FileTooBig)?, 0);
             self.read_lower(&mut buffer, at)?;
-            announce(Call::Fill)?;
             write_all(self.file(), &buffer, at)?;
             at += length;
         }
@@ -310,7 +303,6 @@ impl PartialFile {
 
     /// Makes a range zeros, without space if the host can.
     fn empty(&self, range: Range<u64>) -> FsResult<()> {
-        announce(Call::Fill)?;
         let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
         match fs::fallocate(self.file(), flags, range.start, range.end - range.start) {
             Ok(()) => return Ok(()),

@@ -6,15 +6,18 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{self, AtFlags};
+use crate::upper::calls::{self as fs, AtFlags};
+
+use rustix::io::Errno;
 
 use super::Overlay;
 use super::find::{Found, Source};
+use super::link::CountChange;
 use super::listing::expect_directory;
 use super::node::{Node, Place};
 use crate::error::{FsError, FsResult};
-use crate::lower::LowerNode;
-use crate::types::{Attr, EntryName, FileKind, Ino};
+use crate::types::{EntryName, FileKind, Ino};
+use crate::upper::intent::Becomes;
 use crate::upper::names;
 use crate::upper::remainder::Remainder;
 
@@ -34,7 +37,7 @@ impl Overlay {
         let whiteout = self.lower_shows(&node, name)?;
         let directory = self.copy_up_directory(parent)?;
         self.listings.evict(parent);
-        self.take_name(found, &directory, name, whiteout)
+        self.take_name(&found, (parent, name), &directory, whiteout)
     }
 
     /// Takes an empty directory away.
@@ -51,7 +54,7 @@ impl Overlay {
         let whiteout = self.lower_shows(&node, name)?;
         let directory = self.copy_up_directory(parent)?;
         self.listings.evict(parent);
-        self.take_name(found, &directory, name, whiteout)
+        self.take_name(&found, (parent, name), &directory, whiteout)
     }
 
     /// Checks that a directory that was found shows no names.
@@ -85,58 +88,50 @@ impl Overlay {
 
     fn take_name(
         &self,
-        found: Found,
+        found: &Found,
+        (parent, name): (Ino, EntryName<'_>),
         directory: &OwnedFd,
-        name: EntryName<'_>,
         whiteout: bool,
     ) -> FsResult<()> {
-        let store = self.store()?;
-        let ino = found.ino;
-        match found.source {
-            Source::Upper {
-                place: Place::Linked,
-                named,
-                ..
-            } => {
-                if whiteout {
-                    names::put_whiteout(store.work(), directory.as_fd(), name)?;
-                } else if named {
-                    fs::unlinkat(directory, name.as_bytes(), AtFlags::empty())?;
-                }
-                self.drop_link(ino)
-            }
-            Source::Upper { .. } => {
-                let remainder = whiteout.then(|| Remainder::whiteout(store.work()));
-                self.dispose(ino, directory, name, remainder.transpose()?)
-            }
-            Source::Lower { attr } => {
-                if whiteout {
-                    names::put_whiteout(store.work(), directory.as_fd(), name)?;
-                }
-                self.lose_lower_name(ino, &attr)
-            }
+        if let Source::Upper { place, .. } = &found.source
+            && *place != Place::Linked
+        {
+            let remainder = Remainder::whiteout(whiteout);
+            return self.dispose(found.ino, directory, name, remainder);
         }
+        let becomes = if whiteout {
+            Becomes::Whiteout
+        } else {
+            Becomes::Nothing
+        };
+        let change = self.one_name_less(found)?;
+        self.with_count(change, (parent, name), becomes, || {
+            if whiteout {
+                return names::put_whiteout(self.store()?.work(), directory.as_fd(), name);
+            }
+            match fs::unlinkat(directory, name.as_bytes(), AtFlags::empty()) {
+                // Only a living lower takes its name away itself.
+                Ok(()) | Err(Errno::NOENT) => Ok(()),
+                Err(errno) => Err(errno.into()),
+            }
+        })?;
+        self.lost_name(found, change);
+        Ok(())
     }
 
-    /// Counts one name less of an inode that only the lower has; `attr` still counts it. Under
-    /// the `names` lock, for writing.
-    pub(super) fn lose_lower_name(&self, ino: Ino, attr: &Attr) -> FsResult<()> {
-        let left = match attr.kind {
-            FileKind::Directory => 0,
-            _ => attr.nlink.saturating_sub(1),
-        };
-        if attr.kind != FileKind::Directory && self.lower.attr(LowerNode(ino.0))?.nlink > 1 {
-            self.store()?.set_link_count(ino, left)?;
-        }
-        if left == 0 && self.nodes.is_known(ino) {
+    /// Notes that an inode that only the lower has may have lost its last name. Under the `names`
+    /// lock, for writing.
+    pub(super) fn lost_name(&self, found: &Found, change: Option<CountChange>) {
+        let is_last = change.is_none_or(|change| change.is_last());
+        if is_last && matches!(found.source, Source::Lower { .. }) && self.nodes.is_known(found.ino)
+        {
             self.nodes.set(
-                ino,
+                found.ino,
                 Node {
                     removed: true,
-                    ..Node::lower(ino)
+                    ..Node::lower(found.ino)
                 },
             );
         }
-        Ok(())
     }
 }

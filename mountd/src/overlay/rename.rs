@@ -3,13 +3,12 @@
 //! What moves is copied up first: a file whole, a directory without its contents but with a
 //! *redirect* to the directory of the lower that it goes on showing. Then the store renames. Where
 //! that takes two calls of the host, an intent is declared before the first (see
-//! [`crate::upper::intent`]), so that a crash in between is completed by the next opening. What
-//! the old name leaves behind is made before both (see [`crate::upper::remainder`]).
+//! [`crate::upper::intent`]), so that a crash in between is completed by the next opening.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use rustix::fs;
+use crate::upper::calls as fs;
 
 use super::Overlay;
 use super::create::{NewInode, fill};
@@ -18,11 +17,11 @@ use super::listing::expect_directory;
 use super::node::{Node, Place};
 use crate::error::{FsError, FsResult};
 use crate::types::{Caller, EntryName, FileKind, Ino};
-use crate::upper::intent::RenameIntent;
-use crate::upper::names;
+use crate::upper::intent::{Becomes, RenameIntent};
+use crate::upper::names::{self, UpperName};
 use crate::upper::object::UpperObject;
 use crate::upper::record::Record;
-use crate::upper::remainder::{self, Remainder};
+use crate::upper::remainder::{Device, Remainder};
 
 /// What to do if the new name is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +57,27 @@ struct End<'a> {
     node: Arc<Node>,
     name: EntryName<'a>,
     directory: Arc<OwnedFd>,
+}
+
+impl End<'_> {
+    fn rename(&self, to: &Self) -> FsResult<()> {
+        let names = (self.name.as_bytes(), to.name.as_bytes());
+        Ok(fs::renameat(
+            &self.directory,
+            names.0,
+            &to.directory,
+            names.1,
+        )?)
+    }
+
+    fn change_places(&self, with: &Self) -> FsResult<()> {
+        names::exchange(
+            self.directory.as_fd(),
+            self.name.as_bytes(),
+            with.directory.as_fd(),
+            with.name.as_bytes(),
+        )
+    }
 }
 
 impl Overlay {
@@ -156,24 +176,23 @@ impl Overlay {
     }
 
     /// What the old name leaves behind.
-    fn remainder(&self, from: &End<'_>, mode: RenameMode) -> FsResult<Option<Remainder<'_>>> {
+    fn remainder(&self, from: &End<'_>, mode: RenameMode) -> FsResult<Remainder<'_>> {
+        let RenameMode::Whiteout { caller, .. } = mode else {
+            let whiteout = self.lower_shows(&from.node, from.name)?;
+            return Ok(Remainder::whiteout(whiteout));
+        };
+        let new = NewInode {
+            kind: FileKind::CharDevice,
+            permissions: 0,
+            umask: 0,
+            rdev: 0,
+            target: b"",
+            caller,
+        };
+        let (record, inherited) = self.prepare(&from.directory, &new)?;
         let work = self.store()?.work();
-        if let RenameMode::Whiteout { caller, .. } = mode {
-            let new = NewInode {
-                kind: FileKind::CharDevice,
-                permissions: 0,
-                umask: 0,
-                rdev: 0,
-                target: b"",
-                caller,
-            };
-            let (record, inherited) = self.prepare(&from.directory, &new)?;
-            return Remainder::device(work, record, |file| fill(file, &new, &inherited)).map(Some);
-        }
-        if self.lower_shows(&from.node, from.name)? {
-            return Remainder::whiteout(work).map(Some);
-        }
-        Ok(None)
+        let device = Device::new(work, record, |file| fill(file, &new, &inherited))?;
+        Ok(Remainder::Device(device))
     }
 
     fn replace(
@@ -182,78 +201,101 @@ impl Overlay {
         found: Found,
         to: &End<'_>,
         replaced: Option<Found>,
-        remainder: Option<Remainder<'_>>,
+        remainder: Remainder<'_>,
     ) -> FsResult<()> {
-        if replaced.is_none() {
-            names::clear_remains(to.directory.as_fd(), to.name)?;
-        }
         let object = self.prepare_to_move(from, &found)?;
-        let victim = replaced.as_ref().and_then(victim_of);
         let is_directory = object.record().kind == FileKind::Directory;
-        let intent = if remainder.is_some() || victim.is_some() || is_directory {
-            let remains = remainder.as_ref().map(Remainder::kind);
-            Some(self.intent(found.ino, from, to, remains)?)
-        } else {
-            None
+        let change = match &replaced {
+            Some(replaced) => self.one_name_less(replaced)?,
+            None => None,
         };
-        if victim.is_some() || (is_directory && self.has_whiteout(to)?) {
-            names::exchange(
-                from.directory.as_fd(),
-                from.name.as_bytes(),
-                to.directory.as_fd(),
-                to.name.as_bytes(),
-            )?;
-            match (victim, remainder) {
-                (Some(victim), remainder) => {
-                    self.dispose(victim, &from.directory, from.name, remainder)?;
-                }
-                // It was a whiteout that came here.
-                (None, Some(remainder)) => remainder.put(from.directory.as_fd(), from.name)?,
-                (None, None) => {
-                    names::remove_tree(from.directory.as_fd(), from.name.as_bytes())?;
-                }
-            }
-        } else {
-            fs::renameat(
-                &from.directory,
-                from.name.as_bytes(),
-                &to.directory,
-                to.name.as_bytes(),
-            )?;
-            if let Some(remainder) = remainder {
-                remainder.put(from.directory.as_fd(), from.name)?;
-            }
-        }
-        drop(intent);
+        let becomes = Becomes::Inode(found.ino);
+        self.with_count(change, (to.parent, to.name), becomes, || {
+            self.move_name(&found, is_directory, from, to, remainder)
+        })?;
         self.moved(&found, to);
-        match replaced {
-            Some(replaced) => self.lose_replaced(replaced),
-            None => Ok(()),
+        if let Some(replaced) = &replaced {
+            self.lost_name(replaced, change);
         }
+        Ok(())
     }
 
-    /// What a replaced inode loses by losing its name, where the store's rename did not do it.
-    fn lose_replaced(&self, replaced: Found) -> FsResult<()> {
-        let ino = replaced.ino;
-        match replaced.source {
-            Source::Upper {
-                place: Place::Linked,
-                ..
-            } => self.drop_link(ino),
-            Source::Upper { .. } => Ok(()),
-            Source::Lower { attr } => self.lose_lower_name(ino, &attr),
+    /// Gives what moves its new name and takes the old one from it, leaving what is to be left: all
+    /// of that or nothing.
+    fn move_name(
+        &self,
+        found: &Found,
+        is_directory: bool,
+        from: &End<'_>,
+        to: &End<'_>,
+        remainder: Remainder<'_>,
+    ) -> FsResult<()> {
+        let mut there = names::look_up(to.directory.as_fd(), to.name)?;
+        if let UpperName::Remains = there {
+            names::remove_tree(to.directory.as_fd(), to.name.as_bytes())?;
+            there = UpperName::Absent;
         }
+        let victim = match &there {
+            UpperName::Object(object) if !object.record().linked => Some(object.record().ino),
+            _ => None,
+        };
+        // A directory cannot be renamed over a whiteout, but can change places with it.
+        let over_whiteout = is_directory && matches!(there, UpperName::Whiteout);
+        let leaves = remainder.becomes();
+        if leaves == Becomes::Nothing && victim.is_none() && !over_whiteout {
+            return from.rename(to);
+        }
+        let intent = RenameIntent {
+            ino: found.ino,
+            from: &self.path_of(from.parent, from.name)?,
+            to: &self.path_of(to.parent, to.name)?,
+            leaves,
+            replaced: match &there {
+                UpperName::Object(object) => Some(object.record().ino),
+                _ => None,
+            },
+        };
+        let standing = intent.declare(self.store()?)?;
+        let is_absent = matches!(there, UpperName::Absent);
+        if is_absent {
+            from.rename(to)?;
+        } else {
+            from.change_places(to)?;
+        }
+        let tidied = match (victim, remainder) {
+            (Some(victim), remainder) => {
+                self.dispose(victim, &from.directory, from.name, remainder)
+            }
+            // It was a whiteout that came here.
+            (None, Remainder::Whiteout) if matches!(there, UpperName::Whiteout) => Ok(()),
+            (None, Remainder::Whiteout) => {
+                let work = self.store()?.work();
+                names::put_whiteout(work, from.directory.as_fd(), from.name)
+            }
+            (None, Remainder::Device(device)) => device.put(from.directory.as_fd(), from.name),
+            (None, Remainder::Nothing) => {
+                names::remove_tree(from.directory.as_fd(), from.name.as_bytes())
+            }
+        };
+        let Err(error) = tidied else {
+            return Ok(());
+        };
+        let undone = if is_absent {
+            to.rename(from)
+        } else {
+            from.change_places(to)
+        };
+        if let Err(second) = undone {
+            log::error!("a rename stays half done until the next start: {second}");
+            standing.abandon();
+        }
+        Err(error)
     }
 
     fn exchange(&self, from: &End<'_>, found: Found, to: &End<'_>, other: Found) -> FsResult<()> {
         self.prepare_to_move(from, &found)?;
         self.prepare_to_move(to, &other)?;
-        names::exchange(
-            from.directory.as_fd(),
-            from.name.as_bytes(),
-            to.directory.as_fd(),
-            to.name.as_bytes(),
-        )?;
+        from.change_places(to)?;
         self.moved(&found, to);
         self.moved(&other, from);
         Ok(())
@@ -301,45 +343,5 @@ impl Overlay {
             };
             self.nodes.set(found.ino, node);
         }
-    }
-
-    fn has_whiteout(&self, end: &End<'_>) -> FsResult<bool> {
-        let found = names::look_up(end.directory.as_fd(), end.name)?;
-        Ok(matches!(found, names::UpperName::Whiteout))
-    }
-
-    fn intent(
-        &self,
-        ino: Ino,
-        from: &End<'_>,
-        to: &End<'_>,
-        remains: Option<remainder::Kind>,
-    ) -> FsResult<crate::upper::intent::Standing<'_>> {
-        let path = |end: &End<'_>| -> FsResult<Vec<u8>> {
-            let mut path = self.upper_path(end.parent)?;
-            if !path.is_empty() {
-                path.push(b'/');
-            }
-            path.extend_from_slice(end.name.as_bytes());
-            Ok(path)
-        };
-        let intent = RenameIntent {
-            ino,
-            from: &path(from)?,
-            to: &path(to)?,
-            remains,
-        };
-        intent.declare(self.store()?)
-    }
-}
-
-/// The inode that a rename puts aside: one that is an object of the store with this only name.
-fn victim_of(replaced: &Found) -> Option<Ino> {
-    match &replaced.source {
-        Source::Upper {
-            place: Place::Named { .. },
-            ..
-        } => Some(replaced.ino),
-        _ => None,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 
-use rustix::fs::XattrFlags;
+use crate::upper::calls::XattrFlags;
 
 use super::node::Node;
 use super::{Overlay, acl};

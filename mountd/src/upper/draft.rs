@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{self, Mode, OFlags};
+use crate::upper::calls::{self as fs, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::names::{self, DIRECTORY};
@@ -14,7 +14,7 @@ use crate::types::{EntryName, FileKind};
 
 /// A name in the work directory that this process did not use before; the directory is empty
 /// when a store is opened, so it is free.
-pub(super) fn temporary_name() -> String {
+pub(crate) fn temporary_name() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     format!("t{}", NEXT.fetch_add(1, Ordering::Relaxed))
 }

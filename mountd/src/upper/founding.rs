@@ -5,7 +5,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{self, FlockOperation, Mode, OFlags, XattrFlags};
+use crate::upper::calls::{self as fs, FlockOperation, Mode, OFlags, XattrFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
@@ -58,8 +58,7 @@ pub(super) fn lock_description(store: &OwnedFd, path: &Path) -> Result<OwnedFd, 
         why,
     };
     let mut text = [0; 512];
-    let length =
-        rustix::io::pread(&file, &mut text, 0).map_err(|errno| io("read")(errno.into()))?;
+    let length = fs::pread(&file, &mut text, 0).map_err(|errno| io("read")(errno.into()))?;
     let text = text.get(..length).unwrap_or(&[]);
     if text.is_empty() {
         let new = Description {
@@ -69,7 +68,7 @@ pub(super) fn lock_description(store: &OwnedFd, path: &Path) -> Result<OwnedFd, 
         let mut line = serde_json::to_vec(&new).map_err(|error| foreign(error.to_string()))?;
         line.push(b'\n');
         // One call for one short line: after a crash it is there whole, or not at all.
-        rustix::io::pwrite(&file, &line, 0).map_err(|errno| io("write")(errno.into()))?;
+        fs::pwrite(&file, &line, 0).map_err(|errno| io("write")(errno.into()))?;
         return Ok(file);
     }
     let found: Description =
@@ -126,9 +125,10 @@ pub(super) fn establish_root(
         source,
     })?;
     let (access, modification) = (root.attr.atime, root.attr.mtime);
+    // The record comes last: with it the root is founded.
     let established = copy_xattrs(own.as_fd(), root)
-        .and_then(|()| UpperObject::establish(own, record))
-        .and_then(|object| names::set_times(object.as_fd(), Some(access), Some(modification)));
+        .and_then(|()| names::set_times(own.as_fd(), Some(access), Some(modification)))
+        .and_then(|()| UpperObject::establish(own, record).map(drop));
     established.map_err(|source| match source {
         FsError::NotSupported | FsError::Layer(Errno::OPNOTSUPP) => StoreError::NoXattrs {
             path: path.to_path_buf(),

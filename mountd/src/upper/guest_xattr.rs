@@ -19,7 +19,7 @@
 
 use std::os::fd::BorrowedFd;
 
-use rustix::fs::{self, XattrFlags};
+use crate::upper::calls::{self as fs, XattrFlags};
 use rustix::io::Errno;
 
 use super::object::read_xattr;

@@ -28,6 +28,7 @@
 //!   lower or of the merged tree.
 
 pub mod blocks;
+pub(crate) mod calls;
 mod draft;
 mod founding;
 pub mod guest_xattr;
@@ -42,13 +43,13 @@ use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{self, AtFlags, Mode};
+use crate::upper::calls::{self as fs, AtFlags, Mode};
 use rustix::io::Errno;
 use thiserror::Error;
 
 use blocks::BootId;
 pub use draft::Draft;
-use names::DIRECTORY;
+use names::{DIRECTORY, ListedKind};
 use numbers::Numbers;
 use object::UpperObject;
 
@@ -151,11 +152,12 @@ impl UpperStore {
                 source: errno.into(),
             }
         };
-        match fs::mkdir(path, Mode::RWXU) {
+        match fs::mkdirat(fs::CWD, path, Mode::RWXU) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(errno) => return Err(io("create the store")(errno)),
         }
-        let store = fs::open(path, DIRECTORY, Mode::empty()).map_err(io("open the store"))?;
+        let store =
+            fs::openat(fs::CWD, path, DIRECTORY, Mode::empty()).map_err(io("open the store"))?;
         let lock = founding::lock_description(&store, path)?;
         let directory =
             |name: &str| founding::open_or_make(&store, name).map_err(io("open a part of"));
@@ -200,8 +202,10 @@ impl UpperStore {
     /// map goes before its file: so what a crash leaves is found by the file.
     fn remove_maps_of(&self, directory: BorrowedFd<'_>, prefix: &str) -> FsResult<()> {
         let mut found = Vec::new();
-        names::list(directory, &mut |name, _| {
-            let number = std::str::from_utf8(name).ok();
+        names::list(directory, &mut |name, kind| {
+            // A whiteout is there on its way to the name that it is for: see `dispose`.
+            let name = Some(name).filter(|_| kind == ListedKind::Object);
+            let number = name.and_then(|name| std::str::from_utf8(name).ok());
             let number = number.and_then(|name| name.strip_prefix(prefix));
             found.extend(number.and_then(|number| number.parse().ok()).map(Ino));
         })?;
@@ -265,7 +269,7 @@ impl UpperStore {
             // Not a symbolic link: the inode itself.
             Err(Errno::INVAL) => match names::look_up(self.links.as_fd(), entry)? {
                 names::UpperName::Object(object) => Ok(LinkedInode::Copied(object)),
-                names::UpperName::Absent | names::UpperName::Whiteout => Ok(LinkedInode::Unknown),
+                _ => Ok(LinkedInode::Unknown),
             },
             Err(errno) => Err(errno.into()),
         }

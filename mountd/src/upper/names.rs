@@ -5,11 +5,13 @@
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{self, AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, Timespec, Timestamps};
+use crate::upper::calls::{
+    self as fs, AtFlags, FileType, Mode, OFlags, RenameFlags, Timespec, Timestamps,
+};
 use rustix::io::Errno;
 
-use super::draft::temporary_name;
-use super::object::{UpperObject, read_record};
+pub(crate) use super::draft::temporary_name;
+use super::object::UpperObject;
 use crate::error::FsResult;
 use crate::types::{EntryName, Timestamp};
 
@@ -28,6 +30,8 @@ pub const DIRECTORY: OFlags = OFlags::RDONLY
 pub enum UpperName {
     /// Nothing: the lower's name, if any, shows.
     Absent,
+    /// What a crash left of a creation. It counts as nothing, but is in the way of another one.
+    Remains,
     /// The name of the lower does not exist for the WPAR.
     Whiteout,
     /// An inode, opened for reading.
@@ -51,7 +55,7 @@ pub fn look_up(dir: BorrowedFd<'_>, name: EntryName<'_>) -> FsResult<UpperName> 
     match open(dir, name, OFlags::RDONLY) {
         Ok(file) => Ok(match UpperObject::from_fd(file)? {
             Some(object) => UpperName::Object(object),
-            None => UpperName::Absent,
+            None => UpperName::Remains,
         }),
         Err(Errno::NOENT) => Ok(UpperName::Absent),
         Err(Errno::LOOP) => Ok(UpperName::Whiteout),
@@ -68,35 +72,12 @@ pub fn open(dir: BorrowedFd<'_>, name: EntryName<'_>, access: OFlags) -> Result<
     fs::openat(dir, name.as_bytes(), flags, Mode::empty())
 }
 
-/// Removes what a creation that was cut off left under `name`, an empty file or directory without
-/// a record, so that it is in nobody's way; true if there was something. Under the lock that
-/// creations are made under.
-///
-/// # Errors
-/// Those of the host's file system.
-pub fn clear_remains(dir: BorrowedFd<'_>, name: EntryName<'_>) -> FsResult<bool> {
-    let file = match open(dir, name, OFlags::RDONLY) {
-        Ok(file) => file,
-        Err(Errno::NOENT | Errno::LOOP) => return Ok(false),
-        Err(errno) => return Err(errno.into()),
-    };
-    if read_record(file.as_fd())?.is_some() {
-        return Ok(false);
-    }
-    let flags = match FileType::from_raw_mode(fs::fstat(&file)?.st_mode) {
-        FileType::Directory => AtFlags::REMOVEDIR,
-        _ => AtFlags::empty(),
-    };
-    fs::unlinkat(dir, name.as_bytes(), flags)?;
-    Ok(true)
-}
-
 /// Calls `sink` for each name in `dir`.
 ///
 /// # Errors
 /// Those of the host's file system.
 pub fn list(dir: BorrowedFd<'_>, sink: &mut dyn FnMut(&[u8], ListedKind)) -> FsResult<()> {
-    for entry in Dir::read_from(dir)? {
+    for entry in fs::read_dir(dir)? {
         let entry = entry?;
         let name = entry.file_name().to_bytes();
         if name == b"." || name == b".." {
@@ -190,6 +171,13 @@ pub fn exchange<A: rustix::path::Arg, B: rustix::path::Arg>(
 pub fn remove_quietly(work: BorrowedFd<'_>, name: &str) {
     if let Err(errno) = remove_tree(work, name) {
         log::debug!("left {name} in the work directory: {errno}");
+    }
+}
+
+/// Takes a name back that was just made, because what it was made for failed.
+pub fn remove_again(dir: BorrowedFd<'_>, name: &str) {
+    if let Err(error) = remove_tree(dir, name) {
+        log::error!("cannot remove {name} from the store again: {error}");
     }
 }
 

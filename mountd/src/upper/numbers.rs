@@ -7,8 +7,8 @@
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use crate::upper::calls as fs;
 use parking_lot::Mutex;
-use rustix::fs;
 use rustix::io::Errno;
 
 use super::names::replace_symlink;

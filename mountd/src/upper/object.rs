@@ -4,7 +4,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{self, Stat, XattrFlags};
+use crate::upper::calls::{self as fs, Stat, XattrFlags};
 use rustix::io::Errno;
 
 use super::record::{RECORD_LENGTH, RECORD_XATTR, Record};

@@ -6,15 +6,14 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use crate::upper::calls::{self as fs, Mode, OFlags};
 use parking_lot::Mutex;
-use rustix::fs::{self, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::bits::Bits;
 use super::log::{self, ENTRY, HALF, HALF_ENTRIES, LOG};
 use super::sector::{self, SECTOR};
 use super::state::BlockState;
-use super::trial::{Call, announce};
 use super::{BootId, HEAD, PAGE, SECTORS, discard_log};
 use crate::error::{FsError, FsResult};
 use crate::types::Ino;
@@ -248,7 +247,6 @@ impl BlockMap {
                 continue;
             }
             let at = log.half * HALF + log.used * ENTRY;
-            announce(Call::Log)?;
             write_all(file, &log::encode(&blocks, boot, self.ino), at as u64)?;
             log.used += 1;
             log.pending.push(blocks.clone());
@@ -280,7 +278,6 @@ impl BlockMap {
     }
 
     fn store_state(&self, state: &BlockState) -> FsResult<()> {
-        announce(Call::State)?;
         if self.retired.load(Ordering::Acquire) {
             return Ok(());
         }
@@ -317,13 +314,11 @@ impl BlockMap {
         ranges: &[Range<u32>],
         data_only: bool,
     ) -> FsResult<()> {
-        announce(Call::SyncData)?;
         if data_only {
             fs::fdatasync(&self.data)?;
         } else {
             fs::fsync(&self.data)?;
         }
-        announce(Call::DataSynced)?;
         if ranges.is_empty() || self.retired.load(Ordering::Acquire) {
             return Ok(());
         }
@@ -332,11 +327,8 @@ impl BlockMap {
         }
         let file = self.file()?;
         write_sectors(file, self.ino, &durable.bits, ranges)?;
-        announce(Call::SyncMap)?;
         fs::fdatasync(file)?;
-        announce(Call::MapSynced)?;
         let settled = durable.bits.ones(self.count);
-        announce(Call::WriteMap)?;
         write_all(file, &sector::encode_head(settled, self.ino), HEAD)?;
         if durable.state.settled > 0 {
             return Ok(());
@@ -425,7 +417,6 @@ impl Log {
             .iter()
             .flat_map(|range| log::encode(range, boot, ino))
             .collect();
-        announce(Call::Log)?;
         // The half that was full stays as it is until this one is.
         write_all(file, &bytes, (other * HALF) as u64)?;
         (self.half, self.used) = (other, merged.len());
@@ -508,7 +499,6 @@ fn write_sectors(
             for (offset, bytes) in (0_u32..).zip(page.as_chunks_mut::<SECTOR>().0) {
                 *bytes = sector::encode(bits, number * PER_PAGE + offset, ino);
             }
-            announce(Call::WriteMap)?;
             write_all(file, &page, SECTORS + u64::from(number) * PAGE as u64)?;
             next = number + 1;
         }
@@ -519,7 +509,7 @@ fn write_sectors(
 fn read_at(file: BorrowedFd<'_>, buffer: &mut [u8], offset: u64) -> FsResult<usize> {
     let mut done = 0;
     while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
-        match rustix::io::pread(file, rest, offset + done as u64) {
+        match fs::pread(file, rest, offset + done as u64) {
             Ok(0) => break,
             Ok(read) => done += read,
             Err(Errno::INTR) => {}
@@ -531,7 +521,7 @@ fn read_at(file: BorrowedFd<'_>, buffer: &mut [u8], offset: u64) -> FsResult<usi
 
 fn write_all(file: BorrowedFd<'_>, mut data: &[u8], mut offset: u64) -> FsResult<()> {
     while !data.is_empty() {
-        match rustix::io::pwrite(file, data, offset) {
+        match fs::pwrite(file, data, offset) {
             Ok(0) => return Err(FsError::Layer(Errno::IO)),
             Ok(written) => {
                 data = data.get(written..).unwrap_or(&[]);

@@ -84,11 +84,10 @@ mod log;
 mod map;
 mod sector;
 mod state;
-pub(crate) mod trial;
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use rustix::fs::{self, FallocateFlags, Mode, OFlags};
+use crate::upper::calls::{self as fs, FallocateFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 pub use map::BlockMap;

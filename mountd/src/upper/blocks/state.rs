@@ -1,6 +1,6 @@
 //! The small facts of a partly copied file, in an extended attribute of it.
 
-use rustix::fs::{self, XattrFlags};
+use crate::upper::calls::{self as fs, XattrFlags};
 use rustix::io::Errno;
 use std::os::fd::BorrowedFd;
 use twox_hash::XxHash3_64;
