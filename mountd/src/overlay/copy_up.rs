@@ -1,7 +1,7 @@
 //! Copy-up: an inode of the lower gets its place in the store, because it is about to change.
 //!
-//! Steps for a file: draft in the work directory, data (of a large file none, see `blocks`),
-//! attributes, record, then one rename into place. A crash before the rename leaves nothing but a draft that the next opening sweeps; after
+//! Steps for a file: draft in the work directory, data (of a large file none, see `blocks`) which
+//! are made durable, attributes, record, then one rename into place. A crash before the rename leaves nothing but a draft that the next opening sweeps; after
 //! it, everything. Directories are made empty. What a copy-up must not be seen by: the number, all
 //! attributes and times, and the times of the directory that it happens in.
 
@@ -9,16 +9,16 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use crate::upper::calls::{self as fs, OFlags, XattrFlags};
-use rustix::io::Errno;
 
 use super::Overlay;
 use super::node::{Node, Place};
 use crate::error::{FsError, FsResult};
 use crate::lower::{LowerFile, LowerNode};
 use crate::types::{Attr, EntryName, FileKind, Ino, Timestamp};
+use crate::upper::data::write_all;
 use crate::upper::object::{UpperObject, attr_of};
 use crate::upper::record::Record;
-use crate::upper::{Draft, LinkedInode, UpperStore, guest_xattr, names, number_name};
+use crate::upper::{Draft, LinkedInode, UpperStore, guest_xattr, names, number_name, symlink};
 
 /// How much is copied by one call.
 const CHUNK: usize = 1 << 20;
@@ -85,10 +85,11 @@ impl Overlay {
                         && self.begin_partial(Ino(lower.0), attr, draft, length)?;
                     if !partial {
                         copy_data(&*source, draft, length)?;
+                        make_durable(draft, length)?;
                     }
                 }
             }
-            FileKind::Symlink => write_all(draft, &self.lower.read_link(lower)?, 0)?,
+            FileKind::Symlink => symlink::write(draft, &self.lower.read_link(lower)?)?,
             _ => {}
         }
         self.copy_xattrs(lower, draft)?;
@@ -327,17 +328,11 @@ fn copy_data(source: &dyn LowerFile, draft: BorrowedFd<'_>, length: u64) -> FsRe
     Ok(fs::ftruncate(draft, length)?)
 }
 
-/// Writes everything at `offset`.
-pub(super) fn write_all(file: BorrowedFd<'_>, mut data: &[u8], mut offset: u64) -> FsResult<()> {
-    while !data.is_empty() {
-        let written = match fs::pwrite(file, data, offset) {
-            Ok(0) => return Err(FsError::Layer(Errno::IO)),
-            Ok(written) => written,
-            Err(Errno::INTR) => continue,
-            Err(errno) => return Err(errno.into()),
-        };
-        data = data.get(written..).unwrap_or(&[]);
-        offset += written as u64;
+/// Names reach the disk when the host's file system likes, data later: without this, a loss of
+/// power would leave the name of what was copied, and nothing in it, where the lower's file was.
+fn make_durable(draft: BorrowedFd<'_>, length: u64) -> FsResult<()> {
+    if length > 0 {
+        fs::fdatasync(draft)?;
     }
     Ok(())
 }

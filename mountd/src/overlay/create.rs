@@ -11,7 +11,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::upper::calls::{self as fs, AtFlags, Mode, OFlags, XattrFlags};
 use rustix::io::Errno;
 
-use super::copy_up::write_all;
 use super::find::{Found, Source};
 use super::node::Place;
 use super::{LookedUp, Overlay, acl};
@@ -20,7 +19,7 @@ use crate::types::{Caller, EntryName, FileKind, Ino, Timestamp};
 use crate::upper::names::{self, DIRECTORY, UpperName};
 use crate::upper::object::UpperObject;
 use crate::upper::record::Record;
-use crate::upper::{Draft, guest_xattr, number_name};
+use crate::upper::{Draft, guest_xattr, number_name, symlink};
 
 const SET_GID: u16 = 0o2000;
 
@@ -222,7 +221,7 @@ pub(super) fn fill(
 ) -> FsResult<()> {
     let file = file.as_fd();
     if new.kind == FileKind::Symlink {
-        write_all(file, new.target, 0)?;
+        symlink::write(file, new.target)?;
     }
     if let Some(access) = &inherited.access {
         guest_xattr::set(file, acl::ACCESS, access, XattrFlags::empty())?;

@@ -1,7 +1,7 @@
 //! The data of files. Addressed by inode, not by handle: whoever reads sees what was last
 //! written, whenever and however the file was opened.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -10,21 +10,19 @@ use rustix::io::Errno;
 
 use super::attr::{SetAttr, without_set_ids};
 use super::caches::OpenFile;
-use super::copy_up::{READ_WRITE, write_all};
+use super::copy_up::READ_WRITE;
 use super::{Overlay, acl};
 use crate::error::{FsError, FsResult};
 use crate::lower::LowerNode;
 use crate::types::{FileKind, Ino};
-use crate::upper::guest_xattr;
+use crate::upper::data::{read_full, write_all};
 use crate::upper::object::UpperObject;
+use crate::upper::{guest_xattr, symlink};
 
 /// Nobody has looked yet.
 const UNKNOWN: u8 = 0;
 /// No set-id bit and no capability: a write takes nothing away.
 const NONE: u8 = 1;
-
-/// Longest path that Linux knows.
-const PATH_MAX: usize = 4096;
 
 /// How `fallocate` changes a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,7 +126,7 @@ impl Overlay {
         if object.record().partial
             && let OpenFile::Partial { file, .. } = &*self.open_file(ino)?
         {
-            return file.map().settle(data_only);
+            return file.map().sync(data_only);
         }
         if data_only {
             fs::fdatasync(&object)?
@@ -167,11 +165,7 @@ impl Overlay {
         if object.record().kind != FileKind::Symlink {
             return Err(FsError::InvalidArgument);
         }
-        let length = usize::try_from(object.stat()?.st_size).map_err(|_| FsError::Damaged)?;
-        let mut target = vec![0; length.min(PATH_MAX)];
-        let read = read_full(object.as_fd(), &mut target, 0)?;
-        target.truncate(read);
-        Ok(target)
+        symlink::read(&object)
     }
 
     /// Where, from `offset` on, the next data or hole is.
@@ -312,18 +306,4 @@ pub(super) fn host_flags(mode: AllocateMode) -> FallocateFlags {
         AllocateMode::Zero => FallocateFlags::ZERO_RANGE,
         AllocateMode::ZeroKeepSize => FallocateFlags::ZERO_RANGE | FallocateFlags::KEEP_SIZE,
     }
-}
-
-/// Reads until `buffer` is full or the file ends.
-pub(super) fn read_full(file: BorrowedFd<'_>, buffer: &mut [u8], offset: u64) -> FsResult<usize> {
-    let mut done = 0;
-    while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
-        match fs::pread(file, rest, offset + done as u64) {
-            Ok(0) => break,
-            Ok(read) => done += read,
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno.into()),
-        }
-    }
-    Ok(done)
 }

@@ -16,14 +16,14 @@ use crate::upper::calls::{self as fs, FallocateFlags, SeekFrom};
 use parking_lot::RwLock;
 use rustix::io::Errno;
 
-use super::copy_up::write_all;
 use super::find::lower_at;
-use super::io::{AllocateMode, Extent, host_flags, read_full};
+use super::io::{AllocateMode, Extent, host_flags};
 use crate::error::{FsError, FsResult};
 use crate::lower::{LowerFile, LowerLayer, LowerNode};
 use crate::types::{Attr, FileKind, Ino};
 use crate::upper::UpperStore;
 use crate::upper::blocks::BlockMap;
+use crate::upper::data::{read_full, write_all};
 use crate::upper::names;
 use crate::upper::object::{REDIRECT_XATTR, read_xattr, times_of};
 

@@ -8,13 +8,14 @@
 //! Reading a directory is one call here, [`read_dir`].
 
 use std::ffi::CString;
+use std::num::NonZeroU64;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::io::Errno;
 use rustix::path::Arg;
 
 pub(crate) use rustix::fs::{
-    AtFlags, CWD, Dir, FallocateFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags,
+    Advice, AtFlags, CWD, Dir, FallocateFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags,
     SeekFrom, Stat, StatVfs, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, XattrFlags,
 };
 
@@ -49,6 +50,7 @@ calls! { false:
     fs::flistxattr(file: impl AsFd, names: &mut [u8]) -> usize;
     fs::flock(file: impl AsFd, operation: FlockOperation) -> ();
     fs::seek(file: impl AsFd, to: SeekFrom) -> u64;
+    fs::fadvise(file: impl AsFd, offset: u64, length: Option<NonZeroU64>, advice: Advice) -> ();
     io::pread(file: impl AsFd, buffer: &mut [u8], offset: u64) -> usize;
 }
 
@@ -122,7 +124,7 @@ pub(crate) fn copy_file_range(
 #[inline]
 pub(crate) fn pwrite(file: impl AsFd, data: &[u8], offset: u64) -> Result<usize, Errno> {
     if let Err(errno) = ask("pwrite", true, &file) {
-        let part = data.len() / 2 & !0xfff;
+        let part = (data.len() / 2) & !0xfff;
         rustix::io::pwrite(file, data.get(..part).unwrap_or(&[]), offset)?;
         return Err(errno);
     }

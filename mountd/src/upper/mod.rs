@@ -20,7 +20,7 @@
 //!
 //! Invariants:
 //! * Every change is one atomic call of the host's file system, or a few whose crash in between
-//!   is harmless or told by the `intent` (see [`intent`]). Nothing waits in memory: what was
+//!   is harmless or told by an intent (see [`intent`]). Nothing waits in memory: what was
 //!   answered survives the daemon's death, and `fsync` makes it survive the machine's.
 //! * The small facts (whiteouts, counters, intents) are symbolic links because those are
 //!   journalled as metadata, in order with the renames that they belong to.
@@ -29,6 +29,7 @@
 
 pub mod blocks;
 pub(crate) mod calls;
+pub(crate) mod data;
 mod draft;
 mod founding;
 pub mod guest_xattr;
@@ -38,6 +39,7 @@ mod numbers;
 pub mod object;
 pub mod record;
 pub mod remainder;
+pub mod symlink;
 
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

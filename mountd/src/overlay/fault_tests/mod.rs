@@ -9,6 +9,7 @@
 //!
 //! `WPAR_FAULTS=all` tries all combinations of things, not some.
 
+mod regressions;
 mod snapshot;
 mod trial;
 mod world;

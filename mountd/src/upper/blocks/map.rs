@@ -17,6 +17,7 @@ use super::state::BlockState;
 use super::{BootId, HEAD, PAGE, SECTORS, discard_log};
 use crate::error::{FsError, FsResult};
 use crate::types::Ino;
+use crate::upper::data::{read_full, write_all};
 use crate::upper::{UpperStore, number_name};
 
 /// The block map of one file. There is one object for each such file, whoever has it open.
@@ -38,8 +39,10 @@ pub struct BlockMap {
     present: Bits,
     log: Mutex<Log>,
     durable: Mutex<Durable>,
-    /// The limit on disk may be too high: nothing may change any more.
+    /// The limit on disk may be too high: nothing may change before it is stored.
     failed: AtomicBool,
+    /// Data could not be synced, and no program knows that yet.
+    lost: AtomicBool,
     /// The file is complete, or gone: nothing of this is stored any more.
     retired: AtomicBool,
 }
@@ -133,6 +136,7 @@ impl BlockMap {
             log: Mutex::new(log),
             durable: Mutex::new(Durable { bits, state }),
             failed: AtomicBool::new(false),
+            lost: AtomicBool::new(false),
             retired: AtomicBool::new(false),
         })
     }
@@ -214,10 +218,12 @@ impl BlockMap {
     /// Whether anything may be changed.
     ///
     /// # Errors
-    /// An I/O error if the limit could not be stored earlier.
+    /// Those of the host's file system, if the limit could not be stored earlier and cannot now.
     pub fn check(&self) -> FsResult<()> {
         if self.failed.load(Ordering::Acquire) {
-            return Err(FsError::Layer(Errno::IO));
+            let durable = self.durable.lock();
+            self.store_state(&durable.state)?;
+            self.failed.store(false, Ordering::Release);
         }
         Ok(())
     }
@@ -258,7 +264,7 @@ impl BlockMap {
     /// The file was cut to `size`: what is behind is the store's, and zeros, for ever.
     ///
     /// # Errors
-    /// Those of the host's file system; from then on nothing can be changed.
+    /// Those of the host's file system; nothing can be changed until it can be stored.
     pub fn cut(&self, size: u64) -> FsResult<()> {
         let mut durable = self.durable.lock();
         if size >= self.limit() {
@@ -282,6 +288,19 @@ impl BlockMap {
             return Ok(());
         }
         state.write(self.data.as_fd(), self.ino)
+    }
+
+    /// Settles because a program asks for it.
+    ///
+    /// # Errors
+    /// As [`Self::settle`]; also if it failed earlier and no program was told: the host's file
+    /// system reports that it lost data only once.
+    pub fn sync(&self, data_only: bool) -> FsResult<()> {
+        let result = self.settle(data_only);
+        if self.lost.swap(false, Ordering::AcqRel) && result.is_ok() {
+            return Err(FsError::Layer(Errno::IO));
+        }
+        result
     }
 
     /// Makes data and map durable; of attributes only what the data need if `data_only`.
@@ -314,11 +333,12 @@ impl BlockMap {
         ranges: &[Range<u32>],
         data_only: bool,
     ) -> FsResult<()> {
-        if data_only {
-            fs::fdatasync(&self.data)?;
+        let synced = if data_only {
+            fs::fdatasync(&self.data)
         } else {
-            fs::fsync(&self.data)?;
-        }
+            fs::fsync(&self.data)
+        };
+        synced.inspect_err(|_| self.lost.store(true, Ordering::Release))?;
         if ranges.is_empty() || self.retired.load(Ordering::Acquire) {
             return Ok(());
         }
@@ -428,7 +448,7 @@ impl Log {
 /// The entries of the log that count.
 pub(super) fn read_log(file: BorrowedFd<'_>, boot: &BootId, ino: Ino) -> FsResult<Vec<Range<u32>>> {
     let mut bytes = vec![0; LOG];
-    let read = read_at(file, &mut bytes, 0)?;
+    let read = read_full(file, &mut bytes, 0)?;
     bytes.truncate(read);
     let mut found = Vec::new();
     for half in bytes.chunks(HALF) {
@@ -458,7 +478,7 @@ pub(super) fn promote(file: BorrowedFd<'_>, ino: Ino, ranges: &[Range<u32>]) -> 
 
 fn read_head(file: BorrowedFd<'_>, ino: Ino) -> FsResult<u64> {
     let mut head = [0; SECTOR];
-    read_at(file, &mut head, HEAD)?;
+    read_full(file, &mut head, HEAD)?;
     sector::decode_head(&head, ino)
 }
 
@@ -469,7 +489,7 @@ fn read_sectors(file: BorrowedFd<'_>, ino: Ino, bits: &Bits) -> FsResult<()> {
     let mut at = SECTORS;
     while number < sectors {
         page.fill(0);
-        if read_at(file, &mut page, at)? == 0 {
+        if read_full(file, &mut page, at)? == 0 {
             return Ok(());
         }
         for bytes in page.as_chunks::<SECTOR>().0 {
@@ -501,34 +521,6 @@ fn write_sectors(
             }
             write_all(file, &page, SECTORS + u64::from(number) * PAGE as u64)?;
             next = number + 1;
-        }
-    }
-    Ok(())
-}
-
-fn read_at(file: BorrowedFd<'_>, buffer: &mut [u8], offset: u64) -> FsResult<usize> {
-    let mut done = 0;
-    while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
-        match fs::pread(file, rest, offset + done as u64) {
-            Ok(0) => break,
-            Ok(read) => done += read,
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno.into()),
-        }
-    }
-    Ok(done)
-}
-
-fn write_all(file: BorrowedFd<'_>, mut data: &[u8], mut offset: u64) -> FsResult<()> {
-    while !data.is_empty() {
-        match fs::pwrite(file, data, offset) {
-            Ok(0) => return Err(FsError::Layer(Errno::IO)),
-            Ok(written) => {
-                data = data.get(written..).unwrap_or(&[]);
-                offset += written as u64;
-            }
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno.into()),
         }
     }
     Ok(())
