@@ -1,16 +1,17 @@
 //! The daemon: one process that serves one mount until it is unmounted.
 //!
-//! Called as `wpar-mountd --fuse-fd N --spec-fd N --ready-fd N`. The starter has opened
-//! `/dev/fuse` and mounted it already; from `spec-fd` comes the [`MountSpec`] as JSON; to
+//! Called as `wpar-mountd --fuse-fd N --spec-fd N --ready-fd N --kept-fd N --root-fd N`. The starter has
+//! opened `/dev/fuse` and mounted it already, `root-fd` is that mount; from `spec-fd` comes the [`MountSpec`] as JSON; to
 //! `ready-fd`, a socket, goes one line, `ready` or `error: ` and why. From then on the daemon opens
-//! nothing by a path of the host's. When the starter says no more on that socket (it closes it, or
+//! nothing by a path of the host's. `kept-fd` is the [`Kept`] state: if the daemon dies, its
+//! starter calls another one with the same `fuse-fd`, `spec-fd` and `kept-fd`, and that goes on. When the starter says no more on that socket (it closes it, or
 //! shuts its side down), the daemon tells what was read until then, a [`Trail`], and closes it too.
 //!
 //! [`Trail`]: crate::trail::Trail
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::fd::{OwnedFd, RawFd};
 use std::process::ExitCode;
 use std::thread;
@@ -21,13 +22,14 @@ use crate::fuse::session::Server;
 use crate::source::{self, OpenError};
 use crate::spec::MountSpec;
 use crate::sys::descriptor;
+use crate::takeover::Kept;
 use crate::trail::Trail;
 
 /// Largest spec that is read, in bytes: room for many thousand hidden names.
 const SPEC_MAX: u64 = 64 << 20;
 
-const USAGE: &str = "usage: wpar-mountd --fuse-fd N --spec-fd N --ready-fd N \
-                     (it is started by wpar, not by hand)";
+const USAGE: &str = "usage: wpar-mountd --fuse-fd N --spec-fd N --ready-fd N --kept-fd N \
+                     --root-fd N (it is started by wpar, not by hand)";
 
 #[derive(Debug, Error)]
 enum DaemonError {
@@ -51,6 +53,8 @@ struct Descriptors {
     fuse: OwnedFd,
     spec: OwnedFd,
     ready: OwnedFd,
+    kept: OwnedFd,
+    root: OwnedFd,
 }
 
 /// Runs the daemon with the arguments after its own name.
@@ -60,9 +64,13 @@ pub fn main<I: IntoIterator<Item = OsString>>(arguments: I) -> ExitCode {
         Err(error) => return fail(&error),
     };
     let mut ready = File::from(descriptors.ready);
+    let kept = Kept::from_descriptor(descriptors.kept);
     let started = read_spec(descriptors.spec)
-        .and_then(|spec| Ok(source::open(&spec)?))
-        .and_then(|overlay| Server::new(overlay, descriptors.fuse).map_err(DaemonError::Serve));
+        .and_then(|spec| Ok(source::open_kept(&spec, &kept)?))
+        .and_then(|overlay| {
+            Server::new(overlay, descriptors.fuse, kept, descriptors.root)
+                .map_err(DaemonError::Serve)
+        });
     let server = match started {
         Ok(server) => server,
         Err(error) => {
@@ -106,23 +114,27 @@ fn fail(error: &DaemonError) -> ExitCode {
 }
 
 fn parse<I: IntoIterator<Item = OsString>>(arguments: I) -> Result<Descriptors, DaemonError> {
-    let mut numbers: [Option<RawFd>; 3] = [None; 3];
+    let mut numbers: [Option<RawFd>; 5] = [None; 5];
     let mut arguments = arguments.into_iter();
     while let Some(option) = arguments.next() {
         let slot = match option.to_str() {
             Some("--fuse-fd") => &mut numbers[0],
             Some("--spec-fd") => &mut numbers[1],
             Some("--ready-fd") => &mut numbers[2],
+            Some("--kept-fd") => &mut numbers[3],
+            Some("--root-fd") => &mut numbers[4],
             _ => return Err(DaemonError::Usage),
         };
         *slot = arguments
             .next()
             .and_then(|number| number.to_str()?.parse().ok());
     }
-    let [Some(fuse), Some(spec), Some(ready)] = numbers else {
+    let [Some(fuse), Some(spec), Some(ready), Some(kept), Some(root)] = numbers else {
         return Err(DaemonError::Usage);
     };
-    if fuse == spec || fuse == ready || spec == ready {
+    let mut different = [fuse, spec, ready, kept, root];
+    different.sort_unstable();
+    if different.windows(2).any(|two| two[0] == two[1]) {
         return Err(DaemonError::Usage);
     }
     let take = |option, number| {
@@ -136,14 +148,17 @@ fn parse<I: IntoIterator<Item = OsString>>(arguments: I) -> Result<Descriptors, 
         fuse: take("--fuse-fd", fuse)?,
         spec: take("--spec-fd", spec)?,
         ready: take("--ready-fd", ready)?,
+        kept: take("--kept-fd", kept)?,
+        root: take("--root-fd", root)?,
     })
 }
 
 fn read_spec(file: OwnedFd) -> Result<MountSpec, DaemonError> {
     let mut text = Vec::new();
-    File::from(file)
-        .take(SPEC_MAX)
-        .read_to_end(&mut text)
+    // A daemon before this one may have read it.
+    let mut file = File::from(file);
+    file.rewind()
+        .and_then(|()| file.take(SPEC_MAX).read_to_end(&mut text))
         .map_err(|error| DaemonError::Spec(error.to_string()))?;
     serde_json::from_slice(&text).map_err(|error| DaemonError::Spec(error.to_string()))
 }
@@ -157,8 +172,9 @@ mod tests {
         for bad in [
             "",
             "--fuse-fd 3",
-            "--fuse-fd 3 --spec-fd 4 --ready-fd x",
-            "--fuse-fd 3 --spec-fd 3 --ready-fd 4",
+            "--fuse-fd 3 --spec-fd 4 --ready-fd 5",
+            "--fuse-fd 3 --spec-fd 4 --ready-fd x --kept-fd 6 --root-fd 7",
+            "--fuse-fd 3 --spec-fd 3 --ready-fd 4 --kept-fd 6 --root-fd 7",
             "--verbose",
         ] {
             let arguments = bad.split_whitespace().map(OsString::from);
@@ -168,7 +184,8 @@ mod tests {
 
     #[test]
     fn the_standard_descriptors_are_never_taken() {
-        let arguments = "--fuse-fd 0 --spec-fd 1 --ready-fd 2".split_whitespace();
+        let arguments =
+            "--fuse-fd 0 --spec-fd 1 --ready-fd 2 --kept-fd 3 --root-fd 4".split_whitespace();
         let parsed = parse(arguments.map(OsString::from));
         assert!(matches!(
             parsed,

@@ -20,6 +20,7 @@ pub mod overlay;
 pub mod source;
 pub mod spec;
 mod sys;
+pub mod takeover;
 pub mod trail;
 pub mod types;
 pub mod upper;

@@ -12,7 +12,8 @@ use crate::lower::host::{HostError, HostLower};
 use crate::lower::tar::{ImageError, TarLower};
 use crate::overlay::Overlay;
 use crate::spec::{LowerSpec, MountSpec};
-use crate::upper::{RootInode, StoreError, UpperStore};
+use crate::takeover::Kept;
+use crate::upper::{Opening, RootInode, StoreError, UpperStore};
 
 /// Why a spec cannot be opened.
 #[derive(Debug, Error)]
@@ -32,6 +33,9 @@ pub enum OpenError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// What the daemon before this one left.
+    #[error("cannot go on from what the daemon before this one noted: {0}")]
+    Kept(#[from] std::io::Error),
 }
 
 /// Opens what `spec` describes: the lower with its hidden names, and the store above it.
@@ -39,7 +43,24 @@ pub enum OpenError {
 /// # Errors
 /// See [`OpenError`].
 pub fn open(spec: &MountSpec) -> Result<Overlay, OpenError> {
-    let lower = open_lower(&spec.lower)?;
+    open_as(spec, None)
+}
+
+/// The same for a mount whose daemon can be followed by another, which goes on from what is
+/// `kept`.
+///
+/// # Errors
+/// See [`OpenError`].
+pub fn open_kept(spec: &MountSpec, kept: &Kept) -> Result<Overlay, OpenError> {
+    Ok(open_as(spec, Some(kept))?.keep(kept)?)
+}
+
+fn open_as(spec: &MountSpec, kept: Option<&Kept>) -> Result<Overlay, OpenError> {
+    let opening = match kept.map(Kept::agreement).transpose()?.flatten() {
+        Some(_) => Opening::Takeover,
+        None => Opening::AfterAll,
+    };
+    let lower = open_lower(&spec.lower, kept)?;
     let lower: Arc<dyn LowerLayer> = if spec.hidden.is_empty() {
         lower
     } else {
@@ -48,7 +69,12 @@ pub fn open(spec: &MountSpec) -> Result<Overlay, OpenError> {
     let upper = match &spec.store {
         Some(path) => {
             let root = root_of(&*lower).map_err(OpenError::Root)?;
-            Some(UpperStore::open(path, &root, lower.first_free())?)
+            Some(UpperStore::open_as(
+                path,
+                &root,
+                lower.first_free(),
+                opening,
+            )?)
         }
         None => None,
     };
@@ -73,9 +99,15 @@ pub fn root_of(lower: &dyn LowerLayer) -> FsResult<RootInode> {
     })
 }
 
-fn open_lower(spec: &LowerSpec) -> Result<Arc<dyn LowerLayer>, OpenError> {
+fn open_lower(spec: &LowerSpec, kept: Option<&Kept>) -> Result<Arc<dyn LowerLayer>, OpenError> {
     match spec {
-        LowerSpec::Directory { path } => Ok(Arc::new(HostLower::open(path)?)),
+        LowerSpec::Directory { path } => {
+            let lower = HostLower::open(path)?;
+            Ok(Arc::new(match kept {
+                Some(kept) => lower.keep(kept.lower_names()?)?,
+                None => lower,
+            }))
+        }
         LowerSpec::Image { path, index } => Ok(Arc::new(TarLower::open(path, index)?)),
     }
 }

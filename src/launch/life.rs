@@ -63,7 +63,7 @@ impl Supervisor {
                 return Ok(self.judge_end(command_status));
             }
             if events.daemon_ended {
-                return Err(self.abandon());
+                self.revive()?;
             }
             self.serve(&events);
             self.check_stop();
@@ -235,13 +235,5 @@ impl Supervisor {
             (_, ExitStatus::Signaled(libc::SIGINT)) => End::Over(ExitStatus::Exited(0)),
             _ => End::Over(command_status.unwrap_or(status)),
         }
-    }
-
-    /// The daemon died: nothing inside can go on.
-    fn abandon(&mut self) -> LaunchError {
-        if let Some(root) = &mut self.root {
-            root.abort();
-        }
-        LaunchError::Lost("file system daemon")
     }
 }

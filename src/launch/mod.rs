@@ -42,6 +42,7 @@ mod mountinfo;
 mod note;
 mod notify;
 mod reaper;
+mod revive;
 mod root;
 mod seccomp;
 mod session;

@@ -25,6 +25,7 @@ use super::message::{FromInit, Order, Report, ToInit};
 use super::note::note;
 use super::notify::NotifySocket;
 use super::reaper::exit_status;
+use super::revive::Line;
 use super::root::Root;
 use super::stage::{self, Plan};
 use super::state::{self, RunState};
@@ -34,7 +35,7 @@ use super::watch::{Watch, wait_readable};
 use super::{
     ExitStatus, InitKind, LaunchSpec, Payload, ProcessId, RootSource, cleanup, terminal, userns,
 };
-use crate::mountd_client::Daemon;
+use crate::mountd_client::{Daemon, Inheritance};
 use crate::sys::descriptors::close_others;
 use crate::sys::process::{Birth, spawn};
 use crate::sys::signals::SignalDescriptor;
@@ -115,6 +116,7 @@ pub(super) struct Supervisor {
     pub(super) groups: Option<Groups>,
     pub(super) root: Option<Root>,
     pub(super) daemon: Option<Daemon>,
+    pub(super) line: Option<Line>,
     pub(super) init: Option<Init>,
     pub(super) console_log: Option<ConsoleLog>,
     pub(super) stopping: Option<Stopping>,
@@ -139,6 +141,7 @@ impl Supervisor {
             groups: None,
             root: None,
             daemon: None,
+            line: None,
             init: None,
             console_log: None,
             stopping: None,
@@ -295,7 +298,10 @@ impl Supervisor {
         let (mut born, mut kind, mut terminal, mut over) = (None, None, None, false);
         let mut reports = false;
         while !(over || reports && born.is_some()) {
-            self.wait_for(channel.as_fd())?;
+            if !self.wait_for(channel.as_fd())? {
+                self.revive()?;
+                continue;
+            }
             match channel.receive().doing("hear from a new process")? {
                 Some((FromInit::Born(pid), _)) => born = Some(self.note_birth(pid)?),
                 Some((FromInit::Terminal, fds)) => terminal = fds.into_iter().next(),
@@ -366,8 +372,11 @@ impl Supervisor {
         if let (RootSource::Mount(spec), Some(connection)) = (&self.spec.root, root.connection()) {
             let path = self.spec.run_dir.join(state::DAEMON_LOG);
             let log = open_log(&path).doing(format!("open {}", path.display()))?;
-            let daemon = Daemon::spawn(Path::new("/proc/self/exe"), connection, spec, log)
+            let inheritance = Inheritance::new(spec).doing("describe the mount")?;
+            let this = Path::new("/proc/self/exe");
+            let daemon = Daemon::spawn(this, connection, root.as_fd(), &inheritance, log)
                 .doing("start the file system daemon")?;
+            self.line = Some(Line::new(inheritance));
             self.state.daemon = ProcessId::of(daemon.pid());
             self.daemon = Some(daemon);
             self.record();
@@ -400,11 +409,14 @@ impl Supervisor {
         })
     }
 
-    /// Waits for `descriptor` during a start, which is given up if the starter is.
-    fn wait_for(&self, descriptor: std::os::fd::BorrowedFd<'_>) -> Result<(), LaunchError> {
+    /// Waits for `descriptor` during a start, which is given up if the starter is; false if the
+    /// daemon ended instead.
+    fn wait_for(&self, descriptor: std::os::fd::BorrowedFd<'_>) -> Result<bool, LaunchError> {
         loop {
             let mut watch = Watch::default();
             let wanted = watch.add(descriptor);
+            let daemon = self.daemon.as_ref();
+            let daemon = watch.add_optional(daemon.map(Daemon::process_descriptor));
             let starter = watch.add_optional(self.starter.as_ref().map(AsFd::as_fd));
             let signals = watch.add(self.signals.as_fd());
             watch.wait(None).doing("wait")?;
@@ -412,7 +424,10 @@ impl Supervisor {
                 return Err(LaunchError::Lost("command that asked for the start"));
             }
             if watch.happened(wanted) {
-                return Ok(());
+                return Ok(true);
+            }
+            if watch.happened(daemon) {
+                return Ok(false);
             }
             while watch.happened(signals)
                 && let Some(signal) = self.signals.next()
@@ -509,7 +524,7 @@ pub(super) fn reap(init: &Init) -> ExitStatus {
     }
 }
 
-fn open_log(path: &Path) -> io::Result<File> {
+pub(super) fn open_log(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .append(true)
         .create(true)

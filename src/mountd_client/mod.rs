@@ -2,17 +2,18 @@
 //!
 //! The mount is made here, not by the daemon, and a second descriptor of its connection stays
 //! with the supervisor. The daemon's command line and its one line of answer are the whole
-//! interface: `wpar-mountd --fuse-fd N --spec-fd N --ready-fd N`; the [`MountSpec`] as JSON on
-//! the second; `ready` or `error: TEXT` and a newline on the third.
+//! interface: `wpar-mountd --fuse-fd N --spec-fd N --ready-fd N --kept-fd N
+//! --root-fd N`; the [`MountSpec`] as JSON on the second; `ready` or `error: TEXT` and a newline on the third. The fourth is what one
+//! daemon leaves to the next: kept here, understood there ([`Kept`]).
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Seek, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use rustix::fs::{MemfdFlags, Mode, OFlags, memfd_create, open};
 use rustix::mount::{
@@ -21,6 +22,7 @@ use rustix::mount::{
 };
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use wpar_mountd::spec::MountSpec;
+use wpar_mountd::takeover::Kept;
 use wpar_mountd::trail::{self, Trail};
 use wpar_mountd::wire::{self, Transport};
 
@@ -72,6 +74,28 @@ pub fn mount() -> io::Result<FuseMount> {
     Ok(FuseMount { mount, connection })
 }
 
+/// What all daemons of a mount are started with, one after the other.
+#[derive(Debug)]
+pub struct Inheritance {
+    spec: File,
+    kept: Kept,
+}
+
+impl Inheritance {
+    /// For a mount of what `spec` describes, that no daemon served yet.
+    ///
+    /// # Errors
+    /// Those of making files in memory.
+    pub fn new(spec: &MountSpec) -> io::Result<Self> {
+        let mut file = File::from(memfd_create("wpar-mount-spec", MemfdFlags::CLOEXEC)?);
+        file.write_all(&serde_json::to_vec(spec)?)?;
+        Ok(Self {
+            spec: file,
+            kept: Kept::new()?,
+        })
+    }
+}
+
 /// A daemon that was started.
 #[derive(Debug)]
 pub struct Daemon {
@@ -83,26 +107,27 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Starts the daemon of `executable` on `connection`; what it prints goes to `log`.
+    /// Starts the daemon of `executable` on `connection`, of the mount `root`; what it prints goes to `log`. If there
+    /// was one before, which has ended, it goes on where that was.
     ///
     /// # Errors
     /// Those of starting a process.
     pub fn spawn(
         executable: &Path,
         connection: BorrowedFd<'_>,
-        spec: &MountSpec,
+        root: BorrowedFd<'_>,
+        inheritance: &Inheritance,
         log: File,
     ) -> io::Result<Self> {
-        let mut file = File::from(memfd_create("wpar-mount-spec", MemfdFlags::CLOEXEC)?);
-        file.write_all(&serde_json::to_vec(spec)?)?;
-        file.rewind()?;
         let (answer, ready) = UnixStream::pair()?;
         let mut command = Command::new(executable);
         command.arg0(DAEMON);
         for (option, fd) in [
             ("--fuse-fd", connection.try_clone_to_owned()?),
-            ("--spec-fd", OwnedFd::from(file)),
+            ("--spec-fd", OwnedFd::from(inheritance.spec.try_clone()?)),
             ("--ready-fd", OwnedFd::from(ready)),
+            ("--kept-fd", inheritance.kept.as_fd().try_clone_to_owned()?),
+            ("--root-fd", root.try_clone_to_owned()?),
         ] {
             let number = pass(&mut command, fd);
             command.arg(option).arg(number.to_string());
@@ -195,6 +220,14 @@ impl Daemon {
     /// Descriptor of its process: readable once it has ended.
     pub fn process_descriptor(&self) -> BorrowedFd<'_> {
         self.process.as_fd()
+    }
+
+    /// Waits for its end, which has come, and says how it ended: with success, if the mount did.
+    ///
+    /// # Errors
+    /// Those of `waitpid(2)`.
+    pub fn end(mut self) -> io::Result<ExitStatus> {
+        self.child.wait()
     }
 
     /// Kills it if it has not ended, and waits for its end.

@@ -41,11 +41,14 @@ use convert::{caller, errno, file_attr, file_type, no_attr, permissions, rename_
 
 use crate::error::{FsError, FsResult};
 use crate::overlay::{
-    AllocateMode, DirectoryEntry, DirectorySink, Extent, LookedUp, NewInode, Overlay, SetAttr,
+    AllocateMode, Attempt, DirectoryEntry, DirectorySink, Extent, LookedUp, NewInode, Overlay,
+    SetAttr,
 };
+use crate::takeover::{Agreement, Kept, Placing};
 use crate::trail::Recorder;
 use crate::types::{EntryName, FileKind, Ino, NAME_MAX};
 use crate::wire::Transport;
+use crate::wire::notify::RESENT;
 use crate::wire::uring::Rings;
 
 /// How long the kernel may remember what only we can change.
@@ -87,39 +90,62 @@ struct Adapter {
     overlay: Arc<Overlay>,
     remember: Duration,
     transport: Transport,
+    kept: Kept,
+    /// What a daemon before this one agreed on; then the greeting is only for `fuser`.
+    inherited: Option<Agreement>,
     /// Rings whose use was agreed with the kernel, for the session to start.
     rings: Arc<Mutex<Option<Rings>>>,
     recorder: Arc<Recorder>,
 }
 
 impl Adapter {
-    fn new(overlay: Overlay, transport: Transport) -> Self {
+    fn new(
+        overlay: Overlay,
+        transport: Transport,
+        kept: Kept,
+        inherited: Option<Agreement>,
+    ) -> Self {
         let remember = if overlay.is_immutable() { OURS } else { LIVING };
         Self {
             overlay: Arc::new(overlay),
             remember,
             transport,
+            kept,
+            inherited,
             rings: Arc::default(),
             recorder: Arc::default(),
         }
     }
 
-    /// Agrees on rings if they are wanted, offered, and can be had.
-    fn agree_on_rings(&self, config: &mut KernelConfig) {
+    /// Agrees on rings if they are wanted, offered, and can be had; returns their placing.
+    fn agree_on_rings(&self, config: &mut KernelConfig) -> Vec<Placing> {
         let flag = InitFlags::FUSE_OVER_IO_URING;
         if self.transport != Transport::Rings {
-            return;
+            return Vec::new();
         }
         if !config.capabilities().contains(flag) {
             log::info!("the kernel does not offer FUSE over io_uring; using the device");
-            return;
+            return Vec::new();
         }
-        match Rings::prepare(REQUEST_SIZE as usize) {
-            Ok(rings) if config.add_capabilities(flag).is_ok() => {
+        match Rings::prepare(REQUEST_SIZE as usize, &self.kept) {
+            Ok((rings, placings)) if config.add_capabilities(flag).is_ok() => {
                 *self.rings.lock() = Some(rings);
+                placings
             }
-            Ok(_) => {}
-            Err(error) => log::warn!("cannot use io_uring: {error}; using the device"),
+            Ok(_) => Vec::new(),
+            Err(error) => {
+                log::warn!("cannot use io_uring: {error}; using the device");
+                Vec::new()
+            }
+        }
+    }
+
+    /// Notes what was agreed on, for a daemon after this one.
+    fn note_agreement(&self, config: &KernelConfig, workers: Vec<Placing>) {
+        let offered = config.capabilities().bits();
+        let agreement = Agreement::new(config.kernel_abi().1, offered, workers);
+        if let Err(error) = self.kept.agree(&agreement) {
+            log::error!("if this daemon dies, its mount does too: {error}");
         }
     }
 
@@ -133,10 +159,22 @@ impl Adapter {
         }
     }
 
-    fn make(&self, parent: INodeNo, name: &OsStr, new: &NewInode<'_>, reply: ReplyEntry) {
+    fn make(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        new: &NewInode<'_>,
+        reply: ReplyEntry,
+    ) {
         let made = EntryName::new(name.as_bytes())
-            .and_then(|name| self.overlay.create(ino(parent), name, new));
+            .and_then(|name| self.attempt(request).create(ino(parent), name, new));
         self.reply_entry(made, reply);
+    }
+
+    fn attempt(&self, request: &Request) -> Attempt<'_> {
+        let number = request.unique().0;
+        self.overlay.attempt(number & !RESENT, number & RESENT != 0)
     }
 }
 
@@ -222,7 +260,18 @@ impl Filesystem for Adapter {
                 log::debug!("{what} is at most {most} bytes here");
             }
         }
-        self.agree_on_rings(config);
+        match &self.inherited {
+            None => {
+                let placings = self.agree_on_rings(config);
+                self.note_agreement(config, placings);
+            }
+            Some(agreement) if agreement.workers.is_empty() => {}
+            Some(agreement) => {
+                let size = REQUEST_SIZE as usize;
+                let rings = Rings::prepare_again(size, &self.kept, &agreement.workers)?;
+                *self.rings.lock() = Some(rings);
+            }
+        }
         Ok(())
     }
 
@@ -313,7 +362,7 @@ impl Filesystem for Adapter {
             target: b"",
             caller: caller(request),
         };
-        self.make(parent, name, &new, reply);
+        self.make(request, parent, name, &new, reply);
     }
 
     fn mkdir(
@@ -333,7 +382,7 @@ impl Filesystem for Adapter {
             target: b"",
             caller: caller(request),
         };
-        self.make(parent, name, &new, reply);
+        self.make(request, parent, name, &new, reply);
     }
 
     fn symlink(
@@ -352,31 +401,31 @@ impl Filesystem for Adapter {
             target: target.as_os_str().as_bytes(),
             caller: caller(request),
         };
-        self.make(parent, name, &new, reply);
+        self.make(request, parent, name, &new, reply);
     }
 
     fn link(
         &self,
-        _request: &Request,
+        request: &Request,
         node: INodeNo,
         parent: INodeNo,
         name: &OsStr,
         reply: ReplyEntry,
     ) {
         let linked = EntryName::new(name.as_bytes())
-            .and_then(|name| self.overlay.link(ino(node), ino(parent), name));
+            .and_then(|name| self.attempt(request).link(ino(node), ino(parent), name));
         self.reply_entry(linked, reply);
     }
 
-    fn unlink(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        let removed =
-            EntryName::new(name.as_bytes()).and_then(|name| self.overlay.unlink(ino(parent), name));
+    fn unlink(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let removed = EntryName::new(name.as_bytes())
+            .and_then(|name| self.attempt(request).unlink(ino(parent), name));
         reply_empty(removed, reply);
     }
 
-    fn rmdir(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+    fn rmdir(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         let removed = EntryName::new(name.as_bytes())
-            .and_then(|name| self.overlay.remove_directory(ino(parent), name));
+            .and_then(|name| self.attempt(request).remove_directory(ino(parent), name));
         reply_empty(removed, reply);
     }
 
@@ -395,7 +444,7 @@ impl Filesystem for Adapter {
         };
         let renamed = EntryName::new(name.as_bytes()).and_then(|name| {
             let new_name = EntryName::new(new_name.as_bytes())?;
-            self.overlay
+            self.attempt(request)
                 .rename((ino(parent), name), (ino(new_parent), new_name), mode)
         });
         reply_empty(renamed, reply);
@@ -536,7 +585,7 @@ impl Filesystem for Adapter {
 
     fn setxattr(
         &self,
-        _request: &Request,
+        request: &Request,
         node: INodeNo,
         name: &OsStr,
         value: &[u8],
@@ -546,7 +595,7 @@ impl Filesystem for Adapter {
     ) {
         let flags = XattrFlags::from_bits_truncate(flags.cast_unsigned());
         reply_empty(
-            self.overlay
+            self.attempt(request)
                 .set_xattr(ino(node), name.as_bytes(), value, flags),
             reply,
         );
@@ -575,8 +624,12 @@ impl Filesystem for Adapter {
         reply_xattr(names, size, reply);
     }
 
-    fn removexattr(&self, _request: &Request, node: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        reply_empty(self.overlay.remove_xattr(ino(node), name.as_bytes()), reply);
+    fn removexattr(&self, request: &Request, node: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        reply_empty(
+            self.attempt(request)
+                .remove_xattr(ino(node), name.as_bytes()),
+            reply,
+        );
     }
 
     fn fallocate(

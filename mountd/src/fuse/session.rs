@@ -1,4 +1,8 @@
 //! Serving a mount until it ends.
+//!
+//! A daemon that takes a mount over from one that died cannot greet the kernel: that happens once.
+//! `fuser` wants to, so it gets a socket in place of the device, with the greeting that the kernel
+//! had sent; then the device takes the socket's place.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -7,11 +11,15 @@ use std::sync::Arc;
 
 use fuser::{BackgroundSession, Config, MountOption, Session, SessionACL};
 
-use super::Adapter;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+
+use super::{Adapter, REQUEST_SIZE};
 use crate::overlay::Overlay;
+use crate::sys::descriptor;
+use crate::takeover::{Agreement, Kept};
 use crate::trail::{Recorder, Trail};
-use crate::wire::Transport;
 use crate::wire::uring::Serving;
+use crate::wire::{Transport, notify};
 
 /// Threads that answer requests. More than the machine's processors only helps while some wait
 /// for the disk, so it is a little more than few processors need.
@@ -35,11 +43,10 @@ struct Greeted {
 
 /// Greets the kernel by `open`, and starts the rings that were agreed on.
 fn greet(
-    overlay: Overlay,
-    transport: Transport,
+    adapter: Adapter,
+    takeover: Option<OwnedFd>,
     open: impl FnOnce(Adapter) -> io::Result<Session<Adapter>>,
 ) -> io::Result<Greeted> {
-    let adapter = Adapter::new(overlay, transport);
     let (overlay, remember) = (Arc::clone(&adapter.overlay), adapter.remember);
     let rings = Arc::clone(&adapter.rings);
     let recorder = Arc::clone(&adapter.recorder);
@@ -47,7 +54,9 @@ fn greet(
     let rings = rings.lock().take();
     // The kernel holds requests back until it knows the rings, so nothing may come in between.
     let serving = match rings {
-        Some(rings) => Some(rings.start(session.as_fd(), &overlay, remember, &recorder)?),
+        Some(rings) => {
+            Some(rings.start(session.as_fd(), &overlay, remember, &recorder, takeover)?)
+        }
         None => None,
     };
     Ok(Greeted {
@@ -58,6 +67,45 @@ fn greet(
     })
 }
 
+/// A session with `device`, which was greeted when `agreement` was made.
+fn take_over(
+    adapter: Adapter,
+    device: &OwnedFd,
+    agreement: &Agreement,
+) -> io::Result<Session<Adapter>> {
+    let (ours, theirs) = socketpair(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        SocketFlags::CLOEXEC,
+        None,
+    )?;
+    rustix::io::write(&ours, &greeting(agreement))?;
+    let session = Session::from_fd(adapter, theirs, SessionACL::All, config())?;
+    descriptor::replace(session.as_fd(), device.as_fd())?;
+    notify::resend(device.as_fd())?;
+    Ok(session)
+}
+
+/// The kernel's first request (`FUSE_INIT`): `struct fuse_in_header` and `struct fuse_init_in`.
+fn greeting(agreement: &Agreement) -> Vec<u8> {
+    const LENGTH: u32 = 40 + 64;
+    const INIT: u32 = 26;
+    const MAJOR: u32 = 7;
+    let (low, high) = (
+        agreement.capabilities as u32,
+        (agreement.capabilities >> 32) as u32,
+    );
+    // Length, operation, number (2), inode, caller, process and padding; then the fields.
+    let header = [LENGTH, INIT, 2, 0, 0, 0, 0, 0, 0, 0];
+    let fields = [MAJOR, agreement.minor, REQUEST_SIZE, low | INIT_EXT, high];
+    let mut words: Vec<u32> = [&header[..], &fields].concat();
+    words.resize(LENGTH as usize / size_of::<u32>(), 0);
+    words.into_iter().flat_map(u32::to_ne_bytes).collect()
+}
+
+/// Without it the upper half of the capabilities does not count (`FUSE_INIT_EXT`).
+const INIT_EXT: u32 = 1 << 30;
+
 /// A mount that was made elsewhere, ready to be served.
 #[derive(Debug)]
 pub struct Server {
@@ -65,13 +113,19 @@ pub struct Server {
 }
 
 impl Server {
-    /// Greets the kernel on `device`, an open `/dev/fuse` that is mounted already.
+    /// Greets the kernel on `device`, an open `/dev/fuse` that is mounted already; or takes it
+    /// over from the daemon that `kept` is from. `root` is the root directory of the mount, only
+    /// used, and needed, for the latter.
     ///
     /// # Errors
-    /// If the mount is gone, or the kernel too old.
-    pub fn new(overlay: Overlay, device: OwnedFd) -> io::Result<Self> {
-        let greeted = greet(overlay, Transport::preferred(), |adapter| {
-            Session::from_fd(adapter, device, SessionACL::All, config())
+    /// If the mount is gone, the kernel too old, or the other daemon's state of no use.
+    pub fn new(overlay: Overlay, device: OwnedFd, kept: Kept, root: OwnedFd) -> io::Result<Self> {
+        let inherited = kept.agreement()?;
+        let takeover = inherited.as_ref().map(|_| root);
+        let adapter = Adapter::new(overlay, Transport::preferred(), kept, inherited.clone());
+        let greeted = greet(adapter, takeover, |adapter| match &inherited {
+            None => Session::from_fd(adapter, device, SessionACL::All, config()),
+            Some(agreement) => take_over(adapter, &device, agreement),
         })?;
         Ok(Self { greeted })
     }
@@ -155,7 +209,9 @@ pub fn mount_over(overlay: Overlay, directory: &Path, transport: Transport) -> i
         MountOption::Dev,
     ];
     transport.request();
-    let greeted = greet(overlay, transport, |adapter| {
+    let kept = Kept::of_this_process()?;
+    let adapter = Adapter::new(overlay, transport, kept, None);
+    let greeted = greet(adapter, None, |adapter| {
         Session::new(adapter, directory, &config)
     })?;
     Ok(Mounted {

@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use super::copy_up::keeping_times;
 use super::find::{Found, Source};
 use super::node::{Node, Place};
+use super::node_journal::Move;
 use super::{LookedUp, Overlay};
 use crate::error::{FsError, FsResult};
 use crate::lower::LowerNode;
@@ -90,6 +91,14 @@ impl Overlay {
         if let UpperName::Remains = names::look_up(directory.as_fd(), name)? {
             names::remove_tree(directory.as_fd(), name.as_bytes())?;
         }
+        // A daemon that takes over looks whether it is there.
+        let planned = Move {
+            request: 0,
+            ino,
+            parent,
+            name: name.as_bytes().into(),
+        };
+        self.nodes.announce(&planned, false);
         // First: what has a name must not say that it never had one.
         object.set_record(Record {
             unnamed: false,

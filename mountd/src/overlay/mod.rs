@@ -36,6 +36,7 @@
 //! * Permission is the kernel's to check (`default_permissions`).
 
 pub mod acl;
+mod attempt;
 mod attr;
 mod blocks;
 mod caches;
@@ -53,10 +54,12 @@ mod listing;
 #[cfg(test)]
 mod name_tests;
 mod node;
+mod node_journal;
 mod partial;
 mod partials;
 mod remove;
 mod rename;
+mod takeover;
 mod xattr;
 
 use std::fmt;
@@ -66,6 +69,7 @@ use std::sync::Arc;
 use crate::upper::calls::{self as fs, Mode};
 use parking_lot::{Mutex, RwLock};
 
+pub use attempt::Attempt;
 pub use attr::{SetAttr, SetTime};
 pub use blocks::CopyUp;
 pub use create::NewInode;
@@ -76,6 +80,7 @@ pub use rename::RenameMode;
 use caches::{DirectoryCache, FileCache, ListingCache};
 use node::{Node, NodeTable, Place, Tracked};
 use partials::Partials;
+use takeover::Inherited;
 
 use crate::error::{FsError, FsResult};
 use crate::lower::{LowerLayer, LowerNode};
@@ -101,6 +106,7 @@ pub struct Overlay {
     listings: ListingCache,
     /// Lookups that nobody took over, to be given back with the next that are.
     untaken: Mutex<Vec<Ino>>,
+    inherited: Inherited,
 }
 
 impl fmt::Debug for Overlay {
@@ -170,6 +176,7 @@ impl Overlay {
             partials: Partials::default(),
             listings: ListingCache::new(),
             untaken: Mutex::new(Vec::new()),
+            inherited: Inherited::default(),
         }
     }
 
@@ -258,6 +265,7 @@ impl Overlay {
         match self.nodes.get(ino) {
             Tracked::Node(node) => Ok(node),
             Tracked::OnlyCounted if self.is_lower_number(ino) => Ok(Arc::new(Node::lower(ino))),
+            Tracked::Unknown if self.inherited.is_there => self.recall(ino),
             Tracked::Unknown if self.is_lower_number(ino) => self.derive(ino),
             Tracked::OnlyCounted | Tracked::Unknown => Err(FsError::Stale),
         }

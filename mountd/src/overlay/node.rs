@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::node_journal::{Inheritance, Move, NodeJournal};
 use crate::lower::LowerNode;
 use crate::types::Ino;
 
@@ -88,6 +89,8 @@ struct Entry {
 #[derive(Debug)]
 pub(super) struct NodeTable {
     entries: Mutex<HashMap<Ino, Entry>>,
+    /// Told of every change of an entry with a node, under the lock of the entries.
+    journal: Option<NodeJournal>,
 }
 
 impl NodeTable {
@@ -100,6 +103,73 @@ impl NodeTable {
         };
         Self {
             entries: Mutex::new(HashMap::from([(Ino::ROOT, entry)])),
+            journal: None,
+        }
+    }
+
+    /// Goes on as `inheritance` says, and notes it in `journal` from now on.
+    pub(super) fn inherit(&mut self, inheritance: Inheritance, journal: NodeJournal) {
+        let mut entries = self.entries.lock();
+        for (ino, (node, lookups)) in inheritance.nodes {
+            if ino != Ino::ROOT {
+                store(&mut entries, ino, node);
+                entries.entry(ino).or_default().lookups = lookups;
+            }
+        }
+        drop(entries);
+        self.journal = Some(journal);
+    }
+
+    /// Notes that a rename is about to move something; `which` of the two of an exchange.
+    pub(super) fn announce(&self, planned: &Move, which: bool) {
+        if let Some(journal) = &self.journal {
+            // Under the lock, like all that is noted.
+            let _entries = self.entries.lock();
+            journal.announce(planned, which);
+        }
+    }
+
+    /// Takes in what was found of an inode that the kernel knows since before this daemon.
+    pub(super) fn adopt(&self, ino: Ino, node: &Node) {
+        let mut entries = self.entries.lock();
+        if node.is_derivable(ino) {
+            entries.entry(ino).or_default();
+        } else {
+            store(&mut entries, ino, node.clone());
+            self.note(&entries, ino);
+        }
+    }
+
+    /// Tells the journal what the entry of `ino` is now.
+    fn note(&self, entries: &HashMap<Ino, Entry>, ino: Ino) {
+        let Some(journal) = &self.journal else {
+            return;
+        };
+        if let Some(entry) = entries.get(&ino)
+            && let Some(node) = &entry.node
+        {
+            journal.node(ino, node, entry.lookups);
+        }
+        Self::tidy(entries, journal);
+    }
+
+    /// Tells the journal how often the inode was looked up.
+    fn note_lookups(&self, entries: &HashMap<Ino, Entry>, ino: Ino) {
+        if let Some(journal) = &self.journal
+            && let Some(entry) = entries.get(&ino)
+            && entry.node.is_some()
+        {
+            journal.count(ino, entry.lookups);
+            Self::tidy(entries, journal);
+        }
+    }
+
+    fn tidy(entries: &HashMap<Ino, Entry>, journal: &NodeJournal) {
+        if journal.is_long(entries.len()) {
+            let nodes = entries
+                .iter()
+                .filter_map(|(&ino, entry)| Some((ino, &**entry.node.as_ref()?, entry.lookups)));
+            journal.renew(nodes);
         }
     }
 
@@ -120,11 +190,12 @@ impl NodeTable {
         let entry = entries.entry(ino).or_default();
         entry.lookups += 1;
         if entry.node.is_some() {
-            return;
+            return self.note_lookups(&entries, ino);
         }
         let node = node();
         if !node.is_derivable(ino) {
             store(&mut entries, ino, node);
+            self.note(&entries, ino);
         }
     }
 
@@ -138,7 +209,9 @@ impl NodeTable {
 
     /// Replaces what is known of an inode.
     pub(super) fn set(&self, ino: Ino, node: Node) {
-        store(&mut self.entries.lock(), ino, node);
+        let mut entries = self.entries.lock();
+        store(&mut entries, ino, node);
+        self.note(&entries, ino);
     }
 
     /// Takes `count` lookups back. If nothing holds the entry any more it is removed, and so are
@@ -150,6 +223,7 @@ impl NodeTable {
         let mut entries = self.entries.lock();
         let entry = entries.get_mut(&ino)?;
         entry.lookups = entry.lookups.saturating_sub(count);
+        self.note_lookups(&entries, ino);
         let mut removed = Vec::new();
         let mut at = Some(ino);
         while let Some(ino) = at.take() {
@@ -162,6 +236,9 @@ impl NodeTable {
             let Some(entry) = entries.remove(&ino) else {
                 break;
             };
+            if let (Some(journal), Some(_)) = (&self.journal, &entry.node) {
+                journal.gone(ino);
+            }
             if let Some(parent) = entry.node.as_ref().and_then(|node| node.parent()) {
                 release(&mut entries, parent);
                 at = Some(parent);

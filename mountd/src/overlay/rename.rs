@@ -15,6 +15,7 @@ use super::create::{NewInode, fill};
 use super::find::{Found, Source};
 use super::listing::expect_directory;
 use super::node::{Node, Place};
+use super::node_journal::Move;
 use crate::error::{FsError, FsResult};
 use crate::types::{Caller, EntryName, FileKind, Ino};
 use crate::upper::intent::{Becomes, RenameIntent};
@@ -91,6 +92,18 @@ impl Overlay {
         (new_parent, new_name): (Ino, EntryName<'_>),
         mode: RenameMode,
     ) -> FsResult<()> {
+        self.rename_for(0, (parent, name), (new_parent, new_name), mode)
+    }
+
+    /// The same for the kernel's request of this number: a daemon that has to carry it out again
+    /// will know whether this one did.
+    pub(super) fn rename_for(
+        &self,
+        request: u64,
+        (parent, name): (Ino, EntryName<'_>),
+        (new_parent, new_name): (Ino, EntryName<'_>),
+        mode: RenameMode,
+    ) -> FsResult<()> {
         self.store()?;
         self.copy_up_named(parent, name)?;
         if mode == RenameMode::Exchange {
@@ -133,6 +146,19 @@ impl Overlay {
         };
         self.listings.evict(parent);
         self.listings.evict(new_parent);
+        let announce = |found: &Found, end: &End<'_>, which| {
+            let planned = Move {
+                request,
+                ino: found.ino,
+                parent: end.parent,
+                name: end.name.as_bytes().into(),
+            };
+            self.nodes.announce(&planned, which);
+        };
+        announce(&found, &to, false);
+        if let (RenameMode::Exchange, Some(other)) = (mode, &replaced) {
+            announce(other, &from, true);
+        }
         match (mode, replaced) {
             (RenameMode::Exchange, Some(other)) => self.exchange(&from, found, &to, other),
             (RenameMode::Exchange, None) => Err(FsError::NotFound),

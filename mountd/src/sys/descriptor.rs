@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use rustix::io::FdFlags;
 
@@ -25,4 +25,18 @@ pub(crate) fn take(number: RawFd) -> io::Result<OwnedFd> {
             Err(errno.into())
         }
     }
+}
+
+/// Lets the descriptor `target` stand for what `by` stands for, whoever owns it.
+///
+/// # Errors
+/// Those of `dup3(2)`.
+pub(crate) fn replace(target: BorrowedFd<'_>, by: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: both are open; the owner of `target` goes on to own an open descriptor of that
+    // number, which is all that ownership of one says.
+    let replaced = unsafe { libc::dup3(by.as_raw_fd(), target.as_raw_fd(), libc::O_CLOEXEC) };
+    if replaced < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
 }

@@ -4,3 +4,4 @@ pub(crate) mod descriptor;
 pub(crate) mod map;
 pub(crate) mod mount;
 pub(crate) mod ring;
+pub(crate) mod shared;

@@ -6,6 +6,16 @@
 //! answer. Buffers can be looked at only while the slot is ours; they are freed only when the
 //! kernel has given up every slot for good.
 //!
+//! The buffers lie in memory that outlives the process (`shared`). If it dies, the request in a
+//! slot is still there: the next process takes it with [`FuseRing::inherit`], and the kernel
+//! finds the answer where it expects it.
+//!
+//! A request that the kernel hands to a slot is copied by the slot's thread, on its way back from
+//! a wait. A thread that is killed before would be asked to copy when it no longer can, and the
+//! request would be lost, unless the kernel cancels what the ring waits for early in the thread's
+//! end, which it does for a ring that refers to another one. So each ring watches a second one
+//! (the *anchor*) on which nothing ever happens.
+//!
 //! Protocol: `Documentation/filesystems/fuse/fuse-io-uring.rst` of the kernel.
 #![allow(unsafe_code)]
 
@@ -15,8 +25,9 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use io_uring::squeue::Entry128;
 use io_uring::{IoUring, cqueue, opcode, types};
-use memmap2::MmapMut;
 use rustix::io::Errno;
+
+use super::shared::SharedPart;
 
 /// Length of `struct fuse_uring_req_header`: request or answer header, fields of the operation,
 /// and `struct fuse_uring_ent_in_out`.
@@ -32,6 +43,23 @@ const LENGTH_FIELD: usize = 6;
 
 /// Completion of the trial that [`FuseRing::new`] makes.
 const TRIAL: u64 = u64::MAX;
+/// Completion of the watch over the anchor, which never comes.
+const ANCHOR: u64 = u64::MAX - 1;
+
+/// The memory of a slot; see `crate::takeover` for its parts.
+#[derive(Debug)]
+pub(crate) struct SlotMemory {
+    /// Which of the kernel's queues it takes requests from.
+    pub(crate) queue: u16,
+    /// Notes for the next process.
+    pub(crate) notes: SharedPart,
+    /// For the kernel: at least [`HEADERS`] bytes.
+    pub(crate) headers: SharedPart,
+    /// Where an answer is made that would overwrite its request.
+    pub(crate) staging: SharedPart,
+    /// For the kernel.
+    pub(crate) payload: SharedPart,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Owner {
@@ -43,17 +71,16 @@ enum Owner {
 
 #[derive(Debug)]
 struct Slot {
-    headers: MmapMut,
-    payload: MmapMut,
+    memory: SlotMemory,
     /// The kernel reads it when the slot is registered.
     buffers: Box<[libc::iovec; 2]>,
-    queue: u16,
     owner: Owner,
 }
 
 /// The ring of one thread. See the module.
 pub(crate) struct FuseRing {
     ring: IoUring<Entry128, cqueue::Entry>,
+    anchor: IoUring,
     device: Option<OwnedFd>,
     slots: ManuallyDrop<Vec<Slot>>,
 }
@@ -61,45 +88,45 @@ pub(crate) struct FuseRing {
 /// The buffers of a slot that is ours.
 #[derive(Debug)]
 pub(crate) struct Buffers<'a> {
+    pub(crate) notes: &'a SharedPart,
     pub(crate) headers: &'a mut [u8],
+    pub(crate) staging: &'a mut [u8],
     pub(crate) payload: &'a mut [u8],
 }
 
 impl FuseRing {
-    /// Makes a ring with a slot for each of `queues`, with payloads of `payload` bytes, and tries
-    /// it out. It may only be used by the thread that made it.
+    /// Makes a ring with these slots and tries it out. It may only be used by the thread that
+    /// made it.
     ///
     /// # Errors
     /// Those of the kernel, which may be too old, or not allow it.
-    pub(crate) fn new(queues: &[u16], payload: usize) -> io::Result<Self> {
-        let entries = u32::try_from(queues.len().max(2)).unwrap_or(u32::MAX);
+    pub(crate) fn new(slots: Vec<SlotMemory>) -> io::Result<Self> {
+        // All slots, and the anchor.
+        let entries = u32::try_from(slots.len().saturating_add(1).max(2)).unwrap_or(u32::MAX);
         let mut builder = IoUring::<Entry128, cqueue::Entry>::builder();
         builder.setup_single_issuer().setup_defer_taskrun();
         let ring = builder.build(entries.next_power_of_two())?;
-        let mut slots = Vec::with_capacity(queues.len());
-        for &queue in queues {
-            let headers = MmapMut::map_anon(HEADERS)?;
-            let payload = MmapMut::map_anon(payload)?;
-            let none = libc::iovec {
-                iov_base: std::ptr::null_mut(),
-                iov_len: 0,
-            };
-            let buffers = Box::new([none; 2]);
-            slots.push(Slot {
-                headers,
-                payload,
-                buffers,
-                queue,
-                owner: Owner::Nobody,
-            });
-        }
+        let slots = slots.into_iter().map(|memory| Slot {
+            buffers: Box::new([&memory.headers, &memory.payload].map(SharedPart::vector)),
+            memory,
+            owner: Owner::Nobody,
+        });
         let mut made = Self {
             ring,
+            anchor: IoUring::new(1)?,
             device: None,
-            slots: ManuallyDrop::new(slots),
+            slots: ManuallyDrop::new(slots.collect()),
         };
         made.try_out()?;
+        made.watch_anchor()?;
         Ok(made)
+    }
+
+    fn watch_anchor(&mut self) -> io::Result<()> {
+        let anchor = types::Fd(self.anchor.as_raw_fd());
+        let watch = opcode::PollAdd::new(anchor, libc::POLLIN as u32).build();
+        self.push(&Entry128::from(watch.user_data(ANCHOR)))?;
+        self.ring.submit().map(drop)
     }
 
     fn try_out(&mut self) -> io::Result<()> {
@@ -111,33 +138,66 @@ impl FuseRing {
         }
     }
 
-    /// Tells the kernel of the slots; `device` is the connection's.
+    /// Whose connection `device` is: before anything else is done with slots.
+    pub(crate) fn connect(&mut self, device: OwnedFd) {
+        self.device = Some(device);
+    }
+
+    /// Number of slots.
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Tells the kernel of a slot, which from now on is its.
     ///
     /// # Errors
-    /// If the kernel could not be told. What it thinks of them it says as completions.
-    pub(crate) fn register(&mut self, device: OwnedFd) -> io::Result<()> {
+    /// If the kernel could not be told. What it thinks of it, it says as a completion.
+    pub(crate) fn register(&mut self, index: usize) -> io::Result<()> {
+        let device = self.device.as_ref().ok_or(io::ErrorKind::NotConnected)?;
         let number = device.as_raw_fd();
-        self.device = Some(device);
-        for index in 0..self.slots.len() {
-            let Some(slot) = self.slots.get_mut(index) else {
-                break;
-            };
-            *slot.buffers = [&mut slot.headers, &mut slot.payload].map(|buffer| libc::iovec {
-                iov_base: buffer.as_mut_ptr().cast(),
-                iov_len: buffer.len(),
-            });
-            let command = command(number, REGISTER, slot.queue, 0)
-                .addr(Some(slot.buffers.as_ptr().addr() as u64));
-            let mut entry = command.build().user_data(index as u64);
-            let length = (&raw mut entry).cast::<u32>().wrapping_add(LENGTH_FIELD);
-            // SAFETY: an `Entry128` is the kernel's `struct io_uring_sqe` of 128 bytes, aligned to
-            // eight; its `len`, which the builder has no name for, is the 32-bit field at byte 24.
-            unsafe { length.write(2) };
-            slot.owner = Owner::Kernel;
-            self.push(&entry)?;
-            self.ring.submit()?;
+        let slot = self
+            .slots
+            .get_mut(index)
+            .filter(|slot| slot.owner == Owner::Nobody)
+            .ok_or(io::ErrorKind::InvalidInput)?;
+        let command = command(number, REGISTER, slot.memory.queue, 0)
+            .addr(Some(slot.buffers.as_ptr().addr() as u64));
+        let mut entry = command.build().user_data(index as u64);
+        let length = (&raw mut entry).cast::<u32>().wrapping_add(LENGTH_FIELD);
+        // SAFETY: an `Entry128` is the kernel's `struct io_uring_sqe` of 128 bytes, aligned to
+        // eight; its `len`, which the builder has no name for, is the 32-bit field at byte 24.
+        unsafe { length.write(2) };
+        slot.owner = Owner::Kernel;
+        self.push(&entry)?;
+        self.ring.submit().map(drop)
+    }
+
+    /// Takes a slot that nobody has as ours, with what a process before this one left in it. Given
+    /// back by [`Self::commit`], the kernel takes the answer, or refuses it with `NOENT`, if the
+    /// request is none that waits.
+    pub(crate) fn inherit(&mut self, index: usize) {
+        if let Some(slot) = self.slots.get_mut(index)
+            && slot.owner == Owner::Nobody
+        {
+            slot.owner = Owner::Us;
         }
-        Ok(())
+    }
+
+    /// Takes back [`Self::inherit`]: there was nothing in the slot.
+    pub(crate) fn disown(&mut self, index: usize) {
+        if let Some(slot) = self.slots.get_mut(index)
+            && slot.owner == Owner::Us
+        {
+            slot.owner = Owner::Nobody;
+        }
+    }
+
+    /// Hands all commits to the kernel, without waiting.
+    ///
+    /// # Errors
+    /// Those of `io_uring_enter(2)`.
+    pub(crate) fn submit(&mut self) -> io::Result<()> {
+        self.ring.submit().map(drop)
     }
 
     /// Gives a slot that is ours back to the kernel, its buffers holding the answer to request
@@ -154,7 +214,7 @@ impl FuseRing {
             .filter(|slot| slot.owner == Owner::Us);
         let slot = slot.ok_or(io::ErrorKind::InvalidInput)?;
         slot.owner = Owner::Kernel;
-        let command = command(number, COMMIT_AND_FETCH, slot.queue, unique);
+        let command = command(number, COMMIT_AND_FETCH, slot.memory.queue, unique);
         self.push(&command.build().user_data(index as u64))
     }
 
@@ -196,9 +256,11 @@ impl FuseRing {
     /// The buffers of a slot, if it is ours.
     pub(crate) fn buffers(&mut self, index: usize) -> Option<Buffers<'_>> {
         let slot = self.slots.get_mut(index)?;
-        (slot.owner == Owner::Us).then_some(Buffers {
-            headers: &mut slot.headers,
-            payload: &mut slot.payload,
+        (slot.owner == Owner::Us).then(|| Buffers {
+            notes: &slot.memory.notes,
+            headers: slot.memory.headers.bytes(),
+            staging: slot.memory.staging.bytes(),
+            payload: slot.memory.payload.bytes(),
         })
     }
 

@@ -271,6 +271,9 @@ fn complete_rename(store: &UpperStore, intent: &RenameIntent<'_>) -> FsResult<()
         "completing a rename that a crash interrupted: {}",
         intent.from.escape_ascii()
     );
+    if let Becomes::Inode(device) = intent.leaves {
+        bring_device_back(store, device, intent.replaced)?;
+    }
     match names::look_up(dir.as_fd(), name)? {
         UpperName::Object(object) => {
             let record = object.record();
@@ -278,10 +281,13 @@ fn complete_rename(store: &UpperStore, intent: &RenameIntent<'_>) -> FsResult<()
                 // All was done, and this is what was to be left, or came later.
                 return Ok(());
             }
-            if record.partial && !record.linked {
-                blocks::remove_map(store, record.ino)?;
+            if record.linked {
+                names::remove_tree(dir.as_fd(), name.as_bytes())?;
+            } else {
+                // It may still be open, if it is only the daemon that died.
+                let (orphans, number) = grave(store, record.ino, true);
+                fs::renameat(&dir, name.as_bytes(), orphans, number)?;
             }
-            names::remove_tree(dir.as_fd(), name.as_bytes())?;
         }
         UpperName::Whiteout if intent.leaves == Becomes::Whiteout => return Ok(()),
         UpperName::Whiteout | UpperName::Remains => {
@@ -292,32 +298,37 @@ fn complete_rename(store: &UpperStore, intent: &RenameIntent<'_>) -> FsResult<()
     match intent.leaves {
         Becomes::Nothing => Ok(()),
         Becomes::Whiteout => names::put_whiteout(store.work(), dir.as_fd(), name),
-        Becomes::Inode(ino) => put_device(store, ino, intent.replaced, (dir.as_fd(), name)),
+        Becomes::Inode(device) => {
+            let draft = remainder::device_name(device);
+            match fs::renameat(store.work(), draft, &dir, name.as_bytes()) {
+                Err(Errno::NOENT) => {
+                    // It was there before the intent. A whiteout at least lets no old name show.
+                    log::error!("inode {device}, which a rename was to leave, is gone");
+                    names::put_whiteout(store.work(), dir.as_fd(), name)
+                }
+                other => Ok(other?),
+            }
+        }
     }
 }
 
-/// Puts an inode that was to be left in its place; it may be on its way to where `replaced` goes.
-fn put_device(
-    store: &UpperStore,
-    ino: Ino,
-    replaced: Option<Ino>,
-    (dir, name): (BorrowedFd<'_>, EntryName<'_>),
-) -> FsResult<()> {
-    let mut places = vec![(store.work(), remainder::device_name(ino))];
+/// Takes an inode that is to be left back to where it was made, if it was on its way to where
+/// `replaced` goes.
+fn bring_device_back(store: &UpperStore, device: Ino, replaced: Option<Ino>) -> FsResult<()> {
+    let Some(replaced) = replaced else {
+        return Ok(());
+    };
     for in_use in [true, false] {
-        places.extend(replaced.map(|replaced| grave(store, replaced, in_use)));
-    }
-    for (from, draft) in places {
-        let draft = EntryName::new(draft.as_bytes())?;
-        if let UpperName::Object(object) = names::look_up(from, draft)?
-            && object.record().ino == ino
+        let (dir, name) = grave(store, replaced, in_use);
+        let entry = EntryName::new(name.as_bytes())?;
+        if let UpperName::Object(object) = names::look_up(dir, entry)?
+            && object.record().ino == device
         {
-            return Ok(fs::renameat(from, draft.as_bytes(), dir, name.as_bytes())?);
+            let draft = remainder::device_name(device);
+            fs::renameat(dir, name.as_str(), store.work(), draft)?;
         }
     }
-    // It was there before the intent. A whiteout at least lets no old name show.
-    log::error!("inode {ino}, which a rename was to leave, is gone; leaving nothing");
-    names::put_whiteout(store.work(), dir, name)
+    Ok(())
 }
 
 fn complete_count(store: &UpperStore, intent: &CountIntent<'_>) -> FsResult<()> {

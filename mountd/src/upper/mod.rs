@@ -116,6 +116,15 @@ pub struct RootInode {
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
+/// Who had a store open before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// Whoever it was, the mount is gone: nobody has an inode without a name open.
+    AfterAll,
+    /// A daemon that died, of a mount that goes on.
+    Takeover,
+}
+
 /// An open store. Only one process can have a store open.
 pub struct UpperStore {
     path: PathBuf,
@@ -147,6 +156,19 @@ impl UpperStore {
     /// # Errors
     /// See [`StoreError`].
     pub fn open(path: &Path, root: &RootInode, first_number: u64) -> Result<Self, StoreError> {
+        Self::open_as(path, root, first_number, Opening::AfterAll)
+    }
+
+    /// The same, knowing who had it open before.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn open_as(
+        path: &Path,
+        root: &RootInode,
+        first_number: u64,
+        opening: Opening,
+    ) -> Result<Self, StoreError> {
         let io = |action| {
             move |errno: Errno| StoreError::Io {
                 action,
@@ -184,17 +206,21 @@ impl UpperStore {
             numbers,
             _lock: lock,
         };
-        opened.recover().map_err(|source| StoreError::Damaged {
-            path: path.to_path_buf(),
-            source,
-        })?;
+        opened
+            .recover(opening)
+            .map_err(|source| StoreError::Damaged {
+                path: path.to_path_buf(),
+                source,
+            })?;
         Ok(opened)
     }
 
-    fn recover(&self) -> FsResult<()> {
+    fn recover(&self, opening: Opening) -> FsResult<()> {
         intent::complete(self)?;
-        self.remove_maps_of(self.orphans(), "")?;
-        names::remove_all_below(self.orphans.as_fd())?;
+        if opening == Opening::AfterAll {
+            self.remove_maps_of(self.orphans(), "")?;
+            names::remove_all_below(self.orphans.as_fd())?;
+        }
         self.remove_maps_of(self.work(), DISCARDED)?;
         names::remove_all_below(self.work.as_fd())?;
         blocks::recover(self)

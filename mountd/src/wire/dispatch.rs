@@ -1,7 +1,7 @@
 //! From a request to an answer: the core is called, nothing is decided here.
 //!
 //! The same rules as in the other adapter (`crate::fuse`): what may be remembered for how long,
-//! which operations do not exist. A request lies in the buffer that its answer is written to, so
+//! which operations do not exist. A request lies in the buffer that its answer is taken from, so
 //! it is carried out first, giving an [`Outcome`], and told afterwards.
 
 use std::time::Duration;
@@ -24,6 +24,17 @@ pub(super) struct Answerer<'o> {
     pub(super) remember: Duration,
     /// Who listens.
     pub(super) recorder: &'o Recorder,
+    /// Another daemon may have carried the request out already.
+    pub(super) again: bool,
+}
+
+/// Where an answer is, and how long it is, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    /// Where the payload of the request was.
+    InPlace(usize),
+    /// In the staging part.
+    Staged(usize),
 }
 
 /// What is to be told.
@@ -54,19 +65,26 @@ enum Outcome<'o> {
 
 impl<'o> Answerer<'o> {
     /// Answers the request of `header`, whose fields are `fields` and whose payload is the first
-    /// `length` bytes of `buffer`. Returns how many bytes of `buffer` are the answer.
+    /// `length` bytes of `buffer`. An answer is put to `staging` unless the payload has nothing
+    /// that would be needed to answer again.
     pub(super) fn answer(
         &self,
         header: &Header,
         fields: &[u8],
         buffer: &mut [u8],
         length: usize,
-    ) -> Result<usize, Errno> {
+        staging: &mut [u8],
+    ) -> Result<Told, Errno> {
         let payload = buffer.get(..length).ok_or(Errno::IO)?;
         Operation::decode(header.opcode, fields, payload)
             .and_then(|operation| self.carry_out(header, &operation))
             .map_err(FsError::errno)
-            .and_then(|outcome| self.tell(header.node, outcome, buffer))
+            .and_then(|outcome| match outcome {
+                Outcome::Read { .. } | Outcome::List { .. } => {
+                    self.tell(header.node, outcome, buffer).map(Told::InPlace)
+                }
+                _ => self.tell(header.node, outcome, staging).map(Told::Staged),
+            })
     }
 
     fn carry_out(&self, header: &Header, operation: &Operation<'_>) -> FsResult<Outcome<'o>> {
@@ -131,7 +149,7 @@ impl<'o> Answerer<'o> {
             Operation::SetXattr { .. }
             | Operation::Xattr { .. }
             | Operation::XattrNames { .. }
-            | Operation::RemoveXattr { .. } => self.xattr(node, operation)?,
+            | Operation::RemoveXattr { .. } => self.xattr(header, operation)?,
             _ => self.names(header, operation)?,
         })
     }
@@ -139,9 +157,10 @@ impl<'o> Answerer<'o> {
     /// The operations that make, move or remove a name.
     fn names(&self, header: &Header, operation: &Operation<'_>) -> FsResult<Outcome<'o>> {
         let parent = header.node;
+        let attempt = self.overlay.attempt(header.unique, self.again);
         let make = |name, new: &NewInode<'_>| {
-            let made = self.overlay.create(parent, EntryName::new(name)?, new)?;
-            Ok(Outcome::Entry(made))
+            let name = EntryName::new(name)?;
+            attempt.create(parent, name, new).map(Outcome::Entry)
         };
         let new = NewInode {
             kind: FileKind::Symlink,
@@ -196,12 +215,12 @@ impl<'o> Answerer<'o> {
                 Ok(Outcome::Opened(made))
             }
             Operation::Link { node, name } => {
-                let linked = self.overlay.link(node, parent, EntryName::new(name)?)?;
-                Ok(Outcome::Entry(linked))
+                let name = EntryName::new(name)?;
+                attempt.link(node, parent, name).map(Outcome::Entry)
             }
-            Operation::Unlink { name } => done(self.overlay.unlink(parent, EntryName::new(name)?)),
+            Operation::Unlink { name } => done(attempt.unlink(parent, EntryName::new(name)?)),
             Operation::RemoveDirectory { name } => {
-                done(self.overlay.remove_directory(parent, EntryName::new(name)?))
+                done(attempt.remove_directory(parent, EntryName::new(name)?))
             }
             Operation::Rename {
                 name,
@@ -212,17 +231,19 @@ impl<'o> Answerer<'o> {
                 let mode = rename_mode(flags, header.caller).ok_or(FsError::InvalidArgument)?;
                 let from = (parent, EntryName::new(name)?);
                 let to = (new_parent, EntryName::new(new_name)?);
-                done(self.overlay.rename(from, to, mode))
+                done(attempt.rename(from, to, mode))
             }
             _ => Ok(Outcome::Refused(Errno::NOSYS)),
         }
     }
 
-    fn xattr(&self, node: Ino, operation: &Operation<'_>) -> FsResult<Outcome<'o>> {
+    fn xattr(&self, header: &Header, operation: &Operation<'_>) -> FsResult<Outcome<'o>> {
+        let node = header.node;
+        let attempt = self.overlay.attempt(header.unique, self.again);
         match *operation {
             Operation::SetXattr { name, value, flags } => {
                 let flags = XattrFlags::from_bits_truncate(flags);
-                done(self.overlay.set_xattr(node, name, value, flags))
+                done(attempt.set_xattr(node, name, value, flags))
             }
             Operation::Xattr { name, size } => sized(self.overlay.xattr(node, name)?, size),
             Operation::XattrNames { size } => {
@@ -233,7 +254,7 @@ impl<'o> Answerer<'o> {
                 }
                 sized(list, size)
             }
-            Operation::RemoveXattr { name } => done(self.overlay.remove_xattr(node, name)),
+            Operation::RemoveXattr { name } => done(attempt.remove_xattr(node, name)),
             _ => Ok(Outcome::Refused(Errno::NOSYS)),
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use super::abi::opcode;
-use super::dispatch::Answerer;
+use super::dispatch::{Answerer, Told};
 use super::reply;
 use super::request::{CopyRange, Header, Operation};
 use crate::error::FsError;
@@ -358,8 +358,10 @@ fn requests_are_answered_from_the_tree() {
         overlay: &overlay,
         remember: DAY,
         recorder: &Recorder::default(),
+        again: false,
     };
     let mut buffer = vec![0; 8192];
+    let mut staging = vec![0; 8192];
     let mut ask = |code, node, fields: &[u8], payload: &[u8]| {
         buffer[..payload.len()].copy_from_slice(payload);
         let caller = Caller { uid: 0, gid: 0 };
@@ -369,8 +371,14 @@ fn requests_are_answered_from_the_tree() {
             node,
             caller,
         };
-        let used = answerer.answer(&header, fields, &mut buffer, payload.len())?;
-        Ok::<_, Errno>(buffer[..used].to_vec())
+        let told = answerer.answer(&header, fields, &mut buffer, payload.len(), &mut staging)?;
+        if let Told::Staged(_) = told {
+            assert_eq!(buffer[..payload.len()], *payload, "still needed");
+        }
+        Ok::<_, Errno>(match told {
+            Told::InPlace(used) => buffer[..used].to_vec(),
+            Told::Staged(used) => staging[..used].to_vec(),
+        })
     };
     let found = ask(opcode::LOOKUP, Ino::ROOT, b"", b"file\0").unwrap();
     assert_eq!(found.len(), 128);

@@ -11,7 +11,12 @@
 //! Rings are made and tried out *before* the kernel is told that they are wanted, because from
 //! then on it holds every request back until each queue has a slot. If it refuses a slot after
 //! that, it goes on over the device by itself.
+//!
+//! A daemon that takes over from one that died finds its slots as that left them (see `slots`).
+//! Requests that were in them are answered first, some of them a second time; slots without one
+//! are registered anew, and each queue is set going (see `prompt`).
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -24,24 +29,18 @@ use rustix::io::Errno;
 use rustix::process::setpriority_process;
 use rustix::thread::{CpuSet, sched_setaffinity};
 
-use super::abi::{IN_HEADER, OUT_HEADER};
 use super::dispatch::Answerer;
 use super::latency::{Counter, Keeper};
-use super::reply;
-use super::request::Header;
+use super::{prompt, slots};
 use crate::overlay::Overlay;
-use crate::sys::ring::{Buffers, FuseRing};
+use crate::sys::ring::{FuseRing, SlotMemory};
+use crate::takeover::{Kept, Placing};
 use crate::trail::Recorder;
 
 /// Threads in all, unless there are so many processors that each has only its least.
 const THREADS: usize = 8;
 /// Least and most threads of one processor: less than two, and one slow request stops all others.
 const THREADS_OF_ONE: (usize, usize) = (2, 4);
-
-/// Where the fields of the operation begin in the headers of a slot.
-const FIELDS: usize = 128;
-/// Where the length of the payload stands, behind two 64-bit fields.
-const PAYLOAD_LENGTH: usize = 256 + 16;
 
 /// Niceness of the threads: before ordinary work, as the kernel's own side of a file system is.
 const PRIORITY: i32 = -10;
@@ -56,10 +55,13 @@ struct Start {
     remember: Duration,
     recorder: Arc<Recorder>,
     counter: Option<Counter>,
+    /// Another daemon served these slots before.
+    takeover: bool,
 }
 
 #[derive(Debug)]
 struct Worker {
+    processor: u16,
     start: Sender<Start>,
     registered: Receiver<io::Result<()>>,
     thread: JoinHandle<()>,
@@ -79,24 +81,29 @@ pub(crate) struct Serving {
 }
 
 impl Rings {
-    /// Makes rings for all processors, for requests of up to `payload` bytes.
+    /// Makes rings for all processors, for requests of up to `payload` bytes. Returns what has to
+    /// be known to make them again, too.
     ///
     /// # Errors
     /// If the kernel has no `io_uring` as it is needed, or does not allow it to us.
-    pub(crate) fn prepare(payload: usize) -> io::Result<Self> {
-        let online = processors("/sys/devices/system/cpu/online")?;
-        let possible = processors("/sys/devices/system/cpu/possible")?;
-        let (least, most) = THREADS_OF_ONE;
-        let of_each = (THREADS / online.len().max(1)).clamp(least, most);
-        let mut absent: Vec<u16> = possible;
-        absent.retain(|processor| !online.contains(processor));
+    pub(crate) fn prepare(payload: usize, kept: &Kept) -> io::Result<(Self, Vec<Placing>)> {
+        let placings = place()?;
+        Ok((Self::prepare_again(payload, kept, &placings)?, placings))
+    }
+
+    /// Makes those rings that another daemon had.
+    ///
+    /// # Errors
+    /// As [`Self::prepare`].
+    pub(crate) fn prepare_again(
+        payload: usize,
+        kept: &Kept,
+        placings: &[Placing],
+    ) -> io::Result<Self> {
+        let memory = slots::memory(placings, payload, kept)?;
         let mut workers = Vec::new();
-        for &processor in &online {
-            for _ in 0..of_each {
-                let mut queues = vec![processor];
-                queues.append(&mut absent);
-                workers.push(Worker::spawn(processor, queues, payload)?);
-            }
+        for (placing, slots) in placings.iter().zip(memory) {
+            workers.push(Worker::spawn(placing.processor, slots)?);
         }
         for worker in &workers {
             worker.answer()?;
@@ -104,7 +111,8 @@ impl Rings {
         Ok(Self { workers })
     }
 
-    /// Begins to serve the connection of `device`, over which the use of rings was agreed.
+    /// Begins to serve the connection of `device`, over which the use of rings was agreed; in a
+    /// `takeover`, of which the root directory of the mount is given, goes on to.
     ///
     /// # Errors
     /// If the kernel cannot be told of a ring. It then waits for it: the mount is of no use.
@@ -114,6 +122,7 @@ impl Rings {
         overlay: &Arc<Overlay>,
         remember: Duration,
         recorder: &Arc<Recorder>,
+        takeover: Option<OwnedFd>,
     ) -> io::Result<Serving> {
         let keeper = Keeper::start(self.workers.len());
         for (number, worker) in self.workers.iter().enumerate() {
@@ -123,6 +132,7 @@ impl Rings {
                 remember,
                 recorder: Arc::clone(recorder),
                 counter: keeper.as_ref().map(|keeper| keeper.counter(number)),
+                takeover: takeover.is_some(),
             };
             worker
                 .start
@@ -131,6 +141,10 @@ impl Rings {
         }
         for worker in &self.workers {
             worker.answer()?;
+        }
+        if let Some(root) = takeover {
+            let processors = self.workers.iter().map(|worker| worker.processor);
+            prompt::prompt(root, processors.collect::<BTreeSet<_>>().into_iter())?;
         }
         let threads = self.workers.into_iter().map(|worker| worker.thread);
         Ok(Serving {
@@ -155,13 +169,14 @@ impl Serving {
 }
 
 impl Worker {
-    fn spawn(processor: u16, queues: Vec<u16>, payload: usize) -> io::Result<Self> {
+    fn spawn(processor: u16, slots: Vec<SlotMemory>) -> io::Result<Self> {
         let (start, started) = channel();
         let (tell, registered) = channel();
         let thread = thread::Builder::new()
             .name(format!("ring-{processor}"))
-            .spawn(move || work(processor, &queues, payload, &started, &tell))?;
+            .spawn(move || work(processor, slots, &started, &tell))?;
         Ok(Self {
+            processor,
             start,
             registered,
             thread,
@@ -179,8 +194,7 @@ impl Worker {
 /// What a thread does: a ring is made, registered when all have theirs, and served.
 fn work(
     processor: u16,
-    queues: &[u16],
-    payload: usize,
+    slots: Vec<SlotMemory>,
     started: &Receiver<Start>,
     tell: &Sender<io::Result<()>>,
 ) {
@@ -196,7 +210,7 @@ fn work(
         log::debug!("cannot be preferred by the scheduler: {errno}");
     }
     // Nobody listens any more if another ring failed.
-    let mut ring = match FuseRing::new(queues, payload) {
+    let mut ring = match FuseRing::new(slots) {
         Ok(ring) => ring,
         Err(error) => return drop(tell.send(Err(error))),
     };
@@ -204,17 +218,37 @@ fn work(
         return;
     }
     let Ok(start) = started.recv() else { return };
-    let registered = ring.register(start.device);
-    let failed = registered.is_err();
-    if tell.send(registered).is_err() || failed {
-        return;
-    }
     let answerer = Answerer {
         overlay: &start.overlay,
         remember: start.remember,
         recorder: &start.recorder,
+        again: false,
     };
+    let registered = begin(&mut ring, &start, answerer);
+    let failed = registered.is_err();
+    if tell.send(registered).is_err() || failed {
+        return;
+    }
     serve(&mut ring, answerer, start.counter.as_ref());
+}
+
+/// Gives the kernel all slots; those in which a request was left, with its answer.
+fn begin(ring: &mut FuseRing, start: &Start, answerer: Answerer<'_>) -> io::Result<()> {
+    ring.connect(start.device.try_clone()?);
+    for slot in 0..ring.len() {
+        if start.takeover {
+            ring.inherit(slot);
+            if let Some(buffers) = ring.buffers(slot)
+                && let Some(unique) = slots::answer_again(buffers, answerer)
+            {
+                ring.commit(slot, unique)?;
+                continue;
+            }
+            ring.disown(slot);
+        }
+        ring.register(slot)?;
+    }
+    ring.submit()
 }
 
 /// Serves a ring until the kernel has given up all of its slots.
@@ -234,6 +268,12 @@ fn serve(ring: &mut FuseRing, answerer: Answerer<'_>, counter: Option<&Counter>)
                 }
                 // How it says that the mount is gone.
                 Err(Errno::NOTCONN | Errno::CANCELED | Errno::CONNABORTED) => {}
+                // The answer was to a request that does not wait any more: of a daemon before us.
+                Err(Errno::NOENT) => {
+                    if let Err(error) = ring.register(slot) {
+                        log::error!("a slot for requests is lost: {error}");
+                    }
+                }
                 Err(errno) => log::warn!("the kernel gave up a slot for requests: {errno}"),
             }
         }
@@ -244,52 +284,29 @@ fn serve_slot(ring: &mut FuseRing, slot: usize, answerer: Answerer<'_>) {
     let Some(buffers) = ring.buffers(slot) else {
         return;
     };
-    let unique = answer(buffers, answerer);
+    let unique = slots::answer(buffers, answerer);
     if let Err(error) = ring.commit(slot, unique) {
         log::error!("cannot answer request {unique}: {error}");
     }
 }
 
-/// Answers the request in `buffers`, in place; returns its number.
-fn answer(buffers: Buffers<'_>, answerer: Answerer<'_>) -> u64 {
-    let Buffers { headers, payload } = buffers;
-    let (message, rest) = headers.split_at_mut_checked(FIELDS).unwrap_or_default();
-    let header = Header::decode(message.get(..IN_HEADER).unwrap_or(&[]));
-    let unique = header.as_ref().map_or(0, |header| header.unique);
-    let length = payload_length(rest);
-    let fields = rest.get(..FIELDS).unwrap_or(&[]);
-    let told = match header {
-        Ok(header) => answerer.answer(&header, fields, payload, length),
-        Err(error) => Err(error.errno()),
-    };
-    let (error, length) = match told {
-        Ok(length) => (0, length),
-        Err(errno) => (errno.raw_os_error().saturating_neg(), 0),
-    };
-    let written = reply::header(
-        message.get_mut(..OUT_HEADER).unwrap_or_default(),
-        unique,
-        error,
-        length,
-    );
-    set_payload_length(rest, length);
-    if let Err(error) = written {
-        log::error!("cannot answer request {unique}: {error}");
+/// Who serves which queues.
+fn place() -> io::Result<Vec<Placing>> {
+    let online = processors("/sys/devices/system/cpu/online")?;
+    let possible = processors("/sys/devices/system/cpu/possible")?;
+    let (least, most) = THREADS_OF_ONE;
+    let of_each = (THREADS / online.len().max(1)).clamp(least, most);
+    let mut absent: Vec<u16> = possible;
+    absent.retain(|processor| !online.contains(processor));
+    let mut placings = Vec::new();
+    for &processor in &online {
+        for _ in 0..of_each {
+            let mut queues = vec![processor];
+            queues.append(&mut absent);
+            placings.push(Placing { processor, queues });
+        }
     }
-    unique
-}
-
-fn payload_length(rest: &[u8]) -> usize {
-    let at = PAYLOAD_LENGTH - FIELDS;
-    let field = rest.get(at..).and_then(|field| field.first_chunk());
-    field.map_or(0, |field| u32::from_ne_bytes(*field) as usize)
-}
-
-fn set_payload_length(rest: &mut [u8], length: usize) {
-    let at = PAYLOAD_LENGTH - FIELDS;
-    if let Some(field) = rest.get_mut(at..).and_then(|field| field.first_chunk_mut()) {
-        *field = u32::try_from(length).unwrap_or(0).to_ne_bytes();
-    }
+    Ok(placings)
 }
 
 /// The processors of a list of the kernel's, such as `0-3,8`.

@@ -21,6 +21,7 @@ mod attr;
 mod dirs;
 mod file;
 mod listing;
+mod name_journal;
 mod number;
 mod root;
 mod table;
@@ -28,6 +29,7 @@ mod table;
 mod tests;
 mod xattr;
 
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
@@ -40,11 +42,13 @@ pub use root::HostError;
 use self::attr::{attr_of, unknown_directory};
 use self::dirs::{Directories, moved, open_component};
 use self::file::HostFile;
+use self::name_journal::NameJournal;
 use self::number::{FIRST_FREE, Numbering};
 use self::root::{Root, STATX};
 use self::table::NodeTable;
 use crate::error::{FsError, FsResult};
 use crate::lower::{LowerEntry, LowerFile, LowerLayer, LowerNode};
+use crate::takeover::Journal;
 use crate::types::{Attr, EntryName, FileKind};
 
 /// A directory tree of this host.
@@ -100,6 +104,14 @@ impl HostLower {
     pub fn unchanging(mut self) -> Self {
         self.unchanging = true;
         self
+    }
+
+    /// Goes on from the names that a daemon before this one noted in `journal`, and notes them
+    /// from now on.
+    pub(crate) fn keep(mut self, journal: Journal) -> io::Result<Self> {
+        let journal = NameJournal::inherit(journal, &self.table)?;
+        self.table.keep(journal);
+        Ok(self)
     }
 
     /// Number of nodes that are remembered at present.

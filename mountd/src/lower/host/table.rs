@@ -9,11 +9,12 @@
 //! A million nodes must fit: a record is 24 bytes in a hash map and its name lies in a string of
 //! all names of its shard. Locks: one shard at a time, never two.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use parking_lot::{Mutex, MutexGuard};
 use rustix::io::Errno;
 
+use super::name_journal::NameJournal;
 use crate::error::{FsError, FsResult};
 use crate::lower::LowerNode;
 use crate::types::FileKind;
@@ -27,6 +28,8 @@ const NUMBER_BITS: u32 = 48;
 #[derive(Debug)]
 pub(super) struct NodeTable {
     shards: Box<[Mutex<Shard>]>,
+    /// Told of every change, by callers that do not forget what another one learns meanwhile.
+    journal: Option<NameJournal>,
 }
 
 /// How a node was found.
@@ -100,6 +103,43 @@ impl NodeTable {
     pub(super) fn new() -> Self {
         Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            journal: None,
+        }
+    }
+
+    /// Notes every change in `journal` from now on.
+    pub(super) fn keep(&mut self, journal: NameJournal) {
+        self.journal = Some(journal);
+    }
+
+    /// Calls `take` for each node, parents before their children, with how it was found and
+    /// whether the kernel knows it.
+    pub(super) fn tell(&self, take: &mut dyn FnMut(LowerNode, &Found, bool)) {
+        let shards: Vec<_> = self.shards.iter().map(Mutex::lock).collect();
+        let record = |node: LowerNode| {
+            let shard = shards.get(node.0 as usize % SHARDS)?;
+            let record = shard.records.get(&node.0)?;
+            let found = Found {
+                parent: record.parent(),
+                name: shard.names.get(record).into(),
+                kind: record.kind()?,
+            };
+            Some((found, record.known()))
+        };
+        let mut told = HashSet::new();
+        let mut chain = Vec::new();
+        for number in shards.iter().flat_map(|shard| shard.records.keys()) {
+            let mut at = LowerNode(*number);
+            while at != LowerNode::ROOT
+                && told.insert(at)
+                && let Some((found, known)) = record(at)
+            {
+                let node = std::mem::replace(&mut at, found.parent);
+                chain.push((node, found, known));
+            }
+            while let Some((node, found, known)) = chain.pop() {
+                take(node, &found, known);
+            }
         }
     }
 
@@ -138,9 +178,33 @@ impl NodeTable {
         name: &[u8],
         kind: FileKind,
     ) -> FsResult<()> {
-        if self.shard(node).relearn(node, parent, name, kind) {
-            return Ok(());
+        let known = self.shard(node).relearn(node, parent, name, kind);
+        if known != Some(true) {
+            if known.is_none() {
+                self.learn_anew(node, parent, name, kind)?;
+            }
+            if let Some(journal) = &self.journal {
+                journal.learn(node, parent, name, kind);
+                self.tidy(journal);
+            }
         }
+        Ok(())
+    }
+
+    fn tidy(&self, journal: &NameJournal) {
+        // The number of nodes is asked for only when it can matter.
+        if journal.is_long(0) && journal.is_long(self.len()) {
+            journal.renew(self);
+        }
+    }
+
+    fn learn_anew(
+        &self,
+        node: LowerNode,
+        parent: LowerNode,
+        name: &[u8],
+        kind: FileKind,
+    ) -> FsResult<()> {
         // The parent is held first, so that it cannot go before its child is in.
         self.adopt(parent)?;
         let before = self.shard(node).insert(node, parent, name, kind);
@@ -171,6 +235,10 @@ impl NodeTable {
         if let Some(parent) = parent {
             self.release(parent);
         }
+        if let Some(journal) = &self.journal {
+            journal.forget(node);
+            self.tidy(journal);
+        }
     }
 
     fn adopt(&self, parent: LowerNode) -> FsResult<()> {
@@ -199,18 +267,24 @@ impl NodeTable {
 }
 
 impl Shard {
-    /// Whether the node is already there, found in the same way; then the kernel knows it again.
-    fn relearn(&mut self, node: LowerNode, parent: LowerNode, name: &[u8], kind: FileKind) -> bool {
-        let Some(record) = self.records.get_mut(&node.0) else {
-            return false;
-        };
+    /// If the node is already there, found in the same way, the kernel knows it from now on;
+    /// returns whether it did before.
+    fn relearn(
+        &mut self,
+        node: LowerNode,
+        parent: LowerNode,
+        name: &[u8],
+        kind: FileKind,
+    ) -> Option<bool> {
+        let record = self.records.get_mut(&node.0)?;
         let same = record.parent() == parent
             && record.kind() == Some(kind)
             && self.names.get(record) == name;
+        let known = record.known();
         if same {
             record.packed |= Record::KNOWN;
         }
-        same
+        same.then_some(known)
     }
 
     /// Puts the node in and returns the parent that it replaces, if any.
