@@ -14,8 +14,8 @@ use super::ProcessId;
 use super::ahead::Recording;
 use super::error::{Doing, LaunchError};
 use super::note::note;
-use super::supervisor::{Supervisor, open_log};
 use super::state;
+use super::supervisor::{Supervisor, open_log};
 use super::watch::wait_readable;
 use crate::mountd_client::{Daemon, Inheritance};
 

@@ -24,4 +24,5 @@ mod login;
 mod session;
 mod source;
 mod store;
+mod takeover;
 mod throw_away;

@@ -125,9 +125,11 @@ impl SharedPart {
         if offset.checked_add(size_of::<AtomicU64>())? > self.length {
             return None;
         }
-        // SAFETY: in bounds, aligned because parts begin at a page, valid for any bits; that
-        // `bytes` needs this part mutably keeps both from being used at once.
-        Some(unsafe { AtomicU64::from_ptr(self.start.as_ptr().add(offset).cast()) })
+        // SAFETY: in bounds, as checked above.
+        let number = unsafe { self.start.add(offset) };
+        // SAFETY: aligned because parts begin at a page, valid for any bits; that `bytes` needs
+        // this part mutably keeps both from being used at once.
+        Some(unsafe { AtomicU64::from_ptr(number.as_ptr().cast()) })
     }
 
     /// Where it lies and how long it is, for the kernel.

@@ -33,7 +33,7 @@ use super::calls::{self as fs, Mode};
 use super::names::{self, DIRECTORY, UpperName};
 use super::object::UpperObject;
 use super::record::Record;
-use super::{DISCARDED, UpperStore, blocks, number_name, remainder};
+use super::{DISCARDED, UpperStore, number_name, remainder};
 use crate::error::{FsError, FsResult};
 use crate::types::{EntryName, Ino};
 
@@ -284,9 +284,9 @@ fn complete_rename(store: &UpperStore, intent: &RenameIntent<'_>) -> FsResult<()
             if record.linked {
                 names::remove_tree(dir.as_fd(), name.as_bytes())?;
             } else {
-                // It may still be open, if it is only the daemon that died.
-                let (orphans, number) = grave(store, record.ino, true);
-                fs::renameat(&dir, name.as_bytes(), orphans, number)?;
+                // If it is only the daemon that died, it may still be open.
+                let number = number_name(record.ino);
+                fs::renameat(dir.as_fd(), name.as_bytes(), store.orphans(), number)?;
             }
         }
         UpperName::Whiteout if intent.leaves == Becomes::Whiteout => return Ok(()),
@@ -339,8 +339,12 @@ fn complete_count(store: &UpperStore, intent: &CountIntent<'_>) -> FsResult<()> 
         return store.set_link_count(intent.ino, count);
     }
     if count == 0 {
-        blocks::remove_map(store, intent.ino)?;
-        return names::remove_tree(store.links(), number_name(intent.ino).as_str());
+        // As above: whoever may still have it open decides what becomes of it.
+        let number = number_name(intent.ino);
+        return match fs::renameat(store.links(), &*number, store.orphans(), &*number) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        };
     }
     bring_back(store, intent.ino)?;
     let number = number_name(intent.ino);
