@@ -2,17 +2,46 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use fuser::{Errno, FileAttr, FileType, INodeNo, TimeOrNow};
+use fuser::{Errno, FileAttr, FileType, INodeNo, RenameFlags, Request, TimeOrNow};
 
 use crate::error::FsError;
-use crate::overlay::SetTime;
-use crate::types::{Attr, FileKind, Ino, Timestamp};
+use crate::overlay::{RenameMode, SetTime};
+use crate::types::{Attr, Caller, FileKind, Ino, Timestamp};
 
 /// Preferred size of a read or write, in bytes, as `stat` tells it.
 const BLOCK_SIZE: u32 = 4096;
 
 pub(super) fn errno(error: FsError) -> Errno {
     Errno::from_i32(error.errno().raw_os_error())
+}
+
+pub(super) fn caller(request: &Request) -> Caller {
+    Caller {
+        uid: request.uid(),
+        gid: request.gid(),
+    }
+}
+
+/// Permission bits of the kernel's mode.
+pub(super) fn permissions(mode: u32) -> u16 {
+    (mode & 0o7777) as u16
+}
+
+/// What the flags of `renameat2` ask for, if they make sense together.
+pub(super) fn rename_mode(flags: RenameFlags, caller: Caller) -> Option<RenameMode> {
+    const NO_REPLACE: RenameFlags = RenameFlags::RENAME_NOREPLACE;
+    const EXCHANGE: RenameFlags = RenameFlags::RENAME_EXCHANGE;
+    const WHITEOUT: RenameFlags = RenameFlags::RENAME_WHITEOUT;
+    const WHITEOUT_NO_REPLACE: RenameFlags = WHITEOUT.union(NO_REPLACE);
+    let whiteout = |replace| RenameMode::Whiteout { caller, replace };
+    match flags {
+        _ if flags.is_empty() => Some(RenameMode::Replace),
+        NO_REPLACE => Some(RenameMode::NoReplace),
+        EXCHANGE => Some(RenameMode::Exchange),
+        WHITEOUT => Some(whiteout(true)),
+        WHITEOUT_NO_REPLACE => Some(whiteout(false)),
+        _ => None,
+    }
 }
 
 pub(super) fn file_type(kind: FileKind) -> FileType {

@@ -11,6 +11,8 @@
 //!   here, and the page cache stays over opens. Files are therefore made by MKNOD.
 //! * Entries, attributes and absences may be remembered for a day where only we can change them,
 //!   and for a short while over a living host.
+//! * No O_TMPFILE over the device: fuser 0.18 has no such operation and answers "not implemented",
+//!   which programs see as "not supported"; they all know how to do without. Over rings there is.
 //! * The umask is ours to apply, because a default ACL replaces it.
 //! * Set-id bits are ours to take away when told so (`HANDLE_KILLPRIV_V2`): otherwise each write
 //!   asks for `security.capability` first.
@@ -35,16 +37,16 @@ use fuser::{
 use parking_lot::Mutex;
 use rustix::fs::XattrFlags;
 
-use convert::{errno, file_attr, file_type, no_attr, set_time};
+use convert::{caller, errno, file_attr, file_type, no_attr, permissions, rename_mode, set_time};
 
 use crate::error::{FsError, FsResult};
 use crate::overlay::{
     AllocateMode, Attempt, DirectoryEntry, DirectorySink, Extent, LookedUp, NewInode, Overlay,
-    RenameMode, SetAttr, whole_if,
+    SetAttr, whole_if,
 };
 use crate::takeover::{Agreement, Kept, Placing};
 use crate::trail::Recorder;
-use crate::types::{Caller, EntryName, FileKind, Ino, NAME_MAX};
+use crate::types::{EntryName, FileKind, Ino, NAME_MAX};
 use crate::wire::Transport;
 use crate::wire::notify::RESENT;
 use crate::wire::uring::Rings;
@@ -180,13 +182,6 @@ fn ino(number: INodeNo) -> Ino {
     Ino(number.0)
 }
 
-fn caller(request: &Request) -> Caller {
-    Caller {
-        uid: request.uid(),
-        gid: request.gid(),
-    }
-}
-
 fn reply_empty(result: FsResult<()>, reply: ReplyEmpty) {
     match result {
         Ok(()) => reply.ok(),
@@ -201,11 +196,6 @@ fn reply_xattr(value: FsResult<Vec<u8>>, size: u32, reply: ReplyXattr) {
         Ok(value) => reply.data(&value),
         Err(error) => reply.error(errno(error)),
     }
-}
-
-/// Permission bits of the kernel's mode.
-fn permissions(mode: u32) -> u16 {
-    (mode & 0o7777) as u16
 }
 
 struct Names(ReplyDirectory);
@@ -449,13 +439,7 @@ impl Filesystem for Adapter {
         flags: RenameFlags,
         reply: ReplyEmpty,
     ) {
-        let mode = if flags.is_empty() {
-            RenameMode::Replace
-        } else if flags == RenameFlags::RENAME_NOREPLACE {
-            RenameMode::NoReplace
-        } else if flags == RenameFlags::RENAME_EXCHANGE {
-            RenameMode::Exchange
-        } else {
+        let Some(mode) = rename_mode(flags, caller(request)) else {
             return reply.error(errno(FsError::InvalidArgument));
         };
         let renamed = EntryName::new(name.as_bytes()).and_then(|name| {

@@ -29,6 +29,7 @@ pub(super) fn records() -> Vec<Vec<u8>> {
         opaque: false,
         linked: true,
         partial: true,
+        unnamed: false,
         birth: Timestamp::default(),
     };
     vec![record.encode().to_vec()]

@@ -122,11 +122,14 @@ pub(super) struct Inherited {
     pub(super) default: Option<Vec<u8>>,
 }
 
-/// What `new` gets in `directory`.
-pub(super) fn inherit(directory: BorrowedFd<'_>, new: &NewInode<'_>) -> FsResult<Inherited> {
+/// What `new` gets in a directory whose default ACL is what `default` reads.
+pub(super) fn inherit(
+    new: &NewInode<'_>,
+    default: impl FnOnce() -> FsResult<Option<Vec<u8>>>,
+) -> FsResult<Inherited> {
     let default = match new.kind {
         FileKind::Symlink => None,
-        _ => guest_xattr::get(directory, DEFAULT)?,
+        _ => default()?,
     };
     let Some(default) = default else {
         // The mode of a symbolic link is not masked.

@@ -95,16 +95,24 @@ impl Overlay {
         if let Some(file) = self.partials.get(ino) {
             return Ok(file);
         }
-        if self.partials.is_crowded() {
-            for file in self.partials.all() {
-                self.files.evict(file.ino());
-            }
-            self.partials.trim();
-        }
         let store = self.store()?;
         self.partials.get_or_open(ino, || {
             PartialFile::open(store, &self.lower, object.into_fd(), ino)
         })
+    }
+
+    /// Gives up what is open of partly copied files that nobody uses, if there is too much of it,
+    /// but not of `keep`. That settles them: no lock of the order may be held.
+    pub(super) fn trim_partials(&self, keep: Ino) {
+        if !self.partials.is_crowded() {
+            return;
+        }
+        for file in self.partials.all() {
+            if file.ino() != keep {
+                self.files.evict(file.ino());
+            }
+        }
+        self.partials.trim();
     }
 
     /// Copies what is the lower's still of a partly copied file, so that the store has all of it.

@@ -310,6 +310,7 @@ pub(super) fn record_of(attr: &Attr, ino: Ino) -> Record {
         opaque: false,
         linked: false,
         partial: false,
+        unnamed: false,
         birth: attr.assumed_birth(),
     }
 }

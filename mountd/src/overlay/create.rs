@@ -1,7 +1,11 @@
-//! New inodes: files, directories, symbolic links, device nodes, FIFOs, sockets.
+//! New inodes: files, directories, symbolic links, device nodes, FIFOs, sockets, and files without
+//! a name (`O_TMPFILE`).
+//!
+//! A file without a name is made in the store's `orphans`, as one that lost its last name; but its
+//! record says that it may still be given a name (see `link`). If it never is, it goes when the
+//! kernel forgets it, or at the next opening of the store.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::upper::calls::{self as fs, AtFlags, Mode, OFlags, XattrFlags};
@@ -15,7 +19,7 @@ use crate::types::{Caller, EntryName, FileKind, Ino, Timestamp};
 use crate::upper::names::{self, DIRECTORY, UpperName};
 use crate::upper::object::UpperObject;
 use crate::upper::record::Record;
-use crate::upper::{Draft, guest_xattr, symlink};
+use crate::upper::{Draft, guest_xattr, number_name, symlink};
 
 const SET_GID: u16 = 0o2000;
 
@@ -84,16 +88,55 @@ impl Overlay {
         self.count_found(Found { ino, source })
     }
 
+    /// Makes a regular file that has no name, as if in `parent`, and counts a lookup of it.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for anything but a regular file, `NotDirectory`, `NotFound` in a directory
+    /// that was removed, or those of the store.
+    pub fn create_unnamed(&self, parent: Ino, new: &NewInode<'_>) -> FsResult<LookedUp<'_>> {
+        let store = self.store()?;
+        if new.kind != FileKind::Regular {
+            return Err(FsError::InvalidArgument);
+        }
+        let _names = self.names.write();
+        let node = self.node(parent)?;
+        if node.removed || node.place == Some(Place::Orphan) {
+            return Err(FsError::NotFound);
+        }
+        let above = self.attr_of(parent, &node)?;
+        if above.kind != FileKind::Directory {
+            return Err(FsError::NotDirectory);
+        }
+        self.admit_new(new.kind)?;
+        // The directory does not change, so it is not copied up.
+        let inherited = acl::inherit(new, || self.xattr_of(parent, &node, acl::DEFAULT))?;
+        let owner = (above.permissions, above.gid);
+        let record = Record {
+            unnamed: true,
+            ..self.new_record(owner, new, inherited.permissions)?
+        };
+        let ino = record.ino;
+        let draft = Draft::new(store.work(), new.kind)?;
+        fill(&draft.file()?, new, &inherited)?;
+        let number = number_name(ino);
+        let object = draft.publish(record, store.orphans(), EntryName::new(number.as_bytes())?)?;
+        self.count_new(object.as_fd())?;
+        let source = Source::Upper {
+            object,
+            place: Place::Orphan,
+            lower: None,
+        };
+        self.count_found(Found { ino, source })
+    }
+
     fn make(
         &self,
-        directory: &Arc<OwnedFd>,
+        directory: &OwnedFd,
         name: EntryName<'_>,
         new: &NewInode<'_>,
     ) -> FsResult<UpperObject> {
         let store = self.store()?;
-        let above = UpperObject::from_fd(directory.try_clone()?)?.ok_or(FsError::Stale)?;
-        let inherited = acl::inherit(above.as_fd(), new)?;
-        let record = self.new_record(above.record(), new, inherited.permissions)?;
+        let (record, inherited) = self.prepare(directory, new)?;
         if let Some(file) = make_in_place(directory, name, new.kind)? {
             return fill(&file, new, &inherited)
                 .and_then(|()| UpperObject::establish(file, record))
@@ -108,15 +151,28 @@ impl Overlay {
         draft.publish(record, directory.as_fd(), name)
     }
 
+    /// What a new inode in a directory of the store is to be.
+    pub(super) fn prepare(
+        &self,
+        directory: &OwnedFd,
+        new: &NewInode<'_>,
+    ) -> FsResult<(Record, acl::Inherited)> {
+        let above = UpperObject::from_fd(directory.try_clone()?)?.ok_or(FsError::Stale)?;
+        let inherited = acl::inherit(new, || guest_xattr::get(above.as_fd(), acl::DEFAULT))?;
+        let owner = (above.record().permissions, above.record().gid);
+        let record = self.new_record(owner, new, inherited.permissions)?;
+        Ok((record, inherited))
+    }
+
     fn new_record(
         &self,
-        above: &Record,
+        (above_permissions, above_gid): (u16, u32),
         new: &NewInode<'_>,
         mut permissions: u16,
     ) -> FsResult<Record> {
         let mut gid = new.caller.gid;
-        if above.permissions & SET_GID != 0 {
-            gid = above.gid;
+        if above_permissions & SET_GID != 0 {
+            gid = above_gid;
             if new.kind == FileKind::Directory {
                 permissions |= SET_GID;
             }
@@ -132,6 +188,7 @@ impl Overlay {
             opaque: new.kind == FileKind::Directory,
             linked: false,
             partial: false,
+            unnamed: false,
             birth: now(),
         })
     }
@@ -161,7 +218,12 @@ fn make_in_place(
     }
 }
 
-fn fill(file: &impl AsFd, new: &NewInode<'_>, inherited: &acl::Inherited) -> FsResult<()> {
+/// Gives a new inode's file what it has beside its record.
+pub(super) fn fill(
+    file: &impl AsFd,
+    new: &NewInode<'_>,
+    inherited: &acl::Inherited,
+) -> FsResult<()> {
     let file = file.as_fd();
     if new.kind == FileKind::Symlink {
         symlink::write(file, new.target)?;

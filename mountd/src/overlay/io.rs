@@ -279,6 +279,14 @@ impl Overlay {
         if let Some(opened) = self.files.get(ino) {
             return Ok(opened);
         }
+        let opened = self.open_file_anew(ino)?;
+        if matches!(*opened, OpenFile::Partial { .. }) {
+            self.trim_partials(ino);
+        }
+        Ok(opened)
+    }
+
+    fn open_file_anew(&self, ino: Ino) -> FsResult<Arc<OpenFile>> {
         // Under `names` to the end: see the module of the core.
         let _names = self.names.read();
         let node = self.node(ino)?;

@@ -4,6 +4,8 @@
 //! are then hard links of that file, and its record counts them. Of an inode of the lower the
 //! number of names that are left is there. The number and the name cannot change in one call: the
 //! intent says what is right when a crash comes in between (see [`crate::upper::intent`]).
+//!
+//! A file that was made without a name gets its first one by one rename out of `orphans`.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -12,6 +14,7 @@ use rustix::io::Errno;
 use super::copy_up::keeping_times;
 use super::find::{Found, Source};
 use super::node::{Node, Place};
+use super::node_journal::Move;
 use super::{LookedUp, Overlay};
 use crate::error::{FsError, FsResult};
 use crate::lower::LowerNode;
@@ -19,6 +22,8 @@ use crate::types::{EntryName, FileKind, Ino};
 use crate::upper::calls::{self as fs, AtFlags};
 use crate::upper::intent::{self, Becomes, CountIntent, Home};
 use crate::upper::names::{self, UpperName};
+use crate::upper::record::Record;
+use crate::upper::remainder::Remainder;
 use crate::upper::{LinkedInode, number_name};
 
 /// An inode is about to have another number of names.
@@ -43,8 +48,8 @@ impl Overlay {
     /// Gives an inode the further name `name` in `parent` and counts a lookup of it.
     ///
     /// # Errors
-    /// `Exists`; `NotPermitted` for a directory; `NotFound` for an inode without any name; or
-    /// those of the store.
+    /// `Exists`; `NotPermitted` for a directory; `NotFound` for an inode that lost its last name;
+    /// or those of the store.
     pub fn link(&self, ino: Ino, parent: Ino, name: EntryName<'_>) -> FsResult<LookedUp<'_>> {
         if self.attr(ino)?.kind == FileKind::Directory {
             return Err(FsError::NotPermitted);
@@ -61,11 +66,78 @@ impl Overlay {
         self.admit(0, 0)?;
         let directory = self.copy_up_directory(parent)?;
         let _watched = self.watch(parent, &directory)?;
+        if self.node(ino)?.place == Some(Place::Orphan) {
+            self.give_first_name(ino, (parent, name), &directory)?;
+        } else {
+            self.add_name(ino, (parent, name), &directory)?;
+        }
+        self.listings.evict(parent);
+        let node = self.node(parent)?;
+        let found = self.find(parent, &node, name)?.ok_or(FsError::Stale)?;
+        self.count_found(found)
+    }
+
+    /// Moves a file that was made without a name to its first one. Under the `names` lock, for
+    /// writing.
+    fn give_first_name(
+        &self,
+        ino: Ino,
+        (parent, name): (Ino, EntryName<'_>),
+        directory: &OwnedFd,
+    ) -> FsResult<()> {
+        let mut object = self.object(ino, &Place::Orphan)?;
+        let _watched = self.watch_moved(ino, &object)?;
+        let record = *object.record();
+        if !record.unnamed {
+            return Err(FsError::NotFound);
+        }
+        if let UpperName::Remains = names::look_up(directory.as_fd(), name)? {
+            names::remove_tree(directory.as_fd(), name.as_bytes())?;
+        }
+        // A daemon that takes over looks whether it is there.
+        let planned = Move {
+            request: 0,
+            ino,
+            parent,
+            name: name.as_bytes().into(),
+        };
+        self.nodes.announce(&planned, false);
+        // First: what has a name must not say that it never had one.
+        object.set_record(Record {
+            unnamed: false,
+            ..record
+        })?;
+        let orphans = self.store()?.orphans();
+        if let Err(errno) = fs::renameat(orphans, number_name(ino), directory, name.as_bytes()) {
+            object.set_record(record)?;
+            return Err(errno.into());
+        }
+        let place = Place::Named {
+            parent,
+            name: name.as_bytes().into(),
+        };
+        self.nodes.set(
+            ino,
+            Node {
+                lower: None,
+                place: Some(place),
+                removed: false,
+            },
+        );
+        Ok(())
+    }
+
+    /// Makes one more name of an inode that has some. Under the `names` lock, for writing.
+    fn add_name(
+        &self,
+        ino: Ino,
+        (parent, name): (Ino, EntryName<'_>),
+        directory: &OwnedFd,
+    ) -> FsResult<()> {
         let before = match &self.node(ino)?.place {
             Some(place @ Place::Linked) => self.object(ino, place)?.record().nlink,
             Some(Place::Named { .. }) => 1,
-            Some(Place::Orphan) => return Err(FsError::NotFound),
-            Some(Place::Root) | None => return Err(FsError::Stale),
+            Some(Place::Orphan | Place::Root) | None => return Err(FsError::Stale),
         };
         let after = before.checked_add(1).ok_or(FsError::TooManyLinks)?;
         let change = CountChange {
@@ -75,12 +147,8 @@ impl Overlay {
             after,
         };
         self.with_count(Some(change), (parent, name), Becomes::Inode(ino), || {
-            self.make_link(ino, &directory, name)
-        })?;
-        self.listings.evict(parent);
-        let node = self.node(parent)?;
-        let found = self.find(parent, &node, name)?.ok_or(FsError::Stale)?;
-        self.count_found(found)
+            self.make_link(ino, directory, name)
+        })
     }
 
     /// Makes a name of an inode in `links`.
@@ -259,13 +327,13 @@ impl Overlay {
     }
 
     /// Takes the whole home of an inode with one name away: into `orphans` while the kernel knows
-    /// it. `whiteout` says what stays under the name. Under the `names` lock, for writing.
+    /// it. `remainder` stays under the name. Under the `names` lock, for writing.
     pub(super) fn dispose(
         &self,
         ino: Ino,
         directory: &OwnedFd,
         name: EntryName<'_>,
-        whiteout: bool,
+        remainder: Remainder<'_>,
     ) -> FsResult<()> {
         let store = self.store()?;
         if let Some(quota) = self.quota() {
@@ -274,19 +342,21 @@ impl Overlay {
         }
         let in_use = self.nodes.is_known(ino);
         let (target, target_name) = intent::grave(store, ino, in_use);
-        if whiteout {
-            // The two change places: one call.
-            let number = EntryName::new(target_name.as_bytes())?;
-            names::put_whiteout(store.work(), target, number)?;
-            names::exchange(
-                target,
-                target_name.as_str(),
-                directory.as_fd(),
-                name.as_bytes(),
-            )
-            .inspect_err(|_| names::remove_again(target, &target_name))?;
-        } else {
-            fs::renameat(directory, name.as_bytes(), target, target_name.as_str())?;
+        let target_name = target_name.as_str();
+        match remainder {
+            Remainder::Whiteout => {
+                // The two change places: one call.
+                let number = EntryName::new(target_name.as_bytes())?;
+                names::put_whiteout(store.work(), target, number)?;
+                names::exchange(target, target_name, directory.as_fd(), name.as_bytes())
+                    .inspect_err(|_| names::remove_again(target, target_name))?;
+            }
+            Remainder::Device(device) => {
+                device.replace(directory.as_fd(), name, (target, target_name))?;
+            }
+            Remainder::Nothing => {
+                fs::renameat(directory, name.as_bytes(), target, target_name)?;
+            }
         }
         self.bury(ino, in_use);
         Ok(())

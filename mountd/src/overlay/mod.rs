@@ -27,10 +27,9 @@
 //! Of a limited store there are three more leaves, below all of these: a shard of the charges, the note
 //! on the disk, and the state of counting (see [`crate::upper::quota`]).
 //!
-//! No lock but those of one partly copied file is held while a file's data is read or written, and
-//! these are not waited for under `names`, except that opening one too many settles others (see
-//! `partials`). Whoever opens a file's data does it under `names`, so
-//! that it cannot open the lower's after the store's became the true one.
+//! No lock but those of one partly copied file is held while a file's data is read, written or
+//! made durable, and these are not waited for under `names`. Whoever opens a file's data does it
+//! under `names`, so that it cannot open the lower's after the store's became the true one.
 //!
 //! # Rules
 //!
@@ -57,6 +56,8 @@ mod interleaving_tests;
 mod io;
 mod link;
 mod listing;
+#[cfg(test)]
+mod name_tests;
 mod node;
 mod node_journal;
 mod partial;

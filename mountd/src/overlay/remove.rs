@@ -19,6 +19,7 @@ use crate::error::{FsError, FsResult};
 use crate::types::{EntryName, FileKind, Ino};
 use crate::upper::intent::Becomes;
 use crate::upper::names;
+use crate::upper::remainder::Remainder;
 
 impl Overlay {
     /// Takes the name of anything but a directory away.
@@ -99,7 +100,8 @@ impl Overlay {
         if let Source::Upper { place, .. } = &found.source
             && *place != Place::Linked
         {
-            return self.dispose(found.ino, directory, name, whiteout);
+            let remainder = Remainder::whiteout(whiteout);
+            return self.dispose(found.ino, directory, name, remainder);
         }
         let becomes = if whiteout {
             Becomes::Whiteout

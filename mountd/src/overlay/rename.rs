@@ -11,16 +11,18 @@ use std::sync::Arc;
 use crate::upper::calls as fs;
 
 use super::Overlay;
+use super::create::{NewInode, fill};
 use super::find::{Found, Source};
 use super::listing::expect_directory;
 use super::node::{Node, Place, Tracked};
 use super::node_journal::Move;
 use crate::error::{FsError, FsResult};
-use crate::types::{EntryName, FileKind, Ino};
+use crate::types::{Caller, EntryName, FileKind, Ino};
 use crate::upper::intent::{Becomes, RenameIntent};
 use crate::upper::names::{self, UpperName};
 use crate::upper::object::UpperObject;
 use crate::upper::record::Record;
+use crate::upper::remainder::{Device, Remainder};
 
 /// What to do if the new name is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +33,23 @@ pub enum RenameMode {
     NoReplace,
     /// Let both change names.
     Exchange,
+    /// Leave a character device 0:0 under the old name, as the kernel's overlayfs asks for.
+    Whiteout {
+        /// Whose it is.
+        caller: Caller,
+        /// Whether to replace what has the new name; otherwise it is as [`Self::NoReplace`].
+        replace: bool,
+    },
+}
+
+impl RenameMode {
+    fn replaces(self) -> bool {
+        match self {
+            Self::Replace | Self::Exchange => true,
+            Self::NoReplace => false,
+            Self::Whiteout { replace, .. } => replace,
+        }
+    }
 }
 
 /// One end of a rename.
@@ -103,10 +122,10 @@ impl Overlay {
             .is_some_and(|replaced| replaced.ino == found.ino)
         {
             // Two names of one inode: nothing happens, as POSIX has it.
-            return if mode == RenameMode::NoReplace {
-                Err(FsError::Exists)
-            } else {
+            return if mode.replaces() {
                 Ok(())
+            } else {
+                Err(FsError::Exists)
             };
         }
         self.check_replaced(&found, replaced.as_ref(), (new_parent, new_name), mode)?;
@@ -147,7 +166,18 @@ impl Overlay {
         match (mode, replaced) {
             (RenameMode::Exchange, Some(other)) => self.exchange(&from, found, &to, other),
             (RenameMode::Exchange, None) => Err(FsError::NotFound),
-            (_, replaced) => self.replace(&from, found, &to, replaced),
+            (_, replaced) => {
+                let remainder = self.remainder(&from, mode)?;
+                let device = matches!(remainder, Remainder::Device(_)) && self.quota().is_some();
+                self.replace(&from, found, &to, replaced, remainder)?;
+                if device
+                    && let UpperName::Object(device) =
+                        names::look_up(from.directory.as_fd(), from.name)?
+                {
+                    self.count_new(device.as_fd())?;
+                }
+                Ok(())
+            }
         }
     }
 
@@ -167,18 +197,41 @@ impl Overlay {
         let Some(replaced) = replaced else {
             return Ok(());
         };
-        match mode {
-            RenameMode::NoReplace => Err(FsError::Exists),
-            RenameMode::Exchange => Ok(()),
-            RenameMode::Replace if found.kind() == FileKind::Directory => {
-                expect_directory(replaced)?;
-                self.expect_empty(replaced, new_parent, new_name)
-            }
-            RenameMode::Replace if replaced.kind() == FileKind::Directory => {
-                Err(FsError::IsDirectory)
-            }
-            RenameMode::Replace => Ok(()),
+        if !mode.replaces() {
+            return Err(FsError::Exists);
         }
+        if mode == RenameMode::Exchange {
+            return Ok(());
+        }
+        if found.kind() == FileKind::Directory {
+            expect_directory(replaced)?;
+            self.expect_empty(replaced, new_parent, new_name)
+        } else if replaced.kind() == FileKind::Directory {
+            Err(FsError::IsDirectory)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// What the old name leaves behind.
+    fn remainder(&self, from: &End<'_>, mode: RenameMode) -> FsResult<Remainder<'_>> {
+        let RenameMode::Whiteout { caller, .. } = mode else {
+            let whiteout = self.lower_shows(&from.node, from.name)?;
+            return Ok(Remainder::whiteout(whiteout));
+        };
+        let new = NewInode {
+            kind: FileKind::CharDevice,
+            permissions: 0,
+            umask: 0,
+            rdev: 0,
+            target: b"",
+            caller,
+        };
+        self.admit_new(new.kind)?;
+        let (record, inherited) = self.prepare(&from.directory, &new)?;
+        let work = self.store()?.work();
+        let device = Device::new(work, record, |file| fill(file, &new, &inherited))?;
+        Ok(Remainder::Device(device))
     }
 
     fn replace(
@@ -187,10 +240,10 @@ impl Overlay {
         found: Found,
         to: &End<'_>,
         replaced: Option<Found>,
+        remainder: Remainder<'_>,
     ) -> FsResult<()> {
         let object = self.prepare_to_move(from, &found)?;
         let is_directory = object.record().kind == FileKind::Directory;
-        let whiteout = self.lower_shows(&from.node, from.name)?;
         let change = match &replaced {
             Some(replaced) => self.one_name_less(replaced)?,
             None => None,
@@ -200,7 +253,7 @@ impl Overlay {
         }
         let becomes = Becomes::Inode(found.ino);
         self.with_count(change, (to.parent, to.name), becomes, || {
-            self.move_name(&found, is_directory, from, to, whiteout)
+            self.move_name(&found, is_directory, from, to, remainder)
         })?;
         self.moved(&found, to);
         if let Some(replaced) = &replaced {
@@ -209,15 +262,15 @@ impl Overlay {
         Ok(())
     }
 
-    /// Gives what moves its new name and takes the old one from it, leaving a whiteout if that is
-    /// needed: all of that or nothing.
+    /// Gives what moves its new name and takes the old one from it, leaving what is to be left: all
+    /// of that or nothing.
     fn move_name(
         &self,
         found: &Found,
         is_directory: bool,
         from: &End<'_>,
         to: &End<'_>,
-        whiteout: bool,
+        remainder: Remainder<'_>,
     ) -> FsResult<()> {
         let mut there = names::look_up(to.directory.as_fd(), to.name)?;
         if let UpperName::Remains = there {
@@ -230,14 +283,15 @@ impl Overlay {
         };
         // A directory cannot be renamed over a whiteout, but can change places with it.
         let over_whiteout = is_directory && matches!(there, UpperName::Whiteout);
-        if !whiteout && victim.is_none() && !over_whiteout {
+        let leaves = remainder.becomes();
+        if leaves == Becomes::Nothing && victim.is_none() && !over_whiteout {
             return from.rename(to);
         }
         let intent = RenameIntent {
             ino: found.ino,
             from: &self.path_of(from.parent, from.name)?,
             to: &self.path_of(to.parent, to.name)?,
-            leaves_whiteout: whiteout,
+            leaves,
             replaced: match &there {
                 UpperName::Object(object) => Some(object.record().ino),
                 _ => None,
@@ -250,15 +304,20 @@ impl Overlay {
         } else {
             from.change_places(to)?;
         }
-        let tidied = match (victim, &there) {
-            (Some(victim), _) => self.dispose(victim, &from.directory, from.name, whiteout),
+        let tidied = match (victim, remainder) {
+            (Some(victim), remainder) => {
+                self.dispose(victim, &from.directory, from.name, remainder)
+            }
             // It was a whiteout that came here.
-            (None, UpperName::Whiteout) if whiteout => Ok(()),
-            (None, _) if whiteout => {
+            (None, Remainder::Whiteout) if matches!(there, UpperName::Whiteout) => Ok(()),
+            (None, Remainder::Whiteout) => {
                 let work = self.store()?.work();
                 names::put_whiteout(work, from.directory.as_fd(), from.name)
             }
-            (None, _) => names::remove_tree(from.directory.as_fd(), from.name.as_bytes()),
+            (None, Remainder::Device(device)) => device.put(from.directory.as_fd(), from.name),
+            (None, Remainder::Nothing) => {
+                names::remove_tree(from.directory.as_fd(), from.name.as_bytes())
+            }
         };
         let Err(error) = tidied else {
             return Ok(());

@@ -4,6 +4,7 @@ use std::os::fd::AsFd;
 
 use crate::upper::calls::XattrFlags;
 
+use super::node::Node;
 use super::{Overlay, acl};
 use crate::error::{FsError, FsResult};
 use crate::lower::LowerNode;
@@ -24,13 +25,18 @@ impl Overlay {
         check_namespace(name)?;
         let _names = self.names.read();
         let node = self.node(ino)?;
-        let value = match &node.place {
-            Some(place) => guest_xattr::get(self.object(ino, place)?.as_fd(), name)?,
+        let value = self.xattr_of(ino, &node, name)?;
+        value.ok_or(FsError::NoAttribute)
+    }
+
+    /// The same under the `names` lock, whatever the namespace; `None` if there is none.
+    pub(super) fn xattr_of(&self, ino: Ino, node: &Node, name: &[u8]) -> FsResult<Option<Vec<u8>>> {
+        match &node.place {
+            Some(place) => guest_xattr::get(self.object(ino, place)?.as_fd(), name),
             None => self
                 .lower
-                .xattr(node.lower.unwrap_or(LowerNode(ino.0)), name)?,
-        };
-        value.ok_or(FsError::NoAttribute)
+                .xattr(node.lower.unwrap_or(LowerNode(ino.0)), name),
+        }
     }
 
     /// Names of the extended attributes.

@@ -116,6 +116,7 @@ pub(super) fn establish_root(
         opaque: false,
         linked: false,
         partial: false,
+        unnamed: false,
         birth: root.attr.assumed_birth(),
     };
     let own = tree.try_clone().map_err(|source| StoreError::Io {

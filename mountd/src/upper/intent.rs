@@ -7,9 +7,10 @@
 //! `PIECES//rename//NUMBER//FROM//TO//LEFT//REPLACED`
 //!
 //! NUMBER is the moved inode, FROM and TO are paths below `tree` (which cannot contain `//`), LEFT
-//! is what must be left at FROM: `whiteout` or `nothing`. If TO already is that inode, the first
-//! call was made: FROM is put right, where the inode REPLACED (0 for none) may be and be removed.
-//! Otherwise nothing had happened.
+//! is what must be left at FROM: `whiteout`, `nothing`, or the number of an inode that was made for
+//! that (see [`super::remainder`]). If TO already is the inode NUMBER, the first call was made:
+//! FROM is put right, where the inode REPLACED (0 for none) may be and be removed. Otherwise
+//! nothing had happened.
 //!
 //! A name that comes or goes of an inode with several has `work/count`:
 //!
@@ -32,7 +33,7 @@ use super::calls::{self as fs, Mode};
 use super::names::{self, DIRECTORY, UpperName};
 use super::object::UpperObject;
 use super::record::Record;
-use super::{DISCARDED, UpperStore, number_name};
+use super::{DISCARDED, UpperStore, number_name, remainder};
 use crate::error::{FsError, FsResult};
 use crate::types::{EntryName, Ino};
 
@@ -54,8 +55,8 @@ pub struct RenameIntent<'a> {
     pub from: &'a [u8],
     /// Path below `tree` that it gets.
     pub to: &'a [u8],
-    /// Whether a whiteout must be left.
-    pub leaves_whiteout: bool,
+    /// What must be left.
+    pub leaves: Becomes,
     /// The inode that had the new name in the store.
     pub replaced: Option<Ino>,
 }
@@ -111,11 +112,6 @@ impl RenameIntent<'_> {
     /// # Errors
     /// Those of the host's file system.
     pub fn declare<'a>(&self, store: &'a UpperStore) -> FsResult<Standing<'a>> {
-        let left = if self.leaves_whiteout {
-            Becomes::Whiteout
-        } else {
-            Becomes::Nothing
-        };
         let number = number_name(self.ino);
         let replaced = number_name(self.replaced.unwrap_or(Ino(0)));
         let fields = [
@@ -123,7 +119,7 @@ impl RenameIntent<'_> {
             number.as_bytes(),
             self.from,
             self.to,
-            &left.encode(),
+            &self.leaves.encode(),
             replaced.as_bytes(),
         ];
         declare(store, RENAME, &fields)
@@ -275,11 +271,14 @@ fn complete_rename(store: &UpperStore, intent: &RenameIntent<'_>) -> FsResult<()
         "completing a rename that a crash interrupted: {}",
         intent.from.escape_ascii()
     );
+    if let Becomes::Inode(device) = intent.leaves {
+        bring_device_back(store, device, intent.replaced)?;
+    }
     match names::look_up(dir.as_fd(), name)? {
         UpperName::Object(object) => {
             let record = object.record();
             if intent.replaced != Some(record.ino) {
-                // All was done, and this came later.
+                // All was done, and this is what was to be left, or came later.
                 return Ok(());
             }
             if record.linked {
@@ -290,14 +289,44 @@ fn complete_rename(store: &UpperStore, intent: &RenameIntent<'_>) -> FsResult<()
                 fs::renameat(dir.as_fd(), name.as_bytes(), store.orphans(), number)?;
             }
         }
-        UpperName::Whiteout if intent.leaves_whiteout => return Ok(()),
+        UpperName::Whiteout if intent.leaves == Becomes::Whiteout => return Ok(()),
         UpperName::Whiteout | UpperName::Remains => {
             names::remove_tree(dir.as_fd(), name.as_bytes())?;
         }
         UpperName::Absent => {}
     }
-    if intent.leaves_whiteout {
-        names::put_whiteout(store.work(), dir.as_fd(), name)?;
+    match intent.leaves {
+        Becomes::Nothing => Ok(()),
+        Becomes::Whiteout => names::put_whiteout(store.work(), dir.as_fd(), name),
+        Becomes::Inode(device) => {
+            let draft = remainder::device_name(device);
+            match fs::renameat(store.work(), draft, &dir, name.as_bytes()) {
+                Err(Errno::NOENT) => {
+                    // It was there before the intent. A whiteout at least lets no old name show.
+                    log::error!("inode {device}, which a rename was to leave, is gone");
+                    names::put_whiteout(store.work(), dir.as_fd(), name)
+                }
+                other => Ok(other?),
+            }
+        }
+    }
+}
+
+/// Takes an inode that is to be left back to where it was made, if it was on its way to where
+/// `replaced` goes.
+fn bring_device_back(store: &UpperStore, device: Ino, replaced: Option<Ino>) -> FsResult<()> {
+    let Some(replaced) = replaced else {
+        return Ok(());
+    };
+    for in_use in [true, false] {
+        let (dir, name) = grave(store, replaced, in_use);
+        let entry = EntryName::new(name.as_bytes())?;
+        if let UpperName::Object(object) = names::look_up(dir, entry)?
+            && object.record().ino == device
+        {
+            let draft = remainder::device_name(device);
+            fs::renameat(dir, name.as_str(), store.work(), draft)?;
+        }
     }
     Ok(())
 }
@@ -399,16 +428,11 @@ fn parse_rename(target: &[u8]) -> Option<RenameIntent<'_>> {
     let &[b"rename", number, from, to, left, replaced] = &fields_of(target)[..] else {
         return None;
     };
-    let leaves_whiteout = match left {
-        b"whiteout" => true,
-        b"nothing" => false,
-        _ => return None,
-    };
     Some(RenameIntent {
         ino: Ino(decimal(number)?),
         from,
         to,
-        leaves_whiteout,
+        leaves: Becomes::decode(left)?,
         replaced: Some(Ino(decimal(replaced)?)).filter(|ino| ino.0 != 0),
     })
 }
@@ -459,10 +483,13 @@ mod tests {
         let intent = parse_rename(b"rename//7//a/b//c//whiteout//0").unwrap();
         let paths = (intent.from, intent.to);
         assert_eq!((intent.ino, paths), (Ino(7), (&b"a/b"[..], &b"c"[..])));
-        assert_eq!((intent.leaves_whiteout, intent.replaced), (true, None));
+        let rest = (intent.leaves, intent.replaced);
+        assert_eq!(rest, (Becomes::Whiteout, None));
         let intent = parse_rename(b"rename//7//a//c//nothing//9").unwrap();
-        let rest = (intent.leaves_whiteout, intent.replaced);
-        assert_eq!(rest, (false, Some(Ino(9))));
+        let rest = (intent.leaves, intent.replaced);
+        assert_eq!(rest, (Becomes::Nothing, Some(Ino(9))));
+        let intent = parse_rename(b"rename//7//a//c//12//0").unwrap();
+        assert_eq!(intent.leaves, Becomes::Inode(Ino(12)));
         let intent = parse_count(b"count//7//lower//3//2//a/b//whiteout").unwrap();
         assert_eq!((intent.ino, intent.home), (Ino(7), Home::Lower));
         assert_eq!((intent.before, intent.after), (3, 2));
@@ -476,6 +503,7 @@ mod tests {
             &b"rename//x//a//b//nothing//0"[..],
             b"",
             b"rename//7//a//b//nothing",
+            b"rename//7//a//b//device//0",
             b"move//7//a//b//nothing//0",
             b"count//7//store//1//2//a//b//c",
             b"count//7//nobody//1//2//a//7",
@@ -498,7 +526,7 @@ mod tests {
             ino: Ino(7),
             from: &long,
             to: b"c",
-            leaves_whiteout: true,
+            leaves: Becomes::Whiteout,
             replaced: None,
         };
         let standing = intent.declare(&store).unwrap();

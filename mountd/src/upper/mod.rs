@@ -5,7 +5,7 @@
 //! STORE/tree/        the upper part of the merged tree, under the names that the WPAR sees
 //! STORE/links/N      inode N that has, or had, several names
 //! STORE/maps/N       which blocks of the partly copied inode N are the store's
-//! STORE/orphans/N    inode N that has no name any more, while the kernel still knows it
+//! STORE/orphans/N    inode N that has no name, or none any more, while the kernel still knows it
 //! STORE/work/        what is being made; emptied when the store is opened
 //! STORE/numbers      symbolic link whose target is the next unused inode number
 //! STORE/usage        symbolic link whose target is what the store takes, if that is limited
@@ -40,6 +40,7 @@ mod numbers;
 pub mod object;
 pub mod quota;
 pub mod record;
+pub mod remainder;
 pub mod symlink;
 
 use std::fmt;

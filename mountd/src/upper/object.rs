@@ -166,7 +166,10 @@ fn write_record(file: BorrowedFd<'_>, record: &Record) -> FsResult<()> {
 ///
 /// # Errors
 /// Those of the host's file system.
-pub fn read_xattr(file: BorrowedFd<'_>, name: &str) -> FsResult<Option<Vec<u8>>> {
+pub fn read_xattr<N: rustix::path::Arg + Copy>(
+    file: BorrowedFd<'_>,
+    name: N,
+) -> FsResult<Option<Vec<u8>>> {
     let mut buffer = vec![0; 256];
     loop {
         match fs::fgetxattr(file, name, &mut buffer[..]) {

@@ -19,7 +19,7 @@
 //! | 12 | 4 | device number of a device node, else 0 |
 //! | 16 | 8 | inode number |
 //! | 24 | 4 | number of names, only meaningful with flag `LINKED` |
-//! | 28 | 4 | flags: 1 `OPAQUE`, 2 `LINKED`, 4 `PARTIAL` (see [`super::blocks`]); others must be 0 |
+//! | 28 | 4 | flags: 1 `OPAQUE`, 2 `LINKED`, 4 `PARTIAL` (see [`super::blocks`]), 8 `UNNAMED`; others must be 0 |
 //! | 32 | 8 | birth time, seconds |
 //! | 40 | 4 | birth time, nanoseconds |
 //! | 44 | 4 | 0 |
@@ -39,6 +39,7 @@ const VERSION: u8 = 1;
 const FLAG_OPAQUE: u32 = 1;
 const FLAG_LINKED: u32 = 2;
 const FLAG_PARTIAL: u32 = 4;
+const FLAG_UNNAMED: u32 = 8;
 
 /// What is recorded of an inode. See the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +65,8 @@ pub struct Record {
     pub linked: bool,
     /// A regular file of which blocks are still the lower's.
     pub partial: bool,
+    /// A regular file that was made without a name and can still be given its first (`O_TMPFILE`).
+    pub unnamed: bool,
     /// When the inode was made.
     pub birth: Timestamp,
 }
@@ -81,6 +84,9 @@ impl Record {
         }
         if self.partial {
             flags |= FLAG_PARTIAL;
+        }
+        if self.unnamed {
+            flags |= FLAG_UNNAMED;
         }
         bytes[0] = VERSION;
         bytes[1] = self.kind as u8;
@@ -103,7 +109,7 @@ impl Record {
     pub fn decode(bytes: &[u8]) -> FsResult<Self> {
         let bytes: &[u8; RECORD_LENGTH] = bytes.try_into().map_err(|_| FsError::Damaged)?;
         let flags = u32_at(bytes, 28);
-        let known_flags = FLAG_OPAQUE | FLAG_LINKED | FLAG_PARTIAL;
+        let known_flags = FLAG_OPAQUE | FLAG_LINKED | FLAG_PARTIAL | FLAG_UNNAMED;
         let known = bytes[0] == VERSION && flags & !known_flags == 0;
         let kind = FileKind::from_code(bytes[1])
             .filter(|_| known)
@@ -119,13 +125,15 @@ impl Record {
             opaque: flags & FLAG_OPAQUE != 0,
             linked: flags & FLAG_LINKED != 0,
             partial: flags & FLAG_PARTIAL != 0,
+            unnamed: flags & FLAG_UNNAMED != 0,
             birth: Timestamp {
                 seconds: u64_at(bytes, 32).cast_signed(),
                 nanoseconds: u32_at(bytes, 40),
             },
         };
-        let partial_kind = !record.partial || record.kind == FileKind::Regular;
-        if record.ino.0 == 0 || record.permissions > 0o7777 || !partial_kind {
+        let only_of_files = record.partial || record.unnamed;
+        let kind_fits = !only_of_files || record.kind == FileKind::Regular;
+        if record.ino.0 == 0 || record.permissions > 0o7777 || !kind_fits {
             return Err(FsError::Damaged);
         }
         Ok(record)
@@ -160,6 +168,7 @@ mod tests {
             opaque: false,
             linked: true,
             partial: false,
+            unnamed: false,
             birth: Timestamp {
                 seconds: -1,
                 nanoseconds: 999_999_999,
@@ -180,7 +189,13 @@ mod tests {
             partial: true,
             ..sample()
         };
-        for record in [sample(), opaque, partial] {
+        let unnamed = Record {
+            kind: FileKind::Regular,
+            linked: false,
+            unnamed: true,
+            ..sample()
+        };
+        for record in [sample(), opaque, partial, unnamed] {
             assert_eq!(Record::decode(&record.encode()), Ok(record));
         }
     }
@@ -200,7 +215,15 @@ mod tests {
         let good = sample().encode();
         assert_eq!(Record::decode(&good[..47]), Err(FsError::Damaged));
         assert_eq!(Record::decode(&[]), Err(FsError::Damaged));
-        for (at, value) in [(0, 2), (1, 3), (3, 0x10), (28, 8), (28, 4), (31, 1)] {
+        for (at, value) in [
+            (0, 2),
+            (1, 3),
+            (3, 0x10),
+            (28, 16),
+            (28, 8),
+            (28, 4),
+            (31, 1),
+        ] {
             let mut bad = good;
             bad[at] = value;
             assert_eq!(

@@ -35,6 +35,7 @@ pub(super) mod opcode {
     pub(crate) const LSEEK: u32 = 46;
     pub(crate) const COPY_FILE_RANGE: u32 = 47;
     pub(crate) const SYNCFS: u32 = 50;
+    pub(crate) const TMPFILE: u32 = 51;
     pub(crate) const STATX: u32 = 52;
     pub(crate) const COPY_FILE_RANGE_64: u32 = 53;
 }
@@ -59,6 +60,9 @@ pub(super) const WRITE_KILL_SUIDGID: u32 = 1 << 2;
 
 /// Only the data is to be made safe (`FUSE_FSYNC_FDATASYNC`).
 pub(super) const FSYNC_DATA_ONLY: u32 = 1;
+
+/// What the kernel remembers of the data stays (`FOPEN_KEEP_CACHE`).
+pub(super) const OPEN_KEEP_CACHE: u32 = 1 << 1;
 
 /// All that a plain `stat` tells (`STATX_BASIC_STATS`).
 pub(super) const STATX_BASIC: u32 = 0x07ff;

@@ -14,7 +14,7 @@ use super::request::{CopyRange, Header, Operation};
 use crate::error::{FsError, FsResult};
 use crate::overlay::{AllocateMode, Extent, LookedUp, NewInode, Overlay, RenameMode, whole_if};
 use crate::trail::Recorder;
-use crate::types::{Attr, EntryName, FileKind, Ino, Timestamp};
+use crate::types::{Attr, Caller, EntryName, FileKind, Ino, Timestamp};
 
 /// Answers requests about one merged tree.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +40,8 @@ pub(super) enum Told {
 /// What is to be told.
 enum Outcome<'o> {
     Entry(LookedUp<'o>),
+    /// An inode that was made and is open.
+    Opened(LookedUp<'o>),
     Absent,
     Attr(Attr),
     Statx(Attr, Option<Timestamp>),
@@ -206,6 +208,16 @@ impl<'o> Answerer<'o> {
                     },
                 )
             }
+            Operation::MakeUnnamed { mode, umask } => {
+                let new = NewInode {
+                    kind: FileKind::from_mode(mode).unwrap_or(FileKind::Regular),
+                    permissions: permissions(mode),
+                    umask: permissions(umask),
+                    ..new
+                };
+                let made = self.overlay.create_unnamed(parent, &new)?;
+                Ok(Outcome::Opened(made))
+            }
             Operation::Link { node, name } => {
                 let name = EntryName::new(name)?;
                 attempt.link(node, parent, name).map(Outcome::Entry)
@@ -220,7 +232,7 @@ impl<'o> Answerer<'o> {
                 new_name,
                 flags,
             } => {
-                let mode = rename_mode(flags).ok_or(FsError::InvalidArgument)?;
+                let mode = rename_mode(flags, header.caller).ok_or(FsError::InvalidArgument)?;
                 let from = (parent, EntryName::new(name)?);
                 let to = (new_parent, EntryName::new(new_name)?);
                 done(attempt.rename(from, to, mode))
@@ -287,6 +299,13 @@ impl<'o> Answerer<'o> {
                 }
                 told
             }
+            Outcome::Opened(entry) => {
+                let told = reply::opened(buffer, (entry.ino(), entry.attr()), remember);
+                if told.is_ok() {
+                    entry.hand_over();
+                }
+                told
+            }
             Outcome::Absent => reply::entry(buffer, None, remember),
             Outcome::Attr(attr) => reply::attr(buffer, node, &attr, remember),
             Outcome::Statx(attr, birth) => reply::statx(buffer, node, &attr, birth, remember),
@@ -340,11 +359,17 @@ fn permissions(mode: u32) -> u16 {
     (mode & 0o7777) as u16
 }
 
-fn rename_mode(flags: u32) -> Option<RenameMode> {
+/// What the flags of `renameat2` ask for, if they make sense together.
+pub(super) fn rename_mode(flags: u32, caller: Caller) -> Option<RenameMode> {
+    const WHITEOUT: u32 = libc::RENAME_WHITEOUT;
+    const WHITEOUT_NOREPLACE: u32 = WHITEOUT | libc::RENAME_NOREPLACE;
+    let whiteout = |replace| RenameMode::Whiteout { caller, replace };
     match flags {
         0 => Some(RenameMode::Replace),
         libc::RENAME_NOREPLACE => Some(RenameMode::NoReplace),
         libc::RENAME_EXCHANGE => Some(RenameMode::Exchange),
+        WHITEOUT => Some(whiteout(true)),
+        WHITEOUT_NOREPLACE => Some(whiteout(false)),
         _ => None,
     }
 }

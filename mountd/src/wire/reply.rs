@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::fs::StatVfs;
 
-use super::abi::{DIRENT, ENTRY, OUT_HEADER, STATX_BASIC, STATX_BIRTH};
+use super::abi::{DIRENT, ENTRY, OPEN_KEEP_CACHE, OUT_HEADER, STATX_BASIC, STATX_BIRTH};
 use crate::error::{FsError, FsResult};
 use crate::overlay::{DirectoryEntry, DirectorySink, LookedUp};
 use crate::types::{Attr, Ino, NAME_MAX, Timestamp};
@@ -141,6 +141,19 @@ pub(super) fn entry(
     remember: Duration,
 ) -> FsResult<usize> {
     Writer::new(buffer).entry(inode, remember).finish()
+}
+
+/// An inode that was made and is open: with no OPEN there is no handle, and RELEASE, if it comes,
+/// means nothing (`struct fuse_entry_out`, `struct fuse_open_out`).
+pub(super) fn opened(
+    buffer: &mut [u8],
+    (ino, attr): (Ino, &Attr),
+    remember: Duration,
+) -> FsResult<usize> {
+    const HANDLE: u64 = 0;
+    let mut writer = Writer::new(buffer);
+    writer.entry(Some((ino, attr)), remember);
+    writer.u64(HANDLE).u32(OPEN_KEEP_CACHE).u32(0).finish()
 }
 
 /// Attributes (`struct fuse_attr_out`).

@@ -74,6 +74,10 @@ pub(super) enum Operation<'a> {
         mode: u32,
         umask: u32,
     },
+    MakeUnnamed {
+        mode: u32,
+        umask: u32,
+    },
     Unlink {
         name: &'a [u8],
     },
@@ -239,6 +243,13 @@ fn names<'a>(
                 mode,
                 umask,
             }
+        }
+        // `struct fuse_create_in`. There is a payload, a name that nobody will ever see.
+        opcode::TMPFILE => {
+            let _open_flags = fields.u32()?;
+            let (mode, umask) = (fields.u32()?, fields.u32()?);
+            fields.skip(4)?;
+            Operation::MakeUnnamed { mode, umask }
         }
         opcode::UNLINK => Operation::Unlink {
             name: payload.name()?,

@@ -11,7 +11,7 @@ use super::reply;
 use super::request::{CopyRange, Header, Operation};
 use crate::error::FsError;
 use crate::lower::memory::MemoryLower;
-use crate::overlay::{Overlay, SetTime};
+use crate::overlay::{Overlay, RenameMode, SetTime};
 use crate::trail::Recorder;
 use crate::types::{Attr, Caller, FileKind, Ino, Timestamp};
 
@@ -41,6 +41,7 @@ fn messages() -> Vec<(u32, Vec<u8>, &'static [u8])> {
         (opcode::SYMLINK, vec![], b"name\0target\0"),
         (opcode::MKNOD, words(&[0o100_644, 0, 0o022]), b"name\0"),
         (opcode::MKDIR, words(&[0o755, 0o022]), b"name\0"),
+        (opcode::TMPFILE, words(&[0o2, 0o100_600, 0o077, 0]), b""),
         (opcode::UNLINK, vec![], b"name\0"),
         (opcode::RMDIR, vec![], b"name\0"),
         (opcode::RENAME, words(&long(9)), b"old\0new\0"),
@@ -195,6 +196,9 @@ fn fields_are_found_where_the_kernel_puts_them() {
                     (&b"name"[..], 0o100_644, 0o022, 0)
                 );
             }
+            Operation::MakeUnnamed { mode, umask } => {
+                assert_eq!((mode, umask), (0o100_600, 0o077));
+            }
             Operation::Rename {
                 name,
                 new_parent,
@@ -272,6 +276,12 @@ fn answers_have_the_layouts_of_the_kernel() {
     let used = reply::entry(&mut buffer, Some((Ino(6), &sample())), DAY).unwrap();
     let head: [&[u32]; 6] = [&long(6), &[0; 2], &day, &day, &[0, 0], &attr_words()];
     assert_eq!(buffer[..used], fields(&head));
+    let used = reply::opened(&mut buffer, (Ino(6), &sample()), DAY).unwrap();
+    // No handle; the kernel keeps what it remembers.
+    assert_eq!(
+        buffer[..used],
+        [fields(&head), words(&[0, 0, 2, 0])].concat()
+    );
     let used = reply::entry(&mut buffer, None, DAY).unwrap();
     assert_eq!(buffer[..used], fields(&[&[0; 4], &day, &day, &[0; 24]]));
     let birth = Timestamp {
@@ -306,6 +316,25 @@ fn answers_have_the_layouts_of_the_kernel() {
         fields(&[&[16, (-2_i32).cast_unsigned()], &long(77)])
     );
     assert_eq!(reply::space(&mut buffer, None), Ok(80));
+}
+
+#[test]
+fn a_rename_is_what_its_flags_say_together() {
+    let caller = Caller { uid: 1, gid: 2 };
+    let whiteout = |replace| RenameMode::Whiteout { caller, replace };
+    for (flags, mode) in [
+        (0, Some(RenameMode::Replace)),
+        (1, Some(RenameMode::NoReplace)),
+        (2, Some(RenameMode::Exchange)),
+        (4, Some(whiteout(true))),
+        (5, Some(whiteout(false))),
+        (3, None),
+        (6, None),
+        (7, None),
+        (8, None),
+    ] {
+        assert_eq!(super::dispatch::rename_mode(flags, caller), mode, "{flags}");
+    }
 }
 
 #[test]

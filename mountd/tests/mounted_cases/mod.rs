@@ -21,6 +21,9 @@ use wpar_mountd::wire::Transport;
 
 use crate::TRANSPORT;
 
+mod names;
+mod nested;
+
 struct Fixture {
     mounted: Option<Mounted>,
     directory: tempfile::TempDir,

@@ -17,7 +17,31 @@ use crate::place;
 use crate::unpack::unpack;
 
 /// Names of extended attributes that cases use.
-pub(crate) const XATTRS: [&str; 4] = ["user.a", "trusted.b", "security.capability", "user.c"];
+pub(crate) const XATTRS: [&str; 6] = [
+    "user.a",
+    "trusted.b",
+    "security.capability",
+    "user.c",
+    LONG.0,
+    LONG.1,
+];
+
+/// Two names of (nearly) the greatest length, different at the end only.
+const LONG: (&str, &str) = {
+    const ALL: [u8; 256] = {
+        let mut all = [b'n'; 256];
+        let (prefix, _) = all.split_at_mut(5);
+        prefix.copy_from_slice(b"user.");
+        all[254] = b'x';
+        all
+    };
+    const ONE: &[u8] = ALL.split_at(255).0;
+    const OTHER: &[u8] = ALL.split_at(254).0;
+    match (std::str::from_utf8(ONE), std::str::from_utf8(OTHER)) {
+        (Ok(one), Ok(other)) => (one, other),
+        _ => panic!(),
+    }
+};
 
 /// `cap_net_raw` permitted and effective, in version 2 of the kernel's encoding.
 const CAPABILITY: &[u8] = &[1, 0, 0, 2, 0, 32, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];

@@ -41,6 +41,8 @@ pub(crate) struct Inode {
     pub(crate) hidden_names: u32,
     /// A directory that was removed.
     pub(crate) removed: bool,
+    /// A file that was made without a name and may get its first.
+    pub(crate) unnamed: bool,
     pub(crate) data: Vec<u8>,
     pub(crate) target: Vec<u8>,
     pub(crate) xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
@@ -59,6 +61,7 @@ impl Inode {
             names: 0,
             hidden_names: 0,
             removed: false,
+            unnamed: false,
             data: Vec::new(),
             target: Vec::new(),
             xattrs: BTreeMap::new(),
@@ -137,8 +140,25 @@ impl Model {
         }
     }
 
-    pub(crate) fn create(&mut self, dir: Id, name: &[u8], mut inode: Inode) -> Outcome<Id> {
+    pub(crate) fn create(&mut self, dir: Id, name: &[u8], inode: Inode) -> Outcome<Id> {
         self.expect_free(dir, name)?;
+        let id = self.add(dir, inode);
+        self.attach(dir, name, id);
+        self.touch(dir);
+        Ok(id)
+    }
+
+    /// Makes a file without a name.
+    pub(crate) fn create_unnamed(&mut self, dir: Id, mut inode: Inode) -> Outcome<Id> {
+        if self.inodes[dir].removed {
+            return Err(FsError::NotFound);
+        }
+        inode.unnamed = true;
+        Ok(self.add(dir, inode))
+    }
+
+    /// Adds an inode that gets from `dir` what a new one gets.
+    fn add(&mut self, dir: Id, mut inode: Inode) -> Id {
         let above = &self.inodes[dir];
         if above.permissions & 0o2000 != 0 {
             inode.gid = above.gid;
@@ -146,11 +166,8 @@ impl Model {
                 inode.permissions |= 0o2000;
             }
         }
-        let id = self.inodes.len();
         self.inodes.push(inode);
-        self.attach(dir, name, id);
-        self.touch(dir);
-        Ok(id)
+        self.inodes.len() - 1
     }
 
     pub(crate) fn link(&mut self, id: Id, dir: Id, name: &[u8]) -> Outcome {
@@ -158,9 +175,10 @@ impl Model {
             return Err(FsError::NotPermitted);
         }
         self.expect_free(dir, name)?;
-        if self.inodes[id].nlink() == 0 {
+        if self.inodes[id].nlink() == 0 && !self.inodes[id].unnamed {
             return Err(FsError::NotFound);
         }
+        self.inodes[id].unnamed = false;
         self.attach(dir, name, id);
         self.touch(dir);
         Ok(())
@@ -203,11 +221,13 @@ impl Model {
             return Err(FsError::NotFound);
         }
         match (mode, other) {
-            (RenameMode::NoReplace, Some(_)) => return Err(FsError::Exists),
+            (RenameMode::NoReplace | RenameMode::Whiteout { replace: false, .. }, Some(_)) => {
+                return Err(FsError::Exists);
+            }
             (RenameMode::Exchange, None) => return Err(FsError::NotFound),
             (_, Some(other)) if other == id => return Ok(()),
-            (RenameMode::Replace, Some(other)) => self.expect_replaceable(id, other)?,
-            _ => {}
+            (RenameMode::Exchange, _) | (_, None) => {}
+            (_, Some(other)) => self.expect_replaceable(id, other)?,
         }
         self.detach(from.0, from.1);
         if let Some(other) = self.detach(to.0, to.1) {
@@ -218,6 +238,11 @@ impl Model {
             }
         }
         self.attach(to.0, to.1, id);
+        if let RenameMode::Whiteout { caller, .. } = mode {
+            let mut device = Inode::new(FileKind::CharDevice, 0);
+            (device.uid, device.gid) = (caller.uid, caller.gid);
+            self.create(from.0, from.1, device)?;
+        }
         self.touch(from.0);
         self.touch(to.0);
         Ok(())

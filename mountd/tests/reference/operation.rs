@@ -8,7 +8,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use wpar_mountd::overlay::{AllocateMode, CopyUp, RenameMode};
-use wpar_mountd::types::FileKind;
+use wpar_mountd::types::{Caller, FileKind};
 
 use crate::acl::{self, Acl};
 
@@ -45,8 +45,20 @@ pub(crate) enum Operation {
         umask: u16,
         owner: u32,
     },
+    /// The new file is held.
+    CreateUnnamed {
+        dir: Pick,
+        permissions: u16,
+        owner: u32,
+    },
     Link {
         target: Pick,
+        dir: Pick,
+        name: Name,
+    },
+    /// Of something that is held, and so may have no name.
+    LinkHeld {
+        held: u8,
         dir: Pick,
         name: Name,
     },
@@ -238,6 +250,10 @@ fn rename_mode() -> impl Strategy<Value = RenameMode> {
         4 => Just(RenameMode::Replace),
         1 => Just(RenameMode::NoReplace),
         2 => Just(RenameMode::Exchange),
+        2 => (any::<bool>(), 0..3_u32).prop_map(|(replace, owner)| RenameMode::Whiteout {
+            caller: Caller { uid: owner, gid: owner + 10 },
+            replace,
+        }),
     ]
 }
 
@@ -265,6 +281,16 @@ fn change_of_names() -> impl Strategy<Value = Operation> {
                 owner,
             }
         });
+    let create_unnamed =
+        (any::<Pick>(), permissions(), 0..3_u32).prop_map(|(dir, permissions, owner)| {
+            Operation::CreateUnnamed {
+                dir,
+                permissions,
+                owner,
+            }
+        });
+    let link_held = (any::<u8>(), any::<Pick>(), name())
+        .prop_map(|(held, dir, name)| Operation::LinkHeld { held, dir, name });
     let link = (any::<Pick>(), any::<Pick>(), name())
         .prop_map(|(target, dir, name)| Operation::Link { target, dir, name });
     let unlink = (any::<Pick>(), name()).prop_map(|(dir, name)| Operation::Unlink { dir, name });
@@ -281,6 +307,8 @@ fn change_of_names() -> impl Strategy<Value = Operation> {
     prop_oneof![
         4 => create,
         2 => link,
+        1 => create_unnamed,
+        2 => link_held,
         3 => unlink,
         2 => remove,
         1 => remove_tree,
@@ -339,7 +367,7 @@ fn change_of_inodes() -> impl Strategy<Value = Operation> {
         });
     let set_xattr = (
         any::<Pick>(),
-        0..4_u8,
+        0..6_u8,
         vec(any::<u8>(), 0..20),
         any::<bool>(),
         any::<bool>(),
@@ -354,7 +382,7 @@ fn change_of_inodes() -> impl Strategy<Value = Operation> {
             },
         );
     let remove_xattr =
-        (any::<Pick>(), 0..4_u8).prop_map(|(target, name)| Operation::RemoveXattr { target, name });
+        (any::<Pick>(), 0..6_u8).prop_map(|(target, name)| Operation::RemoveXattr { target, name });
     let file_end = || (any::<Pick>(), size());
     let copy_range = (file_end(), file_end(), size())
         .prop_map(|(from, to, length)| Operation::CopyRange { from, to, length });
@@ -411,7 +439,7 @@ fn lower_step() -> impl Strategy<Value = LowerStep> {
             .prop_map(|(target, (dir, name))| LowerStep::LowerLink { target, dir, name }),
         1 => (any::<Pick>(), any::<bool>(), acl::any())
             .prop_map(|(target, default, acl)| LowerStep::Acl { target, default, acl }),
-        1 => (any::<Pick>(), 0..4_u8, any::<u8>()).prop_map(|(target, name, root)| {
+        1 => (any::<Pick>(), 0..6_u8, any::<u8>()).prop_map(|(target, name, root)| {
             LowerStep::Xattr { target, name, root: root % 8 == 7 }
         }),
         1 => (any::<Pick>(), any::<bool>())

@@ -28,17 +28,22 @@ impl World {
                 owner,
             } => self.create((dir, name), kind, permissions, umask, owner),
             Operation::Link { target, dir, name } => {
-                let (id, ino) = self.any(target)?;
-                let (dir_id, dir, name) = self.place(dir, name)?;
-                let expected = self.model.link(id, dir_id, &name);
-                let made = self.core().link(ino, dir, EntryName::new(&name).unwrap());
-                let made = made.map(|made| made.hand_over().0);
-                if let Ok(ino) = made {
-                    *self.lookups.entry(ino).or_default() += 1;
-                    self.same(id, ino)?;
-                }
-                agree(made.map(drop), expected)
+                let inode = self.any(target)?;
+                self.link(inode, (dir, name))
             }
+            Operation::LinkHeld { held, dir, name } => {
+                if self.held.is_empty() {
+                    return Ok(());
+                }
+                let inode = self.held[usize::from(held) % self.held.len()];
+                self.tell(format!("held {}", inode.1));
+                self.link(inode, (dir, name))
+            }
+            Operation::CreateUnnamed {
+                dir,
+                permissions,
+                owner,
+            } => self.create_unnamed(dir, permissions, owner),
             Operation::Unlink { dir, name } => {
                 let (id, ino, name) = self.place(dir, name)?;
                 self.unlink(id, ino, &name)
@@ -85,6 +90,44 @@ impl World {
             }
             _ => self.change_inode(operation),
         }
+    }
+
+    fn link(&mut self, (id, ino): (Id, Ino), (dir, name): (Pick, Name)) -> Verdict {
+        let (dir_id, dir, name) = self.place(dir, name)?;
+        let expected = self.model.link(id, dir_id, &name);
+        let made = self.core().link(ino, dir, EntryName::new(&name).unwrap());
+        let made = made.map(|made| made.hand_over().0);
+        if let Ok(ino) = made {
+            *self.lookups.entry(ino).or_default() += 1;
+            self.same(id, ino)?;
+            self.parents.insert(id, dir_id);
+        }
+        agree(made.map(drop), expected)
+    }
+
+    fn create_unnamed(&mut self, dir: Pick, permissions: u16, owner: u32) -> Verdict {
+        let (dir_id, dir, _) = self.place(dir, Name::Any(0))?;
+        let new = NewInode {
+            kind: FileKind::Regular,
+            permissions,
+            umask: 0o027,
+            rdev: 0,
+            target: b"",
+            caller: Caller {
+                uid: owner,
+                gid: owner + 10,
+            },
+        };
+        let mut inode = Inode::new(FileKind::Regular, permissions & !0o027);
+        (inode.uid, inode.gid) = (owner, owner + 10);
+        let expected = self.model.create_unnamed(dir_id, inode);
+        let made = self.core().create_unnamed(dir, &new);
+        let made = made.map(|made| made.hand_over().0);
+        if let (Ok(ino), Ok(id)) = (made, expected) {
+            self.same(id, ino)?;
+            self.held.push((id, ino));
+        }
+        agree(made.map(drop), expected.map(drop))
     }
 
     fn unlink(&mut self, id: Id, ino: Ino, name: &[u8]) -> Verdict {

@@ -197,6 +197,7 @@ fn entry(image: &Manifest, path: &str, held: Held) -> Entry {
         opaque: false,
         linked: false,
         partial: false,
+        unnamed: false,
         birth: Timestamp {
             seconds: 0,
             nanoseconds: 0,

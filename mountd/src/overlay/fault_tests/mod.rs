@@ -16,7 +16,7 @@ mod world;
 
 use super::{AllocateMode, RenameMode, SetAttr, SetTime};
 use crate::error::{FsError, FsResult};
-use crate::types::{FileKind, Timestamp};
+use crate::types::{Caller, FileKind, Timestamp};
 use trial::Trial;
 use world::{FROM, TO, Thing, World, acl};
 
@@ -24,6 +24,8 @@ use world::{FROM, TO, Thing, World, acl};
 #[derive(Clone, Copy, Debug)]
 enum Act {
     Create(FileKind),
+    /// Makes a file without a name and then gives it one.
+    CreateUnnamed,
     Link,
     Unlink,
     RemoveDirectory,
@@ -49,6 +51,7 @@ impl Act {
     fn apply(self, world: &mut World) -> FsResult<()> {
         match self {
             Self::Create(kind) => world.create(FROM, kind),
+            Self::CreateUnnamed => world.create_unnamed(FROM),
             Self::Link => world.link(FROM, TO),
             Self::Unlink => world.unlink(FROM),
             Self::RemoveDirectory => world.remove_directory(FROM),
@@ -128,6 +131,7 @@ impl Act {
         !matches!(
             self,
             Self::Create(_)
+                | Self::CreateUnnamed
                 | Self::Link
                 | Self::Unlink
                 | Self::RemoveDirectory
@@ -207,6 +211,7 @@ fn making_and_linking_are_done_whole_or_not_at_all() {
         ] {
             trials.push(Trial::new(free, Thing::Absent, Act::Create(kind)));
         }
+        trials.push(Trial::new(free, Thing::Absent, Act::CreateUnnamed));
     }
     for thing in FILES {
         for free in FREE {
@@ -250,6 +255,26 @@ fn renaming_is_done_whole_or_not_at_all() {
         }
     }
     run(choose(trials, 9));
+}
+
+#[test]
+fn renaming_with_a_whiteout_is_done_whole_or_not_at_all() {
+    let mut trials = Vec::new();
+    for (from_at, from) in FILES.into_iter().chain(DIRECTORIES).enumerate() {
+        for (to_at, to) in FREE.into_iter().chain(FILES).chain(DIRECTORIES).enumerate() {
+            let mode = RenameMode::Whiteout {
+                caller: Caller { uid: 7, gid: 8 },
+                replace: (from_at + to_at) % 5 > 0,
+            };
+            let trial = Trial::new(from, to, Act::Rename(mode));
+            trials.push(if (from_at + to_at) % 3 == 0 {
+                trial.unseen()
+            } else {
+                trial
+            });
+        }
+    }
+    run(choose(trials, 11));
 }
 
 #[test]
