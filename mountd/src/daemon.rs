@@ -19,6 +19,7 @@ use std::thread;
 use thiserror::Error;
 
 use crate::fuse::session::Server;
+use crate::logger;
 use crate::source::{self, OpenError};
 use crate::spec::MountSpec;
 use crate::sys::descriptor;
@@ -63,6 +64,7 @@ pub fn main<I: IntoIterator<Item = OsString>>(arguments: I) -> ExitCode {
         Ok(descriptors) => descriptors,
         Err(error) => return fail(&error),
     };
+    logger::begin();
     let mut ready = File::from(descriptors.ready);
     let kept = Kept::from_descriptor(descriptors.kept);
     let started = read_spec(descriptors.spec)

@@ -4,7 +4,7 @@
 use wpar_mountd::error::FsResult;
 use wpar_mountd::overlay::{LookedUp, Overlay};
 use wpar_mountd::source::OpenError;
-use wpar_mountd::spec::MountSpec;
+use wpar_mountd::spec::{MountSpec, SpaceLimits};
 use wpar_mountd::types::{EntryName, FileKind, Ino};
 
 use super::identity::SystemTree;
@@ -17,13 +17,23 @@ pub struct OfflineTree {
 
 impl OfflineTree {
     /// Opens the mount that `spec` describes, without mounting it; makes its store if there is
-    /// none.
+    /// none. What is done here is counted where the WPAR's space is limited, but not refused: who
+    /// makes a WPAR's limit less than it takes can still make it.
     ///
     /// # Errors
     /// Those of opening the source and of making the store.
     pub fn open(spec: &MountSpec) -> Result<Self, OpenError> {
+        let counted = |limit: Option<u64>| limit.map(|_| u64::MAX);
+        let limits = SpaceLimits {
+            bytes: counted(spec.limits.bytes),
+            inodes: counted(spec.limits.inodes),
+        };
+        let spec = MountSpec {
+            limits,
+            ..spec.clone()
+        };
         Ok(Self {
-            overlay: wpar_mountd::source::open(spec)?,
+            overlay: wpar_mountd::source::open(&spec)?,
         })
     }
 
