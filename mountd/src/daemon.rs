@@ -1,10 +1,12 @@
 //! The daemon: one process that serves one mount until it is unmounted.
 //!
-//! Called as `wpar-mountd --fuse-fd N --spec-fd N --ready-fd N --kept-fd N --root-fd N`. The starter has
-//! opened `/dev/fuse` and mounted it already, `root-fd` is that mount; from `spec-fd` comes the [`MountSpec`] as JSON; to
+//! Called as `wpar-mountd --fuse-fd N --spec-fd N --ready-fd N --kept-fd N`. The starter has opened
+//! `/dev/fuse` and mounted it already; from `spec-fd` comes the [`MountSpec`] as JSON; to
 //! `ready-fd`, a socket, goes one line, `ready` or `error: ` and why. From then on the daemon opens
 //! nothing by a path of the host's. `kept-fd` is the [`Kept`] state: if the daemon dies, its
-//! starter calls another one with the same `fuse-fd`, `spec-fd` and `kept-fd`, and that goes on. When the starter says no more on that socket (it closes it, or
+//! starter calls another one with the same `fuse-fd`, `spec-fd` and `kept-fd`, and that goes on; then
+//! the starter asks for something on each processor, for what waits there. The daemon could not: it
+//! would not end while it waited for itself. When the starter says no more on that socket (it closes it, or
 //! shuts its side down), the daemon tells what was read until then, a [`Trail`], and closes it too.
 //!
 //! [`Trail`]: crate::trail::Trail
@@ -30,7 +32,7 @@ use crate::trail::Trail;
 const SPEC_MAX: u64 = 64 << 20;
 
 const USAGE: &str = "usage: wpar-mountd --fuse-fd N --spec-fd N --ready-fd N --kept-fd N \
-                     --root-fd N (it is started by wpar, not by hand)";
+                     (it is started by wpar, not by hand)";
 
 #[derive(Debug, Error)]
 enum DaemonError {
@@ -55,7 +57,6 @@ struct Descriptors {
     spec: OwnedFd,
     ready: OwnedFd,
     kept: OwnedFd,
-    root: OwnedFd,
 }
 
 /// Runs the daemon with the arguments after its own name.
@@ -70,8 +71,7 @@ pub fn main<I: IntoIterator<Item = OsString>>(arguments: I) -> ExitCode {
     let started = read_spec(descriptors.spec)
         .and_then(|spec| Ok(source::open_kept(&spec, &kept)?))
         .and_then(|overlay| {
-            Server::new(overlay, descriptors.fuse, kept, descriptors.root)
-                .map_err(DaemonError::Serve)
+            Server::new(overlay, descriptors.fuse, kept).map_err(DaemonError::Serve)
         });
     let server = match started {
         Ok(server) => server,
@@ -116,7 +116,7 @@ fn fail(error: &DaemonError) -> ExitCode {
 }
 
 fn parse<I: IntoIterator<Item = OsString>>(arguments: I) -> Result<Descriptors, DaemonError> {
-    let mut numbers: [Option<RawFd>; 5] = [None; 5];
+    let mut numbers: [Option<RawFd>; 4] = [None; 4];
     let mut arguments = arguments.into_iter();
     while let Some(option) = arguments.next() {
         let slot = match option.to_str() {
@@ -124,17 +124,16 @@ fn parse<I: IntoIterator<Item = OsString>>(arguments: I) -> Result<Descriptors, 
             Some("--spec-fd") => &mut numbers[1],
             Some("--ready-fd") => &mut numbers[2],
             Some("--kept-fd") => &mut numbers[3],
-            Some("--root-fd") => &mut numbers[4],
             _ => return Err(DaemonError::Usage),
         };
         *slot = arguments
             .next()
             .and_then(|number| number.to_str()?.parse().ok());
     }
-    let [Some(fuse), Some(spec), Some(ready), Some(kept), Some(root)] = numbers else {
+    let [Some(fuse), Some(spec), Some(ready), Some(kept)] = numbers else {
         return Err(DaemonError::Usage);
     };
-    let mut different = [fuse, spec, ready, kept, root];
+    let mut different = [fuse, spec, ready, kept];
     different.sort_unstable();
     if different.windows(2).any(|two| two[0] == two[1]) {
         return Err(DaemonError::Usage);
@@ -151,7 +150,6 @@ fn parse<I: IntoIterator<Item = OsString>>(arguments: I) -> Result<Descriptors, 
         spec: take("--spec-fd", spec)?,
         ready: take("--ready-fd", ready)?,
         kept: take("--kept-fd", kept)?,
-        root: take("--root-fd", root)?,
     })
 }
 
@@ -175,8 +173,8 @@ mod tests {
             "",
             "--fuse-fd 3",
             "--fuse-fd 3 --spec-fd 4 --ready-fd 5",
-            "--fuse-fd 3 --spec-fd 4 --ready-fd x --kept-fd 6 --root-fd 7",
-            "--fuse-fd 3 --spec-fd 3 --ready-fd 4 --kept-fd 6 --root-fd 7",
+            "--fuse-fd 3 --spec-fd 4 --ready-fd x --kept-fd 6",
+            "--fuse-fd 3 --spec-fd 3 --ready-fd 4 --kept-fd 6",
             "--verbose",
         ] {
             let arguments = bad.split_whitespace().map(OsString::from);
@@ -186,8 +184,7 @@ mod tests {
 
     #[test]
     fn the_standard_descriptors_are_never_taken() {
-        let arguments =
-            "--fuse-fd 0 --spec-fd 1 --ready-fd 2 --kept-fd 3 --root-fd 4".split_whitespace();
+        let arguments = "--fuse-fd 0 --spec-fd 1 --ready-fd 2 --kept-fd 3".split_whitespace();
         let parsed = parse(arguments.map(OsString::from));
         assert!(matches!(
             parsed,

@@ -9,23 +9,21 @@
 use std::fs::File;
 use std::io::Read;
 use std::num::NonZeroU64;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::fs::{Advice, FileType, Mode, OFlags, RawDir, ResolveFlags, fadvise, fstat, openat2};
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use wpar_mountd::trail::{LONGEST, Touched, Trail};
 
 use super::Payload;
 use super::error::{Doing, LaunchError};
+use super::inquiry::Inquiry;
 use super::note::note;
 use super::state::replace;
 use super::supervisor::Supervisor;
 use crate::mountd_client::Daemon;
-use crate::sys::descriptors::close_others;
-use crate::sys::process::{Birth, spawn};
 
 /// A trail is made again when it is older: a host changes, and so do habits.
 const FRESH: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -102,8 +100,11 @@ impl Supervisor {
             return;
         };
         daemon.decline_trail();
-        match root.copy().and_then(|root| Ahead::start(root, trail)) {
-            Ok(ahead) => self.ahead = Some(ahead),
+        let started = root
+            .copy()
+            .and_then(|root| Inquiry::start(root, |root| follow(root, &trail)));
+        match started {
+            Ok(inquiry) => self.inquiries.push(inquiry),
             Err(error) => note(format_args!("cannot read ahead: {error}")),
         }
     }
@@ -148,43 +149,6 @@ impl Supervisor {
         {
             note(format_args!("the next start will not be ahead: {error}"));
         }
-    }
-}
-
-/// The process that is ahead.
-#[derive(Debug)]
-pub(super) struct Ahead {
-    process: Pid,
-}
-
-impl Ahead {
-    /// Follows `trail` below `root`.
-    pub(super) fn start(root: OwnedFd, trail: Trail) -> Result<Self, LaunchError> {
-        let process = spawn(Birth::Child, move || {
-            let _ = rustix::thread::set_name(c"wpar-ahead");
-            // Above all the connection: it could not be ended while this process waits for it.
-            if close_others(&[root.as_fd()]).is_ok() {
-                follow(root.as_fd(), &trail);
-            }
-            0
-        });
-        let process = process.doing("make a process")?;
-        Ok(Self { process })
-    }
-
-    /// Whether it has ended. If so it must not be asked again.
-    pub(super) fn is_over(&self) -> bool {
-        !matches!(waitpid(Some(self.process), WaitOptions::NOHANG), Ok(None))
-    }
-
-    /// Tells it to end. It does, once no answer of the daemon is due to it any more.
-    pub(super) fn kill(&self) {
-        let _ = kill_process(self.process, Signal::KILL);
-    }
-
-    /// Waits for its end.
-    pub(super) fn wait(self) {
-        let _ = waitpid(Some(self.process), WaitOptions::empty());
     }
 }
 

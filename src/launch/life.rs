@@ -144,7 +144,7 @@ impl Supervisor {
             self.hear_trail();
         }
         if events.signal {
-            self.ahead.take_if(|ahead| ahead.is_over());
+            self.inquiries.retain(|inquiry| !inquiry.is_over());
         }
         while events.signal
             && let Some(signal) = self.signals.next()

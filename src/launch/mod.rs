@@ -35,6 +35,7 @@ mod execute;
 mod foreground;
 mod identity;
 mod init;
+mod inquiry;
 mod inside;
 mod life;
 mod message;

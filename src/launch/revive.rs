@@ -5,7 +5,6 @@
 //! that this process runs was replaced, the new one is started.
 
 use std::fs::{self, File};
-use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -13,6 +12,7 @@ use std::time::{Duration, Instant};
 use super::ProcessId;
 use super::ahead::Recording;
 use super::error::{Doing, LaunchError};
+use super::inquiry::{Inquiry, prompt};
 use super::note::note;
 use super::state;
 use super::supervisor::{Supervisor, open_log};
@@ -117,7 +117,7 @@ impl Supervisor {
         };
         let connection = root.connection().ok_or(LaunchError::Lost("mount"))?;
         let inheritance = &line.inheritance;
-        let mut daemon = Daemon::spawn(executable, connection, root.as_fd(), inheritance, log)
+        let mut daemon = Daemon::spawn(executable, connection, inheritance, log)
             .doing("start the file system daemon")?;
         let answer = match wait_readable(daemon.answer_descriptor(), Some(PATIENCE)) {
             Ok(true) => daemon
@@ -131,6 +131,11 @@ impl Supervisor {
             return Err(LaunchError::other(reason));
         }
         line.born = Instant::now();
+        let prompter = root.copy().and_then(|root| Inquiry::start(root, prompt));
+        match prompter {
+            Ok(inquiry) => self.inquiries.push(inquiry),
+            Err(error) => note(format_args!("requests may wait for others: {error}")),
+        }
         daemon.decline_trail();
         let pid = daemon.pid();
         self.state.daemon = ProcessId::of(pid);

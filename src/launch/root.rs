@@ -109,12 +109,6 @@ impl Root {
     }
 }
 
-impl AsFd for Root {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.mount.as_fd()
-    }
-}
-
 /// Checks that `point` can be mounted on, which is no promise that it still can later.
 pub(super) fn check_point(point: &Path) -> Result<(), LaunchError> {
     // First this: a look at a mount whose daemon is dead could last for ever.

@@ -15,12 +15,13 @@ use rustix::process::{
     waitpid,
 };
 
-use super::ahead::{Ahead, Recording};
+use super::ahead::Recording;
 use super::cgroup::Groups;
 use super::channel::Channel;
 use super::console::ConsoleLog;
 use super::control::ControlSocket;
 use super::error::{Doing, LaunchError};
+use super::inquiry::Inquiry;
 use super::message::{FromInit, Order, Report, ToInit};
 use super::note::note;
 use super::notify::NotifySocket;
@@ -120,7 +121,7 @@ pub(super) struct Supervisor {
     pub(super) init: Option<Init>,
     pub(super) console_log: Option<ConsoleLog>,
     pub(super) stopping: Option<Stopping>,
-    pub(super) ahead: Option<Ahead>,
+    pub(super) inquiries: Vec<Inquiry>,
     pub(super) recording: Recording,
 }
 
@@ -145,7 +146,7 @@ impl Supervisor {
             init: None,
             console_log: None,
             stopping: None,
-            ahead: None,
+            inquiries: Vec::new(),
             recording: Recording::Off,
         })
     }
@@ -374,7 +375,7 @@ impl Supervisor {
             let log = open_log(&path).doing(format!("open {}", path.display()))?;
             let inheritance = Inheritance::new(spec).doing("describe the mount")?;
             let this = Path::new("/proc/self/exe");
-            let daemon = Daemon::spawn(this, connection, root.as_fd(), &inheritance, log)
+            let daemon = Daemon::spawn(this, connection, &inheritance, log)
                 .doing("start the file system daemon")?;
             self.line = Some(Line::new(inheritance));
             self.state.daemon = ProcessId::of(daemon.pid());
@@ -447,9 +448,7 @@ impl Supervisor {
                 first = result;
             }
         };
-        if let Some(ahead) = &self.ahead {
-            ahead.kill();
-        }
+        self.inquiries.iter().for_each(Inquiry::kill);
         keep(self.kill());
         if let Some(init) = self.init.take() {
             let _ = waitpid(Some(init.pid), WaitOptions::NOHANG);
@@ -466,9 +465,7 @@ impl Supervisor {
             let _ = wait_readable(daemon.process_descriptor(), Some(DAEMON_PATIENCE));
             daemon.kill();
         }
-        if let Some(ahead) = self.ahead.take() {
-            ahead.wait();
-        }
+        self.inquiries.drain(..).for_each(Inquiry::wait);
         if let Some(groups) = self.groups.take() {
             keep(groups.remove().map(drop));
         }

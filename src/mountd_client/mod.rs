@@ -2,8 +2,8 @@
 //!
 //! The mount is made here, not by the daemon, and a second descriptor of its connection stays
 //! with the supervisor. The daemon's command line and its one line of answer are the whole
-//! interface: `wpar-mountd --fuse-fd N --spec-fd N --ready-fd N --kept-fd N
-//! --root-fd N`; the [`MountSpec`] as JSON on the second; `ready` or `error: TEXT` and a newline on the third. The fourth is what one
+//! interface: `wpar-mountd --fuse-fd N --spec-fd N --ready-fd N --kept-fd N`; the [`MountSpec`] as
+//! JSON on the second; `ready` or `error: TEXT` and a newline on the third. The fourth is what one
 //! daemon leaves to the next: kept here, understood there ([`Kept`]).
 
 use std::fs::File;
@@ -107,7 +107,7 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Starts the daemon of `executable` on `connection`, of the mount `root`; what it prints goes to `log`. If there
+    /// Starts the daemon of `executable` on `connection`; what it prints goes to `log`. If there
     /// was one before, which has ended, it goes on where that was.
     ///
     /// # Errors
@@ -115,7 +115,6 @@ impl Daemon {
     pub fn spawn(
         executable: &Path,
         connection: BorrowedFd<'_>,
-        root: BorrowedFd<'_>,
         inheritance: &Inheritance,
         log: File,
     ) -> io::Result<Self> {
@@ -127,7 +126,6 @@ impl Daemon {
             ("--spec-fd", OwnedFd::from(inheritance.spec.try_clone()?)),
             ("--ready-fd", OwnedFd::from(ready)),
             ("--kept-fd", inheritance.kept.as_fd().try_clone_to_owned()?),
-            ("--root-fd", root.try_clone_to_owned()?),
         ] {
             let number = pass(&mut command, fd);
             command.arg(option).arg(number.to_string());

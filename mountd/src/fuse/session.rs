@@ -44,12 +44,12 @@ struct Greeted {
 /// Greets the kernel by `open`, and starts the rings that were agreed on.
 fn greet(
     adapter: Adapter,
-    takeover: Option<OwnedFd>,
     open: impl FnOnce(Adapter) -> io::Result<Session<Adapter>>,
 ) -> io::Result<Greeted> {
     let (overlay, remember) = (Arc::clone(&adapter.overlay), adapter.remember);
     let rings = Arc::clone(&adapter.rings);
     let recorder = Arc::clone(&adapter.recorder);
+    let takeover = adapter.inherited.is_some();
     let session = open(adapter)?;
     let rings = rings.lock().take();
     // The kernel holds requests back until it knows the rings, so nothing may come in between.
@@ -114,16 +114,14 @@ pub struct Server {
 
 impl Server {
     /// Greets the kernel on `device`, an open `/dev/fuse` that is mounted already; or takes it
-    /// over from the daemon that `kept` is from. `root` is the root directory of the mount, only
-    /// used, and needed, for the latter.
+    /// over from the daemon that `kept` is from.
     ///
     /// # Errors
     /// If the mount is gone, the kernel too old, or the other daemon's state of no use.
-    pub fn new(overlay: Overlay, device: OwnedFd, kept: Kept, root: OwnedFd) -> io::Result<Self> {
+    pub fn new(overlay: Overlay, device: OwnedFd, kept: Kept) -> io::Result<Self> {
         let inherited = kept.agreement()?;
-        let takeover = inherited.as_ref().map(|_| root);
         let adapter = Adapter::new(overlay, Transport::preferred(), kept, inherited.clone());
-        let greeted = greet(adapter, takeover, |adapter| match &inherited {
+        let greeted = greet(adapter, |adapter| match &inherited {
             None => Session::from_fd(adapter, device, SessionACL::All, config()),
             Some(agreement) => take_over(adapter, &device, agreement),
         })?;
@@ -217,9 +215,7 @@ pub fn mount_over(overlay: Overlay, directory: &Path, transport: Transport) -> i
     transport.request();
     let kept = Kept::of_this_process()?;
     let adapter = Adapter::new(overlay, transport, kept, None);
-    let greeted = greet(adapter, None, |adapter| {
-        Session::new(adapter, directory, &config)
-    })?;
+    let greeted = greet(adapter, |adapter| Session::new(adapter, directory, &config))?;
     Ok(Mounted {
         session: Some(greeted.session.spawn()?),
         serving: greeted.serving,

@@ -7,7 +7,7 @@
 //! Layers, bottom up, each pure but the last: `abi` (numbers), `request` and `reply` (bytes to
 //! values and back), `dispatch` (a request to a call of the core), `slots` (where both lie),
 //! `uring` (threads and rings); `latency` keeps processors awake for these threads, `notify` is
-//! what we say without having been asked, `prompt` what we ask ourselves.
+//! what we say without having been asked.
 //!
 //! What this way knows and the other does not: which changes of size take set-id bits away, times
 //! of birth, and that nothing here has device controls, which is answered without a look at the
@@ -19,7 +19,6 @@ mod dispatch;
 pub(crate) mod fuzzing;
 mod latency;
 pub(crate) mod notify;
-mod prompt;
 mod reply;
 mod request;
 mod slots;

@@ -14,9 +14,9 @@
 //!
 //! A daemon that takes over from one that died finds its slots as that left them (see `slots`).
 //! Requests that were in them are answered first, some of them a second time; slots without one
-//! are registered anew, and each queue is set going (see `prompt`).
+//! are registered anew. What the kernel queued meanwhile it hands on only when another request comes
+//! to the queue: whoever started this daemon makes one.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -31,7 +31,7 @@ use rustix::thread::{CpuSet, sched_setaffinity};
 
 use super::dispatch::Answerer;
 use super::latency::{Counter, Keeper};
-use super::{prompt, slots};
+use super::slots;
 use crate::overlay::Overlay;
 use crate::sys::ring::{FuseRing, SlotMemory};
 use crate::takeover::{Kept, Placing};
@@ -61,7 +61,6 @@ struct Start {
 
 #[derive(Debug)]
 struct Worker {
-    processor: u16,
     start: Sender<Start>,
     registered: Receiver<io::Result<()>>,
     thread: JoinHandle<()>,
@@ -112,7 +111,7 @@ impl Rings {
     }
 
     /// Begins to serve the connection of `device`, over which the use of rings was agreed; in a
-    /// `takeover`, of which the root directory of the mount is given, goes on to.
+    /// `takeover`, goes on to.
     ///
     /// # Errors
     /// If the kernel cannot be told of a ring. It then waits for it: the mount is of no use.
@@ -122,7 +121,7 @@ impl Rings {
         overlay: &Arc<Overlay>,
         remember: Duration,
         recorder: &Arc<Recorder>,
-        takeover: Option<OwnedFd>,
+        takeover: bool,
     ) -> io::Result<Serving> {
         let keeper = Keeper::start(self.workers.len());
         for (number, worker) in self.workers.iter().enumerate() {
@@ -132,7 +131,7 @@ impl Rings {
                 remember,
                 recorder: Arc::clone(recorder),
                 counter: keeper.as_ref().map(|keeper| keeper.counter(number)),
-                takeover: takeover.is_some(),
+                takeover,
             };
             worker
                 .start
@@ -141,10 +140,6 @@ impl Rings {
         }
         for worker in &self.workers {
             worker.answer()?;
-        }
-        if let Some(root) = takeover {
-            let processors = self.workers.iter().map(|worker| worker.processor);
-            prompt::prompt(root, processors.collect::<BTreeSet<_>>().into_iter())?;
         }
         let threads = self.workers.into_iter().map(|worker| worker.thread);
         Ok(Serving {
@@ -176,7 +171,6 @@ impl Worker {
             .name(format!("ring-{processor}"))
             .spawn(move || work(processor, slots, &started, &tell))?;
         Ok(Self {
-            processor,
             start,
             registered,
             thread,

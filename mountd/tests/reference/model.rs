@@ -241,6 +241,7 @@ impl Model {
         if let RenameMode::Whiteout { caller, .. } = mode {
             let mut device = Inode::new(FileKind::CharDevice, 0);
             (device.uid, device.gid) = (caller.uid, caller.gid);
+            device.inherit(&self.inodes[from.0], 0);
             self.create(from.0, from.1, device)?;
         }
         self.touch(from.0);

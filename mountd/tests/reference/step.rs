@@ -118,8 +118,9 @@ impl World {
                 gid: owner + 10,
             },
         };
-        let mut inode = Inode::new(FileKind::Regular, permissions & !0o027);
+        let mut inode = Inode::new(FileKind::Regular, permissions);
         (inode.uid, inode.gid) = (owner, owner + 10);
+        inode.inherit(&self.model.inodes[dir_id], new.umask);
         let expected = self.model.create_unnamed(dir_id, inode);
         let made = self.core().create_unnamed(dir, &new);
         let made = made.map(|made| made.hand_over().0);
