@@ -256,7 +256,11 @@ impl UpperStore {
         }
         self.remove_maps_of(self.work(), DISCARDED)?;
         names::remove_all_below(self.work.as_fd())?;
-        blocks::recover(self)
+        match opening {
+            Opening::AfterAll => blocks::recover(self),
+            // The logs of block maps count until the host is restarted, and a sync may last.
+            Opening::Takeover => Ok(()),
+        }
     }
 
     /// Removes the maps of the inodes that are in `directory` as their number behind `prefix`. A
