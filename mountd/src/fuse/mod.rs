@@ -61,8 +61,14 @@ const LIVING: Duration = Duration::from_secs(10);
 /// Numbers are never used for another inode, so one generation does.
 const GENERATION: Generation = Generation(0);
 
-/// Largest read-ahead and write, in bytes: the most that one request can carry.
+/// Largest read, and read-ahead, in bytes: the most that one answer can carry.
 const REQUEST_SIZE: u32 = 1 << 20;
+
+/// Largest write, in bytes. Less, for rings have this much memory for each slot ready at any time.
+const WRITE_SIZE: u32 = 128 << 10;
+
+/// The most that a request, and an answer, carry beside their headers.
+const LENGTHS: (usize, usize) = (WRITE_SIZE as usize, REQUEST_SIZE as usize);
 
 const WANTED: InitFlags = InitFlags::FUSE_ASYNC_READ
     .union(InitFlags::FUSE_BIG_WRITES)
@@ -127,7 +133,7 @@ impl Adapter {
             log::info!("the kernel does not offer FUSE over io_uring; using the device");
             return Vec::new();
         }
-        match Rings::prepare(REQUEST_SIZE as usize, &self.kept) {
+        match Rings::prepare(LENGTHS, &self.kept) {
             Ok((rings, placings)) if config.add_capabilities(flag).is_ok() => {
                 *self.rings.lock() = Some(rings);
                 placings
@@ -254,7 +260,7 @@ impl Filesystem for Adapter {
         }
         for (what, result) in [
             ("read-ahead", config.set_max_readahead(REQUEST_SIZE)),
-            ("write size", config.set_max_write(REQUEST_SIZE)),
+            ("write size", config.set_max_write(WRITE_SIZE)),
         ] {
             if let Err(most) = result {
                 log::debug!("{what} is at most {most} bytes here");
@@ -267,8 +273,7 @@ impl Filesystem for Adapter {
             }
             Some(agreement) if agreement.workers.is_empty() => {}
             Some(agreement) => {
-                let size = REQUEST_SIZE as usize;
-                let rings = Rings::prepare_again(size, &self.kept, &agreement.workers)?;
+                let rings = Rings::prepare_again(LENGTHS, &self.kept, &agreement.workers)?;
                 *self.rings.lock() = Some(rings);
             }
         }

@@ -19,7 +19,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
 
 /// Where the memory lies in every daemon that can be followed by another: 128 GiB, below what
 /// position-independent programs, libraries and stacks get on any machine with 39 bits of
@@ -116,6 +116,22 @@ impl SharedPart {
         // SAFETY: mapped as long as this part is there, initialised (a file's), and no other part
         // has them.
         unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.length) }
+    }
+
+    /// Sees to it that the first `length` bytes need not be brought in when they are written to.
+    ///
+    /// # Errors
+    /// Those of `madvise(2)`; kernels before 5.14 do not know it.
+    pub(crate) fn populate(&self, length: usize) -> io::Result<()> {
+        let length = length.min(self.length);
+        // SAFETY: a range of this part's; this reads its bytes and writes the same ones back.
+        Ok(unsafe {
+            madvise(
+                self.start.as_ptr().cast(),
+                length,
+                Advice::LinuxPopulateWrite,
+            )
+        }?)
     }
 
     /// Number `index` of the part, taken as numbers of eight bytes: for what must be seen by the

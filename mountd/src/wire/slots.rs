@@ -20,6 +20,9 @@
 //! 3. *The answer is copied from the staging part to the payload, its header written.*
 //! 4. *The slot is given back to the kernel.* It does not know the request any more; the slot is
 //!    free.
+//!
+//! The first step can happen while the thread is being ended: so all that the kernel writes to is
+//! brought in beforehand. It would refuse a dying thread to do that, and the request would fail.
 
 use std::sync::atomic::Ordering;
 
@@ -52,15 +55,22 @@ const PAYLOAD_LENGTH: usize = 256 + 16;
 /// Where the number of a request stands, in its header and in that of its answer.
 const UNIQUE: usize = 8;
 
-/// The memory of all slots, of each thread its own.
+/// The memory of all slots, of each thread its own. The payload of a request has up to `asked`
+/// bytes, that of an answer up to `payload`.
 pub(super) fn memory(
     placings: &[Placing],
-    payload: usize,
+    (asked, payload): (usize, usize),
     kept: &Kept,
 ) -> std::io::Result<Vec<Vec<SlotMemory>>> {
     let count = placings.iter().map(|placing| placing.queues.len()).sum();
     let of_each = [PAGE, PAGE, STAGING, payload.next_multiple_of(PAGE)];
     let parts = kept.buffers(&of_each.repeat(count))?;
+    for slot in parts.chunks(of_each.len()) {
+        if let [_, headers, _, payload] = slot {
+            headers.populate(PAGE)?;
+            payload.populate(asked.next_multiple_of(PAGE))?;
+        }
+    }
     let mut parts = parts.into_iter();
     let mut slot = |queue| {
         Some(SlotMemory {

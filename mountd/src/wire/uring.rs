@@ -80,14 +80,17 @@ pub(crate) struct Serving {
 }
 
 impl Rings {
-    /// Makes rings for all processors, for requests of up to `payload` bytes. Returns what has to
-    /// be known to make them again, too.
+    /// Makes rings for all processors, for requests and answers of up to so many bytes. Returns
+    /// what has to be known to make them again, too.
     ///
     /// # Errors
     /// If the kernel has no `io_uring` as it is needed, or does not allow it to us.
-    pub(crate) fn prepare(payload: usize, kept: &Kept) -> io::Result<(Self, Vec<Placing>)> {
+    pub(crate) fn prepare(
+        lengths: (usize, usize),
+        kept: &Kept,
+    ) -> io::Result<(Self, Vec<Placing>)> {
         let placings = place()?;
-        Ok((Self::prepare_again(payload, kept, &placings)?, placings))
+        Ok((Self::prepare_again(lengths, kept, &placings)?, placings))
     }
 
     /// Makes those rings that another daemon had.
@@ -95,11 +98,11 @@ impl Rings {
     /// # Errors
     /// As [`Self::prepare`].
     pub(crate) fn prepare_again(
-        payload: usize,
+        lengths: (usize, usize),
         kept: &Kept,
         placings: &[Placing],
     ) -> io::Result<Self> {
-        let memory = slots::memory(placings, payload, kept)?;
+        let memory = slots::memory(placings, lengths, kept)?;
         let mut workers = Vec::new();
         for (placing, slots) in placings.iter().zip(memory) {
             workers.push(Worker::spawn(placing.processor, slots)?);
