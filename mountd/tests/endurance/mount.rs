@@ -8,6 +8,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
 use tempfile::TempDir;
 use wpar_mountd::fuse::session;
@@ -156,8 +157,13 @@ impl Mount {
 
     /// Unmounts, and waits for the daemon to end well.
     pub(crate) fn end(mut self) {
-        unmount(&self.place, UnmountFlags::empty()).unwrap();
         let begun = Instant::now();
+        // A process that another test is just making may have what is open here, for a moment.
+        while let Err(error) = unmount(&self.place, UnmountFlags::empty()) {
+            assert_eq!(error, Errno::BUSY);
+            assert!(begun.elapsed() < PATIENCE, "something is open in the mount");
+            thread::sleep(Duration::from_millis(10));
+        }
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 assert!(status.success(), "the daemon ended with {status}");
