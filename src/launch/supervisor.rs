@@ -205,11 +205,13 @@ impl Supervisor {
     fn live(&mut self) -> Result<ExitStatus, LaunchError> {
         loop {
             self.launch()?;
-            if let Some(stopping) = self.stopping.take() {
-                self.state.stopping = false;
+            let stopping = self.stopping.take();
+            self.state.stopping = false;
+            // First: who is answered may look at once.
+            self.record();
+            if let Some(stopping) = stopping {
                 stopping.answer(Ok(()));
             }
-            self.record();
             match self.watch_over()? {
                 super::life::End::Over(status) => return Ok(status),
                 super::life::End::Restart => self.prepare_restart()?,

@@ -59,6 +59,7 @@ impl Overlay {
         if new.target.len() > TARGET_MAX {
             return Err(FsError::NameTooLong);
         }
+        self.await_forgotten(1);
         let _names = self.names.write();
         let node = self.node(parent)?;
         if node.removed || node.place == Some(Place::Orphan) {
@@ -98,6 +99,7 @@ impl Overlay {
         if new.kind != FileKind::Regular {
             return Err(FsError::InvalidArgument);
         }
+        self.await_forgotten(1);
         let _names = self.names.write();
         let node = self.node(parent)?;
         if node.removed || node.place == Some(Place::Orphan) {

@@ -79,7 +79,13 @@ impl Overlay {
         }
         let opened = self.open_for_writing(ino)?;
         let end = offset.saturating_add(data.len() as u64);
-        let room = opened.room(offset..end, Need::Some)?;
+        let room = match opened.room(offset..end, Need::Some) {
+            Err(FsError::Layer(Errno::NOSPC)) => {
+                self.await_forgotten(data.len() as u64);
+                opened.room(offset..end, Need::Some)?
+            }
+            room => room?,
+        };
         let fits = usize::try_from(room.length).unwrap_or(usize::MAX);
         let data = data.get(..fits).unwrap_or(data);
         match &*opened {

@@ -7,6 +7,8 @@
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use crate::upper::calls::{self as fs, AtFlags, SeekFrom, StatVfs};
 use rustix::io::Errno;
@@ -17,8 +19,13 @@ use crate::error::FsResult;
 use crate::lower::LowerFile;
 use crate::sys::extents;
 use crate::types::{FileKind, Ino};
+use crate::upper::names;
 use crate::upper::object::UpperObject;
 use crate::upper::quota::{Charge, Quota, Reservation, Usage, Watch};
+
+/// How long, and how often, to wait for the kernel to forget what was removed.
+const MOMENT: Duration = Duration::from_millis(2);
+const MOMENTS: u32 = 20;
 
 /// How much room a change needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -249,6 +256,30 @@ impl Overlay {
             _ => 0,
         };
         quota.admit(Usage { bytes, inodes: 1 })
+    }
+
+    /// Waits a moment if there is no room for `bytes` more, or for an inode.
+    ///
+    /// What lost its name counts until the kernel forgets it, and it says so only after the program
+    /// was answered: who removes a file to make room would find none. Not under the `names` lock,
+    /// which forgetting takes.
+    pub(super) fn await_forgotten(&self, bytes: u64) {
+        let Some(quota) = self.quota() else { return };
+        for _ in 0..MOMENTS {
+            let is_room = quota.free_bytes() >= bytes && quota.free_inodes() > 0;
+            if is_room || !self.has_orphans() {
+                return;
+            }
+            thread::sleep(MOMENT);
+        }
+    }
+
+    fn has_orphans(&self) -> bool {
+        let mut found = false;
+        let listed = self
+            .store()
+            .and_then(|store| names::list(store.orphans(), &mut |_, _| found = true));
+        listed.is_ok() && found
     }
 
     /// What is counted of an inode of the store, open as `file`.
