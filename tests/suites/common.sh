@@ -14,7 +14,8 @@
 #   suite                         runs, with DIR a directory of the file system under test; says what
 #                                 it found by check, passed, failed, skipped
 
-readonly ROOT=${WPAR_SUITES:-${XDG_CACHE_HOME:-${HOME:?HOME is not set}/.cache}/wpar-suites}
+# Where every user can get to: some of the suites act as other users.
+readonly ROOT=${WPAR_SUITES:-/var/tmp/wpar-suites}
 readonly BIN=$ROOT/bin
 export OPERATIONS=${OPERATIONS:-20000}
 export LC_ALL=C PATH=$BIN:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:$PATH
@@ -227,7 +228,7 @@ judge() {
 inside() {
     local suite=$1 limit=600
     readonly PLACE=$2 WORK=$ROOT/work/$1/$2 LOWER=$ROOT/work/$1/lower IMAGE=$ROOT/work/$1/lower.tar
-    readonly MNT=$WORK/mnt DIR=$WORK/mnt/t LOG=$ROOT/out/$1.$2.log
+    readonly MNT=$ROOT/mnt DIR=$ROOT/mnt/t LOG=$ROOT/out/$1.$2.log
     readonly RESULTS=$ROOT/out/$1.$2.results SCRATCH=$WORK/scratch
     export PLACE WORK DIR MNT SCRATCH TMPDIR=$WORK/scratch
     rm -rf "$WORK" && mkdir -p "$MNT" "$SCRATCH" && chmod 0777 "$SCRATCH" || exit 1
