@@ -1,7 +1,6 @@
 //! Configuration files that are different: what lies in `etc`, and what packages say is theirs.
 
 use similar::TextDiff;
-use wpar_mountd::error::FsResult;
 use wpar_mountd::types::FileKind;
 
 use super::escape;
@@ -17,13 +16,15 @@ const TEXT_MAX: u64 = 64 << 10;
 const DIGEST_MAX: u64 = 16 << 20;
 
 /// Shown elsewhere in a better form, or made from other files.
-const ELSEWHERE: [&[u8]; 10] = [
+const ELSEWHERE: [&[u8]; 12] = [
     b"etc/passwd",
     b"etc/passwd-",
     b"etc/group",
     b"etc/group-",
     b"etc/shadow",
     b"etc/shadow-",
+    b"etc/subuid-",
+    b"etc/subgid-",
     b"etc/hostname",
     b"etc/machine-id",
     b"etc/ld.so.cache",
@@ -73,7 +74,7 @@ pub(super) fn compare(
     files: &[FileChange],
     (before, after): &(Owners<'_>, Owners<'_>),
     texts: bool,
-) -> FsResult<Vec<ConfigChange>> {
+) -> Vec<ConfigChange> {
     let mut changes = Vec::new();
     for file in files.iter().filter(|file| differs(file)) {
         let config = (before.config(&file.path), after.config(&file.path));
@@ -100,7 +101,7 @@ pub(super) fn compare(
             package: file.package.clone(),
         });
     }
-    Ok(changes)
+    changes
 }
 
 /// Whether it is a regular file that came, went, or has other contents.

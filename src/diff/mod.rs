@@ -5,7 +5,7 @@
 //! hashes, files that not everybody may read) never leave this module.
 
 use thiserror::Error;
-use wpar_mountd::error::FsError;
+use wpar_mountd::error::{FsError, FsResult};
 use wpar_mountd::overlay::Overlay;
 
 use crate::packages::{self, Detail, Family, PackageDatabase, PackageError};
@@ -117,24 +117,25 @@ impl Options {
 /// Something that could not be compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Its path, without a leading `/`.
+    /// The file, or what is looked for in it, without a leading `/`.
     pub path: Vec<u8>,
     /// Why.
-    pub error: FsError,
+    pub why: String,
+}
+
+impl Problem {
+    fn new(path: &[u8], why: impl ToString) -> Self {
+        Self {
+            path: path.to_vec(),
+            why: why.to_string(),
+        }
+    }
 }
 
 /// Why there is no comparison.
 #[derive(Debug, Error)]
 pub enum DiffError {
-    /// A package data base.
-    #[error("{side}: {source}")]
-    Packages {
-        /// `A` or `B`.
-        side: char,
-        /// Why.
-        source: PackageError,
-    },
-    /// A file that is needed.
+    /// The root directory of one of them.
     #[error("cannot read one of the systems: {0}")]
     Read(#[from] FsError),
     /// The caller wants no more of it.
@@ -179,6 +180,28 @@ impl Difference {
             && self.kernels.is_none()
             && self.files.is_empty()
     }
+
+    /// What was found, or nothing, and a problem that says why.
+    fn take<T: Default>(&mut self, what: &str, found: FsResult<T>) -> T {
+        found.unwrap_or_else(|error| {
+            self.problems.push(Problem::new(what.as_bytes(), error));
+            T::default()
+        })
+    }
+
+    fn read_packages(
+        &mut self,
+        files: &dyn Files,
+        detail: Detail,
+    ) -> Result<Option<PackageDatabase>, ()> {
+        packages::read(files, detail).map_err(|error| {
+            let (path, why) = match error {
+                PackageError::Read { path, source } => (path, source.to_string()),
+                PackageError::Format { path, what } => (path, what.to_owned()),
+            };
+            self.problems.push(Problem::new(path.as_bytes(), why));
+        })
+    }
 }
 
 /// Compares two systems. `go_on` is asked now and then; when it says no, that is the end.
@@ -193,24 +216,26 @@ pub fn compare(
 ) -> Result<Difference, DiffError> {
     let mut found = Difference::default();
     if options.wants(Section::Identity) {
-        found.identity = identity::compare(a, b)?;
+        found.identity = found.take("etc/hostname and others", identity::compare(a, b));
     }
     if options.wants(Section::Users) {
-        found.users = accounts::compare(a, b)?;
+        found.users = found.take("etc/passwd and others", accounts::compare(a, b));
     }
     if options.wants(Section::Services) {
-        found.services = services::compare(a, b)?;
+        found.services = found.take("etc/systemd and others", services::compare(a, b));
     }
     if options.wants(Section::Kernels) {
-        found.kernels = kernels::compare(a, b)?;
+        found.kernels = found.take("boot and lib/modules", kernels::compare(a, b));
     }
     let walked = options.wants_walk();
     if walked {
-        (found.files, found.problems) = walk::walk(a, b, options, go_on)?;
+        let (files, problems) = walk::walk(a, b, options, go_on)?;
+        found.files = files;
+        found.problems.extend(problems);
     }
     let packages = options.wants(Section::Packages) || walked && !found.files.is_empty();
     if packages && go_on() {
-        explain(a, b, options, &mut found)?;
+        explain(a, b, options, &mut found);
     }
     if !options.wants(Section::Files) {
         found.files = Vec::new();
@@ -223,34 +248,34 @@ pub fn compare(
 }
 
 /// Finds what the packages have to do with it.
-fn explain(
-    a: &Overlay,
-    b: &Overlay,
-    options: &Options,
-    found: &mut Difference,
-) -> Result<(), DiffError> {
+fn explain(a: &Overlay, b: &Overlay, options: &Options, found: &mut Difference) {
     let detail = match found.files.is_empty() {
         true => Detail::Packages,
         false => Detail::Paths,
     };
-    let read = |side, files: &dyn Files| {
-        packages::read(files, detail).map_err(|source| DiffError::Packages { side, source })
-    };
-    let before: Option<PackageDatabase> = read('A', a)?;
-    let after = read('B', b)?;
+    let (before, after) = (
+        found.read_packages(a, detail),
+        found.read_packages(b, detail),
+    );
+    let is_whole = before.is_ok() && after.is_ok();
+    let (before, after) = (before.unwrap_or_default(), after.unwrap_or_default());
     found.families = (
         before.as_ref().map(|database| database.family),
         after.as_ref().map(|database| database.family),
     );
-    let changes = packages_changed::compare(before.as_ref(), after.as_ref());
+    // Without one of them all packages of the other would seem to be new.
+    let changes = match is_whole {
+        true => packages_changed::compare(before.as_ref(), after.as_ref()),
+        false => Vec::new(),
+    };
     if !found.files.is_empty() {
         let owners = (
-            Owners::find(a, before.as_ref(), &found.files)?,
-            Owners::find(b, after.as_ref(), &found.files)?,
+            Owners::find(a, before.as_ref(), &found.files),
+            Owners::find(b, after.as_ref(), &found.files),
         );
         owners::attribute(&mut found.files, &owners, &changes);
         if options.wants(Section::Config) {
-            found.config = config::compare(a, b, &found.files, &owners, options.texts)?;
+            found.config = config::compare(a, b, &found.files, &owners, options.texts);
         }
         if options.wants(Section::Privileges) {
             found.privileges = privileges::compare(&found.files);
@@ -259,5 +284,4 @@ fn explain(
     if options.wants(Section::Packages) {
         found.packages = changes;
     }
-    Ok(())
 }

@@ -5,7 +5,6 @@
 
 use std::collections::{HashMap, HashSet};
 
-use wpar_mountd::error::FsResult;
 use wpar_mountd::types::FileKind;
 
 use super::files::FileChange;
@@ -26,7 +25,7 @@ impl<'d> Owners<'d> {
         files: &dyn Files,
         database: Option<&'d PackageDatabase>,
         changes: &[FileChange],
-    ) -> FsResult<Self> {
+    ) -> Self {
         let mut found = Self::default();
         let wanted: HashSet<&[u8]> = changes.iter().map(|change| &*change.path).collect();
         // Most paths are of files that are the same: their last names are not among the changed.
@@ -38,21 +37,21 @@ impl<'d> Owners<'d> {
                 .iter()
                 .filter(|path| names.contains(split(path).1))
             {
-                let path = real.path(path)?;
+                let path = real.path(path);
                 if wanted.contains(&*path) && package.status != Status::Removed {
                     found.packages.entry(path).or_insert(&package.name);
                 }
             }
             let config = package.config_files.iter();
             for file in config.filter(|file| names.contains(split(&file.path).1)) {
-                let path = real.path(&file.path)?;
+                let path = real.path(&file.path);
                 if wanted.contains(&*path) {
                     found.config.entry(path.clone()).or_insert(file);
                     found.packages.entry(path).or_insert(&package.name);
                 }
             }
         }
-        Ok(found)
+        found
     }
 
     /// The package that has the file.
@@ -80,10 +79,10 @@ impl<'f> Real<'f> {
         }
     }
 
-    fn path(&mut self, path: &[u8]) -> FsResult<Vec<u8>> {
+    fn path(&mut self, path: &[u8]) -> Vec<u8> {
         let (directory, name) = split(path);
         if let Some(real) = self.directories.get(directory) {
-            return Ok(join(real, name));
+            return join(real, name);
         }
         let real = match self.files.real(directory) {
             Ok(Some((real, FileKind::Directory))) => real,
@@ -92,7 +91,7 @@ impl<'f> Real<'f> {
         };
         let path = join(&real, name);
         self.directories.insert(directory.to_vec(), real);
-        Ok(path)
+        path
     }
 }
 

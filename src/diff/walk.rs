@@ -4,7 +4,7 @@
 //! not on the stack: how deep an image goes is not ours to say. What both stores have nothing of,
 //! above the same lower, is not looked into at all.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use wpar_mountd::error::{FsError, FsResult};
 use wpar_mountd::overlay::{DirectoryEntry, DirectorySink, LookedUp, Overlay};
@@ -206,32 +206,26 @@ impl<'t> Walk<'t, '_> {
     }
 
     fn complain(&mut self, path: &[u8], error: FsError) {
-        self.problems.push(Problem {
-            path: path.to_vec(),
-            error,
-        });
+        self.problems.push(Problem::new(path, error));
     }
 
-    /// The names below a pair of which one at least is a directory.
+    /// The names below a pair of which one at least is a directory. What cannot be read on one side
+    /// is not compared: it would seem to be removed.
     fn enter(&mut self, pair: Pair<'t>) -> Level<'t> {
-        let [mut before, mut after] = [0, 1].map(|side| {
-            let names = self.names(&pair, side);
-            names.into_iter().peekable()
-        });
-        let mut level = Vec::new();
-        loop {
-            let name = match (before.peek(), after.peek()) {
-                (None, None) => break,
-                (Some(name), None) | (None, Some(name)) => name.clone(),
-                (Some(a), Some(b)) => a.min(b).clone(),
-            };
-            let there = [before.next_if_eq(&name), after.next_if_eq(&name)];
+        let names = match self.merged_names(&pair) {
+            Ok(names) => names,
+            Err(error) => {
+                self.complain(&pair.path, error);
+                BTreeMap::new()
+            }
+        };
+        let mut level = Vec::with_capacity(names.len());
+        for (name, there) in names {
             let path = join(&pair.path, &name);
-            let inodes = [0, 1].map(|side: usize| {
-                there.get(side)?.as_ref()?;
-                self.find(&pair, side, &path, &name)
-            });
-            level.push(Pair { path, inodes });
+            match self.find(&pair, &name, there) {
+                Ok(inodes) => level.push(Pair { path, inodes }),
+                Err(error) => self.complain(&path, error),
+            }
         }
         Level {
             names: level.into_iter(),
@@ -239,38 +233,44 @@ impl<'t> Walk<'t, '_> {
         }
     }
 
-    /// Names of a side's directory, sorted.
-    fn names(&mut self, pair: &Pair<'t>, side: usize) -> Vec<Vec<u8>> {
-        let mut names = Names(Vec::new());
-        let inode = pair.inodes.get(side).and_then(Option::as_ref);
-        if let (Some(inode), Some(overlay)) = (inode, self.sides.get(side))
-            && inode.attr().kind == FileKind::Directory
-            && let Err(error) = overlay.read_directory(inode.ino(), 0, false, &mut names)
-        {
-            self.complain(&pair.path, error);
-        }
-        names.0.sort_unstable();
-        names.0
-    }
-
-    fn find(
-        &mut self,
-        pair: &Pair<'t>,
-        side: usize,
-        path: &[u8],
-        name: &[u8],
-    ) -> Option<LookedUp<'t>> {
-        let overlay = *self.sides.get(side)?;
-        let dir = pair.inodes.get(side)?.as_ref()?;
-        let found = EntryName::new(name).and_then(|name| overlay.lookup(dir.ino(), name));
-        match found {
-            // Gone since it was listed: only a living system does that.
-            Ok(found) => found,
-            Err(error) => {
-                self.complain(path, error);
-                None
+    /// Names of both sides, sorted, and which sides have them.
+    fn merged_names(&self, pair: &Pair<'t>) -> FsResult<BTreeMap<Vec<u8>, [bool; 2]>> {
+        let mut merged: BTreeMap<Vec<u8>, [bool; 2]> = BTreeMap::new();
+        for (side, (overlay, inode)) in self.sides.iter().zip(&pair.inodes).enumerate() {
+            let Some(inode) = inode else { continue };
+            if inode.attr().kind != FileKind::Directory {
+                continue;
+            }
+            let mut names = Names(Vec::new());
+            overlay.read_directory(inode.ino(), 0, false, &mut names)?;
+            for name in names.0 {
+                let there = merged.entry(name).or_default();
+                there
+                    .iter_mut()
+                    .skip(side)
+                    .take(1)
+                    .for_each(|there| *there = true);
             }
         }
+        Ok(merged)
+    }
+
+    /// The inodes of a name on the sides that have it. Gone since it was listed: only a living
+    /// system does that.
+    fn find(
+        &self,
+        pair: &Pair<'t>,
+        name: &[u8],
+        there: [bool; 2],
+    ) -> FsResult<[Option<LookedUp<'t>>; 2]> {
+        let mut found = [None, None];
+        let sides = self.sides.iter().zip(&pair.inodes).zip(there);
+        for (((overlay, dir), is_there), found) in sides.zip(&mut found) {
+            if let (Some(dir), true) = (dir, is_there) {
+                *found = overlay.lookup(dir.ino(), EntryName::new(name)?)?;
+            }
+        }
+        Ok(found)
     }
 }
 

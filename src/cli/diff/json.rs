@@ -185,7 +185,7 @@ struct TimeObject {
 #[derive(Serialize)]
 struct ProblemObject {
     path: String,
-    error: String,
+    why: String,
 }
 
 pub(super) fn render(
@@ -364,7 +364,7 @@ fn time(time: Timestamp) -> TimeObject {
 fn problems(found: &Difference) -> Vec<ProblemObject> {
     let object = |problem: &crate::diff::Problem| ProblemObject {
         path: escape::bytes(&problem.path),
-        error: problem.error.to_string(),
+        why: problem.why.clone(),
     };
     found.problems.iter().map(object).collect()
 }

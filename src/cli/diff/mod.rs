@@ -157,7 +157,7 @@ impl DiffArguments {
             let path = escape::bytes(&problem.path);
             context.note(format_args!(
                 "warning: cannot compare /{path}: {}",
-                problem.error
+                problem.why
             ));
         }
         if problems.len() > shown {

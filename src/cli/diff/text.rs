@@ -218,8 +218,12 @@ fn account(found: &AccountChange) -> String {
     let mark = mark(found.before, found.after);
     let is_changed = found.before && found.after;
     let field = |field: &FieldChange| {
+        let shown = |value: &[u8]| match value {
+            b"" if is_changed => "nothing".to_owned(),
+            value => escape::bytes(value),
+        };
         let [before, after] =
-            [&field.before, &field.after].map(|value| value.as_deref().map(escape::bytes));
+            [&field.before, &field.after].map(|value| value.as_deref().map(shown));
         let empty = before
             .as_deref()
             .or(after.as_deref())
