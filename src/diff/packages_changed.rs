@@ -113,8 +113,8 @@ fn compare_name(
     };
     // Of one architecture first.
     gone.retain(|old| {
-        let same = |new: &&&Package| new.architecture == old.architecture;
-        match come.iter().position(|new| same(&new)) {
+        let same = |new: &&Package| new.architecture == old.architecture;
+        match come.iter().position(|new| same(new)) {
             Some(at) => {
                 add(Some(old), Some(come.remove(at)));
                 false
