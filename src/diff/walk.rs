@@ -97,6 +97,10 @@ impl<'t> Walk<'t, '_> {
                 match self.compare(&pair.path, a, b, known) {
                     Ok(aspects) if aspects.is_empty() => {}
                     Ok(aspects) => self.note(&pair, aspects),
+                    // A living system changed it meanwhile.
+                    Err(FsError::Stale) if self.is_alive() => {
+                        self.note(&pair, vec![Aspect::Content]);
+                    }
                     Err(error) => self.complain(&pair.path, error),
                 }
             }
@@ -107,6 +111,10 @@ impl<'t> Walk<'t, '_> {
             .iter()
             .any(is_directory)
             .then(|| self.enter(pair))
+    }
+
+    fn is_alive(&self) -> bool {
+        self.sides.iter().any(|side| !side.is_immutable())
     }
 
     /// Whether an inode must be the same on both sides because nothing of it is in a store.

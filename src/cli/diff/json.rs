@@ -1,4 +1,4 @@
-//! The differences for programs. Names and values here are a promise, as in `tests/cli/golden/diff.json`.
+//! The differences for programs. Names and values here are a promise: `docs/diff-json.md`.
 //!
 //! One object: `version` (1; a field that is added does not change it), `a` and `b` (the systems),
 //! `same`, then a member for each section that was asked for, and `problems`. Strings that come
