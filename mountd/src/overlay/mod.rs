@@ -44,6 +44,7 @@ mod attr;
 mod blocks;
 mod caches;
 mod copy_up;
+mod counts;
 #[cfg(test)]
 mod crash_tests;
 mod create;
