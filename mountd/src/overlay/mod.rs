@@ -56,6 +56,7 @@ mod find;
 mod interleaving_tests;
 mod io;
 mod link;
+mod listed;
 mod listing;
 #[cfg(test)]
 mod name_tests;
