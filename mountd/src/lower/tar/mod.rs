@@ -50,6 +50,7 @@
 
 mod acl;
 mod atomic;
+mod attributes;
 mod build;
 mod cache;
 mod chunks;
