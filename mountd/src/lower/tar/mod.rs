@@ -21,7 +21,13 @@
 //!   a warning: links are never followed. (GNU tar does follow them when it extracts, and that is
 //!   how archives write where they should not.)
 //! * A hard link names an inode of an earlier entry, or is left out. So there are no cycles.
-//! * A name has at most 255 bytes, a path at most 1024 components, an attribute 64 KiB.
+//! * A name has at most 255 bytes, a path at most 1024 components, an attribute 64 KiB, the target of
+//!   a symbolic link 4095 bytes; what is longer is left out, with a warning.
+//! * Attributes and ACLs that the kernel would let no inode of that type have are left out. Of an ACL
+//!   that names users whom the image does not know, all other entries stay.
+//! * A header for all entries gives them no attributes, ACLs, holes or long names.
+//! * A tree takes at most 256 MiB or 64 times the size of its archive, whichever is more; what would
+//!   take more is refused.
 //! * A directory's `nlink` is 2 and its subdirectories, as on most file systems.
 //! * `atime` and `ctime` are the time of modification where the archive does not store them.
 //! * An archive whose end mark is missing is shown, with a warning; one that ends within an entry
