@@ -107,6 +107,16 @@ pub enum Packing {
     Zstd,
 }
 
+impl Packing {
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Plain => "",
+            Self::Gzip => "+gzip",
+            Self::Zstd => "+zstd",
+        }
+    }
+}
+
 pub fn pack(bytes: &[u8], packing: Packing) -> Vec<u8> {
     match packing {
         Packing::Plain => bytes.to_vec(),
@@ -144,6 +154,11 @@ pub fn descriptor(bytes: &[u8]) -> serde_json::Value {
     })
 }
 
+fn typed(mut descriptor: serde_json::Value, kind: &str) -> serde_json::Value {
+    descriptor["mediaType"] = format!("application/vnd.oci.image.{kind}").into();
+    descriptor
+}
+
 pub fn write_blob(root: &Path, bytes: &[u8]) {
     let directory = root.join("blobs/sha256");
     fs::create_dir_all(&directory).unwrap();
@@ -152,20 +167,31 @@ pub fn write_blob(root: &Path, bytes: &[u8]) {
 
 /// Writes the files of an image into a layout; answers its manifest.
 pub fn manifest(root: &Path, layers: &[Vec<u8>], packing: Packing, machine: &str) -> Vec<u8> {
-    let config = serde_json::json!({"os": "linux", "architecture": machine}).to_string();
+    let plain = layers
+        .iter()
+        .map(|layer| format!("sha256:{}", sha256(layer)));
+    let config = serde_json::json!({
+        "os": "linux",
+        "architecture": machine,
+        "rootfs": {"type": "layers", "diff_ids": plain.collect::<Vec<_>>()},
+    })
+    .to_string();
     write_blob(root, config.as_bytes());
     let layers: Vec<_> = layers
         .iter()
         .map(|layer| {
             let bytes = pack(layer, packing);
             write_blob(root, &bytes);
-            descriptor(&bytes)
+            typed(
+                descriptor(&bytes),
+                &format!("layer.v1.tar{}", packing.suffix()),
+            )
         })
         .collect();
     let manifest = serde_json::json!({
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.manifest.v1+json",
-        "config": descriptor(config.as_bytes()),
+        "config": typed(descriptor(config.as_bytes()), "config.v1+json"),
         "layers": layers,
     })
     .to_string()
@@ -184,7 +210,7 @@ pub fn oci_layout(root: &Path, layers: &[Vec<u8>], packing: Packing) {
     };
     let manifest = manifest(root, layers, packing, machine);
     let mut found = descriptor(&manifest);
-    found["mediaType"] = "application/vnd.oci.image.manifest.v1+json".into();
+    found = typed(found, "manifest.v1+json");
     found["annotations"] = serde_json::json!({"org.opencontainers.image.ref.name": "latest"});
     let index = serde_json::json!({"schemaVersion": 2, "manifests": [found]}).to_string();
     fs::write(root.join("index.json"), index).unwrap();
