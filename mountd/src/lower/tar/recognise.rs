@@ -10,7 +10,7 @@ use super::header::{BLOCK_LENGTH, checksum_holds};
 use super::source::read_full;
 
 /// How far into a file there is something to look at (btrfs has its magic at 64 KiB).
-const LOOK: usize = 72 * 1024;
+pub(super) const LOOK: usize = 72 * 1024;
 
 /// What was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -221,15 +221,16 @@ const OTHERS: &[Magic] = &[
     ),
 ];
 
-/// Looks at the contents of `file`, never at its name.
-pub(super) fn recognise(file: &File) -> io::Result<Found> {
+/// Looks at the contents of `file` from `start` on, never at its name.
+pub(super) fn recognise(file: &File, start: u64) -> io::Result<Found> {
     let mut buffer = vec![0; LOOK];
-    let count = read_full(file, &mut buffer, 0)?;
+    let count = read_full(file, &mut buffer, start)?;
     buffer.truncate(count);
     Ok(recognise_bytes(&buffer))
 }
 
-fn recognise_bytes(bytes: &[u8]) -> Found {
+/// The same for the first [`LOOK`] bytes of something.
+pub(super) fn recognise_bytes(bytes: &[u8]) -> Found {
     if bytes.starts_with(b"\x1f\x8b") {
         return Found::Archive(Codec::Gzip);
     }
