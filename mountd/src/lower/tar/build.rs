@@ -9,7 +9,7 @@ use super::codecs;
 use super::entries::Scan;
 use super::error::{ImageError, ScanError};
 use super::explain::{Failure, Scene, remedy_for};
-use super::format::{ArchiveKind, Codec, FilePlace, FileRecord, Fingerprint, IndexHeader};
+use super::format::{Codec, FilePlace, FileRecord, Fingerprint, IndexHeader};
 use super::image::Image;
 use super::progress::{Meter, Progress};
 use super::recognise::{Found, recognise};
@@ -117,7 +117,7 @@ impl Job<'_> {
         let meter = Meter::start(progress, self.archive.size);
         self.archive(&mut writer, copy, &mut scan, &mut stored, &meter)?;
         let header = IndexHeader {
-            kind: ArchiveKind::Tar,
+            kind: scan.kind,
             image_bytes: self.archive.size,
             entries: meter.entries(),
             codec: self.codec,

@@ -3,12 +3,14 @@
 use super::acl::IdTable;
 use super::error::{ScanError, quoted};
 use super::explain::Failure;
-use super::member::{Member, MemberKind};
+use super::format::ArchiveKind;
+use super::member::{Member, MemberData, MemberKind};
 use super::path;
 use super::progress::Meter;
 use super::scan::{ArchiveEnd, Scanner};
 use super::source::Source;
 use super::tree::Tree;
+use crate::lower::aix;
 use crate::types::{FileKind, Timestamp};
 
 /// Most warnings that an index keeps; the others are counted.
@@ -16,10 +18,38 @@ const WARNINGS_KEPT: usize = 100;
 /// Largest `etc/passwd` or `etc/group` that is read for the names in ACLs.
 const TABLE_LIMIT: u64 = 4 << 20;
 
+/// What reads the entries of an archive of some kind.
+pub(in crate::lower) trait Entries {
+    /// The next entry, `None` after the last one.
+    ///
+    /// # Errors
+    /// What is wrong with the archive.
+    fn next(&mut self) -> Result<Option<Member>, ScanError>;
+
+    /// The contents of the member that was returned last, as they are stored.
+    ///
+    /// # Errors
+    /// Those of reading.
+    fn contents(&mut self, data: &MemberData) -> Result<&[u8], ScanError>;
+
+    /// How the entries ended; known once [`Self::next`] answered `None`.
+    fn end(&self) -> Option<ArchiveEnd>;
+
+    /// How far the archive file has been read.
+    fn position(&self) -> u64;
+
+    /// What is to be said about the archive as a whole, after its last entry.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
 /// A scan under way: of one archive, or of several one after the other.
 pub(super) struct Scan {
     pub(super) tree: Tree,
     pub(super) warnings: Warnings,
+    /// Of the archive that was scanned last.
+    pub(super) kind: ArchiveKind,
     last_entry: Option<Vec<u8>>,
     /// The image's own users and groups.
     tables: [IdTable; 2],
@@ -31,6 +61,7 @@ impl Scan {
         Self {
             tree: Tree::new(generated_mtime),
             warnings: Warnings::default(),
+            kind: ArchiveKind::Tar,
             last_entry: None,
             tables: [IdTable::default(), IdTable::default()],
         }
@@ -45,19 +76,22 @@ impl Scan {
         source: &mut dyn Source,
         meter: &Meter<'_>,
     ) -> Result<(), Failure> {
-        let mut scanner = Scanner::new(source);
         self.last_entry = None;
-        if let Err(error) = self.all(&mut scanner, meter) {
-            return Err(Failure {
-                error,
-                last_entry: self.last_entry.take(),
-            });
-        }
-        self.finish(&scanner);
-        Ok(())
+        let begins = source.bytes(0, aix::MAGIC_BYTES)?;
+        let scanned = if aix::is_volume(begins) {
+            self.kind = ArchiveKind::AixBackup;
+            self.all(&mut aix::Scanner::new(source), meter)
+        } else {
+            self.kind = ArchiveKind::Tar;
+            self.all(&mut Scanner::new(source), meter)
+        };
+        scanned.map_err(|error| Failure {
+            error,
+            last_entry: self.last_entry.take(),
+        })
     }
 
-    fn all(&mut self, scanner: &mut Scanner<'_>, meter: &Meter<'_>) -> Result<(), ScanError> {
+    fn all(&mut self, scanner: &mut dyn Entries, meter: &Meter<'_>) -> Result<(), ScanError> {
         while let Some(member) = scanner.next()? {
             meter.entry(scanner.position())?;
             self.note_table(scanner, &member)?;
@@ -72,20 +106,21 @@ impl Scan {
             }
         }
         if meter.entries() == 0 {
-            Err(ScanError::Empty)
-        } else {
-            Ok(())
+            return Err(ScanError::Empty);
         }
+        self.finish(scanner);
+        Ok(())
     }
 
     /// Keeps `etc/passwd` and `etc/group`: ACLs may name users without their numbers.
-    fn note_table(&mut self, scanner: &mut Scanner<'_>, member: &Member) -> Result<(), ScanError> {
+    fn note_table(&mut self, scanner: &mut dyn Entries, member: &Member) -> Result<(), ScanError> {
         let names: [&[u8]; 2] = [b"passwd", b"group"];
         for (name, table) in names.into_iter().zip(&mut self.tables) {
             if member.path.ends_with(name)
                 && path::components(&member.path).eq([b"etc", name])
                 && member.kind == MemberKind::Node(FileKind::Regular)
                 && member.data.extents.is_none()
+                && member.data.packed.is_none()
                 && member.data.size <= TABLE_LIMIT
             {
                 *table = IdTable::parse(scanner.contents(&member.data)?);
@@ -94,7 +129,7 @@ impl Scan {
         Ok(())
     }
 
-    fn finish(&mut self, scanner: &Scanner<'_>) {
+    fn finish(&mut self, scanner: &dyn Entries) {
         let [users, groups] = &self.tables;
         let lost = self.tree.settle_acls(users, groups);
         if lost > 0 {
@@ -102,6 +137,9 @@ impl Scan {
                 "{lost} ACLs name users or groups that the image does not know, or make no sense; \
                  their files have permission bits only"
             )));
+        }
+        for warning in scanner.warnings() {
+            self.warnings.extend(Some(warning));
         }
         self.warnings.extend(match scanner.end() {
             Some(ArchiveEnd::Unmarked) => Some(
