@@ -83,6 +83,8 @@ pub(crate) struct Entry<'a> {
     pub(crate) stored: Option<u32>,
     pub(crate) data: &'a [u8],
     pub(crate) packed: bool,
+    /// `data` is packed already; `size` must be given.
+    pub(crate) packed_before: bool,
     /// Not as the mode says it.
     pub(crate) acl: Option<Acl<'a>>,
     /// Two bytes in the ACL that mean nothing.
@@ -162,7 +164,7 @@ impl Writer {
 
     /// Adds an entry.
     pub(crate) fn add(&mut self, entry: &Entry<'_>) {
-        let packed = entry.packed.then(|| pack(entry.data));
+        let packed = (entry.packed && !entry.packed_before).then(|| pack(entry.data));
         let stored = packed.as_deref().unwrap_or(entry.data);
         let header = header(entry, stored);
         self.raw(&header);

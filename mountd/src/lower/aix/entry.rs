@@ -13,6 +13,9 @@ const TARGET_LIMIT: u64 = 4096;
 /// What packing saves at most: the shortest code has one bit.
 const MOST_EXPANSION: u64 = 8;
 
+/// An extended attribute: name and value.
+type Attribute = (Vec<u8>, Vec<u8>);
+
 impl Scanner<'_> {
     /// The entry whose header was just read.
     pub(super) fn member(&mut self, header: NameHeader) -> Result<Member, ScanError> {
@@ -62,11 +65,7 @@ impl Scanner<'_> {
     }
 
     /// An ACL that says more than the mode, as an attribute that Linux may keep on such a file.
-    fn acl(
-        &mut self,
-        header: &NameHeader,
-        kind: FileKind,
-    ) -> Result<Option<(Vec<u8>, Vec<u8>)>, ScanError> {
+    fn acl(&mut self, header: &NameHeader, kind: FileKind) -> Result<Option<Attribute>, ScanError> {
         let length = u64::from(header::u32_at(self.source.bytes(self.offset, 4)?, 0)) * UNIT;
         let says_more = length > acl::BASE_BYTES as u64 || header.mode & acl::EXTENDED != 0;
         if !says_more || length > acl::LIMIT {

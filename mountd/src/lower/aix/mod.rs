@@ -24,6 +24,8 @@
 mod acl;
 mod checksum;
 mod entry;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod header;
 mod layout;
 mod links;
@@ -37,5 +39,5 @@ mod unpack;
 pub(crate) mod writer;
 
 pub(in crate::lower) use header::{MAGIC_BYTES, is_volume};
-pub(in crate::lower) use packed::{PackedStore, Place};
+pub(in crate::lower) use packed::{PackedStore, Place, whole};
 pub(in crate::lower) use scan::Scanner;

@@ -16,6 +16,7 @@ use lru::LruCache;
 use parking_lot::Mutex;
 
 use crate::error::{FsError, FsResult};
+use crate::lower::tar::MemberData;
 
 use super::unpack::{Codes, Decoded, HEADER_LONGEST};
 
@@ -46,8 +47,11 @@ pub(in crate::lower) struct Place {
 #[derive(Debug)]
 pub(in crate::lower) struct PackedStore {
     members: Mutex<LruCache<Place, Arc<Packed>>>,
-    blocks: Mutex<LruCache<(Place, u64), Arc<Vec<u8>>>>,
+    blocks: Mutex<LruCache<(Place, u64), Block>>,
 }
+
+/// An unpacked block.
+type Block = Arc<Vec<u8>>;
 
 /// What is known of a member.
 #[derive(Debug)]
@@ -95,7 +99,7 @@ impl PackedStore {
         Ok(())
     }
 
-    fn block(&self, place: Place, number: u64, stream: &ReadStream<'_>) -> FsResult<Arc<Vec<u8>>> {
+    fn block(&self, place: Place, number: u64, stream: &ReadStream<'_>) -> FsResult<Block> {
         if let Some(block) = self.blocks.lock().get(&(place, number)) {
             return Ok(Arc::clone(block));
         }
@@ -112,6 +116,29 @@ impl PackedStore {
         self.members.lock().put(place, Arc::clone(&member));
         Ok(member)
     }
+}
+
+/// The contents of a member of which all that is stored is at hand; `None` if that is too little, or
+/// damaged.
+pub(in crate::lower) fn whole(data: &MemberData, stored: &[u8]) -> Option<Vec<u8>> {
+    let Some(length) = data.packed else {
+        return (stored.len() as u64 == data.size).then(|| stored.to_vec());
+    };
+    let place = Place {
+        offset: 0,
+        stored: length,
+        size: data.size,
+    };
+    let stream = |buffer: &mut [u8], at: u64| {
+        let piece = stored
+            .get(at as usize..)
+            .and_then(|rest| rest.get(..buffer.len()));
+        buffer.copy_from_slice(piece.ok_or(FsError::Damaged)?);
+        Ok(())
+    };
+    let mut bytes = vec![0; usize::try_from(data.size).ok()?];
+    let read = PackedStore::default().read(place, &mut bytes, 0, &stream);
+    read.ok().map(|()| bytes)
 }
 
 impl Packed {

@@ -62,6 +62,7 @@ mod fingerprint;
 mod format;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod glance;
 mod gzip;
 mod header;
 mod image;
@@ -88,6 +89,7 @@ pub(in crate::lower) use entries::Entries;
 pub use error::{ImageError, IndexFault};
 pub(in crate::lower) use error::{ScanError, quoted};
 pub use format::{ArchiveKind, Codec};
+pub use glance::{AixBackup, aix_backup};
 pub use index::TarIndex;
 pub use layer::TarLower;
 pub(in crate::lower) use member::{Member, MemberData, MemberKind, encode_device};
