@@ -79,6 +79,7 @@ mod seekable;
 mod sidecar;
 mod source;
 mod sparse;
+mod star;
 mod stored;
 mod stream;
 mod tree;

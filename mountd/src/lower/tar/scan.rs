@@ -211,10 +211,12 @@ impl<'s> Scanner<'s> {
         if pax.lost_attributes > 0 {
             remarks.push("has extended attributes that cannot be shown (too long, or not Linux')");
         }
-        let mtime = pax.mtime.unwrap_or(Timestamp {
-            seconds: raw.mtime,
+        let whole = |seconds| Timestamp {
+            seconds,
             nanoseconds: 0,
-        });
+        };
+        let mtime = pax.mtime.unwrap_or(whole(raw.mtime));
+        let (atime, ctime) = raw.other_times.map(|(a, c)| (whole(a), whole(c))).unzip();
         Ok(Member {
             path,
             link,
@@ -224,8 +226,8 @@ impl<'s> Scanner<'s> {
             gid,
             rdev,
             mtime,
-            atime: pax.atime.unwrap_or(mtime),
-            ctime: pax.ctime.unwrap_or(mtime),
+            atime: pax.atime.or(atime).unwrap_or(mtime),
+            ctime: pax.ctime.or(ctime).unwrap_or(mtime),
             data,
             xattrs: pax.xattrs,
             acl: pax.acl,
