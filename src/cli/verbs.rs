@@ -6,7 +6,7 @@ use super::context::Context;
 use super::error::{CliError, CliResult};
 use super::exit::Exit;
 use super::{
-    clogin, generate, install_links, lswpar, mkwpar, rebootwpar, rmwpar, startwpar, stopwpar,
+    clogin, diff, generate, install_links, lswpar, mkwpar, rebootwpar, rmwpar, startwpar, stopwpar,
     wparexec,
 };
 
@@ -102,6 +102,7 @@ pub static ALL: &[Verb] = &[
     lswpar::VERB,
     clogin::VERB,
     wparexec::VERB,
+    diff::VERB,
     install_links::VERB,
     generate::MANUAL,
     generate::COMPLETIONS,

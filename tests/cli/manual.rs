@@ -49,6 +49,7 @@ fn every_command_has_a_page_with_examples() {
         "lswpar",
         "clogin",
         "wparexec",
+        "diff",
         "install-links",
     ] {
         let page = &pages[&format!("{verb}.8")];
