@@ -164,6 +164,7 @@ impl From<ImageProblem> for CliError {
             }
             // These say themselves what to do.
             ImageProblem::Archive(error) => Self::new(error.to_string()),
+            ImageProblem::Aix(refusal) => Self::new(refusal.to_string()),
             ImageProblem::Changed { .. } => Self::new(problem.to_string())
                 .hint("put the old image back, with its time of modification, or remove the WPAR"),
         }

@@ -12,6 +12,8 @@ use crate::model::Source;
 use crate::model::record::Fingerprint;
 use crate::registry::Layout;
 
+use super::aix::{self, AixRefusal};
+
 /// Why an image cannot be a source.
 #[derive(Debug, Error)]
 pub enum ImageProblem {
@@ -26,6 +28,9 @@ pub enum ImageProblem {
     /// It is no archive that can be used, or its index cannot be made.
     #[error(transparent)]
     Archive(#[from] ImageError),
+    /// It is of another operating system.
+    #[error(transparent)]
+    Aix(#[from] AixRefusal),
     /// It is not what it was when the WPAR was made.
     #[error("the image {} has changed since {} was made from it", path.display(), owner)]
     Changed {
@@ -50,6 +55,9 @@ pub fn prepare(
         source,
     };
     let path = fs::canonicalize(image).map_err(failed)?;
+    if let Some(refusal) = aix::refusal(&path)? {
+        return Err(refusal.into());
+    }
     // Before the index: if the image is changed while it is read, the next look at it tells.
     let fingerprint = fingerprint(&path)?;
     let report = ensure_index(&path, &layout.images_dir(), progress)?;

@@ -3,6 +3,7 @@
 //! Sources are read here and never written. What of them is not to be seen is decided in
 //! [`crate::policy`].
 
+pub mod aix;
 pub mod files;
 pub mod host;
 pub mod identity;
