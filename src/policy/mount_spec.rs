@@ -45,6 +45,7 @@ pub fn mount_spec(
             bytes: record.limits.size,
             inodes: record.limits.inodes,
         },
+        access: Default::default(),
     })
 }
 

@@ -83,3 +83,4 @@ pub use index::TarIndex;
 pub use layer::TarLower;
 pub use progress::{Progress, Silent};
 pub use sidecar::{BuildReason, IndexReport, ensure_index, side_file};
+pub(crate) use source::read_full;
