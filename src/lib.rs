@@ -8,6 +8,7 @@
 //! | [`source`] | images and the running host; the identity of a copy |
 //! | [`policy`] | what of a source is not seen, and why |
 //! | [`launch`] | starting, watching, stopping and entering |
+//! | [`mounts`] | mounts to look into an image |
 //! | [`mountd_client`] | the file system daemon, from outside |
 //! | [`cli`] | the commands |
 
@@ -20,6 +21,7 @@ pub mod cli;
 pub mod launch;
 pub mod model;
 pub mod mountd_client;
+pub mod mounts;
 pub mod policy;
 pub mod registry;
 pub mod source;

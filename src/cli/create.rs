@@ -14,7 +14,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::context::Context;
 use super::error::{CliError, CliResult};
 use super::progress::IndexProgress;
-use crate::model::record::RECORD_VERSION;
 use crate::model::{
     CopyControls, Hostname, Owner, Source, SpaceLimits, WparKind, WparName, WparRecord,
 };
@@ -24,7 +23,7 @@ use crate::registry::pending::{Pending, PendingOperation};
 use crate::registry::{Registry, process};
 use crate::source::host::{HostFacts, Mount, RunningHost};
 use crate::source::identity::{self, Identity};
-use crate::source::image;
+use crate::source::image::{self, Purpose, Ready};
 use crate::source::tree::OfflineTree;
 
 /// What is to be made.
@@ -62,6 +61,7 @@ pub(super) fn hostname(asked: Option<&str>, name: &WparName) -> CliResult<Hostna
 #[derive(Debug)]
 pub(super) struct Prepared {
     pub(super) source: Source,
+    notes: Vec<String>,
     warnings: Vec<String>,
 }
 
@@ -74,27 +74,54 @@ impl Prepared {
         let Some(image) = image else {
             return Ok(Self {
                 source: Source::Host,
+                notes: Vec::new(),
                 warnings: Vec::new(),
             });
         };
+        let this = Self::for_purpose(context, image, Purpose::Start)?;
+        require_apart(context, &this.source)?;
+        Ok(this)
+    }
+
+    /// The image for any purpose, with its index.
+    pub(super) fn for_purpose(
+        context: &Context,
+        image: &Path,
+        purpose: Purpose,
+    ) -> CliResult<Self> {
         let mut progress = IndexProgress::new(context);
-        let prepared = image::prepare(&context.layout, image, &mut progress);
+        let prepared = image::prepare(&context.index_cache()?, image, purpose, &mut progress);
         // A signal explains the end of the work better than the error that it caused.
         context.interrupts.check()?;
-        let (source, report) = prepared?;
+        let Ready {
+            source,
+            report,
+            notes,
+        } = prepared?;
         progress.report();
-        let warnings = if report.built {
-            report.warnings
-        } else {
-            Vec::new()
+        let warnings = match report {
+            Some(report) if report.built => report.warnings,
+            _ => Vec::new(),
         };
-        Ok(Self { source, warnings })
+        Ok(Self {
+            source,
+            notes,
+            warnings,
+        })
     }
 
     /// Says what the administrator should know about the source of the WPAR that was made.
     pub(super) fn report(&self, context: &Context, controls: CopyControls, verbose: bool) {
         if self.source == Source::Host {
             report_exclusions(context, controls, verbose);
+        }
+        self.report_image(context, verbose);
+    }
+
+    /// Says what the user should know about the image.
+    pub(super) fn report_image(&self, context: &Context, verbose: bool) {
+        for note in &self.notes {
+            context.note(note);
         }
         let shown = if verbose {
             self.warnings.len()
@@ -109,6 +136,28 @@ impl Prepared {
             context.note(format_args!("warning: and {rest} more about the image"));
         }
     }
+}
+
+/// A directory that is a source must not hold what is made of it.
+fn require_apart(context: &Context, source: &Source) -> CliResult<()> {
+    let Source::Tree { path, .. } = source else {
+        return Ok(());
+    };
+    let shown = path.display();
+    if path == Path::new("/") {
+        return Err(
+            CliError::usage("/ is the running system").hint("leave -B out to make a copy of that")
+        );
+    }
+    let state = context.layout.state_dir();
+    if state.starts_with(path) {
+        return Err(CliError::usage(format!(
+            "the directory {shown} contains the stores of wpar itself ({})",
+            state.display()
+        ))
+        .hint("use --root with a directory outside of it, or a copy without that"));
+    }
+    Ok(())
 }
 
 /// The facts about the running system.
@@ -288,7 +337,7 @@ impl<'a> Creation<'a> {
         };
         registry.note(&plan.name, &pending, &guard)?;
         let record = WparRecord {
-            version: RECORD_VERSION,
+            version: plan.source.record_version(),
             name: plan.name,
             uuid,
             hostname: plan.hostname,

@@ -27,6 +27,7 @@ mod lifecycle;
 mod lswpar;
 mod manual;
 mod mkwpar;
+mod mount;
 mod output;
 mod progress;
 mod rebootwpar;
@@ -34,6 +35,7 @@ mod remove;
 mod rmwpar;
 mod startwpar;
 mod stopwpar;
+mod umount;
 pub mod verbs;
 mod wparexec;
 

@@ -82,5 +82,6 @@ pub use format::Codec;
 pub use index::TarIndex;
 pub use layer::TarLower;
 pub use progress::{Progress, Silent};
+pub use recognise::begins_like_tar;
 pub use sidecar::{BuildReason, IndexReport, ensure_index, side_file};
 pub(crate) use source::read_full;

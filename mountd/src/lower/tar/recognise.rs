@@ -221,6 +221,16 @@ const OTHERS: &[Magic] = &[
     ),
 ];
 
+/// Whether `file` begins with a tar header, which goes before all that may follow in it.
+///
+/// # Errors
+/// Those of reading.
+pub fn begins_like_tar(file: &File) -> io::Result<bool> {
+    let mut block = [0; BLOCK_LENGTH];
+    let count = read_full(file, &mut block, 0)?;
+    Ok(count == BLOCK_LENGTH && checksum_holds(&block))
+}
+
 /// Looks at the contents of `file`, never at its name.
 pub(super) fn recognise(file: &File) -> io::Result<Found> {
     let mut buffer = vec![0; LOOK];
