@@ -56,8 +56,7 @@ pub fn keeper_main() -> ExitCode {
 
 fn receive_order() -> io::Result<(Channel<Report, MountOrder>, MountOrder)> {
     let socket = fcntl_dupfd_cloexec(io::stdin(), 3)?;
-    let null = File::open("/dev/null")?;
-    rustix::stdio::dup2_stdin(&null)?;
+    rustix::stdio::dup2_stdin(&File::open("/dev/null")?)?;
     // What else the user's shell had open would live as long as the mount.
     close_others(&[socket.as_fd()])?;
     rustix::process::chdir("/")?;
