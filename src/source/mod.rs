@@ -5,9 +5,11 @@
 
 mod directory;
 mod disk;
+pub mod files;
 pub mod host;
 pub mod identity;
 pub mod image;
+pub mod os_release;
 pub mod privilege;
 mod system;
 pub mod tree;
