@@ -13,6 +13,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::context::Context;
 use super::error::{CliError, CliResult};
+use wpar_mountd::lower::tar::IndexReport;
+
 use super::progress::IndexProgress;
 use crate::model::{
     CopyControls, Hostname, Owner, Source, SpaceLimits, WparKind, WparName, WparRecord,
@@ -62,7 +64,7 @@ pub(super) fn hostname(asked: Option<&str>, name: &WparName) -> CliResult<Hostna
 pub(super) struct Prepared {
     pub(super) source: Source,
     notes: Vec<String>,
-    warnings: Vec<String>,
+    report: Option<IndexReport>,
 }
 
 /// How many warnings about an image are shown without `-v`.
@@ -75,7 +77,7 @@ impl Prepared {
             return Ok(Self {
                 source: Source::Host,
                 notes: Vec::new(),
-                warnings: Vec::new(),
+                report: None,
             });
         };
         let this = Self::for_purpose(context, image, Purpose::Start)?;
@@ -99,15 +101,16 @@ impl Prepared {
             notes,
         } = prepared?;
         progress.report();
-        let warnings = match report {
-            Some(report) if report.built => report.warnings,
-            _ => Vec::new(),
-        };
         Ok(Self {
             source,
             notes,
-            warnings,
+            report,
         })
+    }
+
+    /// About the index, if the image has one.
+    pub(super) fn into_report(self) -> Option<IndexReport> {
+        self.report
     }
 
     /// Says what the administrator should know about the source of the WPAR that was made.
@@ -123,19 +126,46 @@ impl Prepared {
         for note in &self.notes {
             context.note(note);
         }
-        let shown = if verbose {
-            self.warnings.len()
-        } else {
-            WARNINGS_SHOWN
-        };
-        for warning in self.warnings.iter().take(shown) {
-            context.note(format_args!("warning: {warning}"));
-        }
-        if self.warnings.len() > shown {
-            let rest = self.warnings.len() - shown;
-            context.note(format_args!("warning: and {rest} more about the image"));
+        // What is known of an index that was there has been said when it was made.
+        if let Some(report) = self.report.as_ref().filter(|report| report.built) {
+            report_index(context, report, verbose);
         }
     }
+}
+
+/// Says once what the user should know about an archive that was indexed.
+fn report_index(context: &Context, report: &IndexReport, verbose: bool) {
+    for note in report.notes.iter().cloned().chain(index_notes(report)) {
+        context.note(note);
+    }
+    let warnings = &report.warnings;
+    let shown = if verbose {
+        warnings.len()
+    } else {
+        WARNINGS_SHOWN
+    };
+    for warning in warnings.iter().take(shown) {
+        context.note(format_args!("warning: {warning}"));
+    }
+    if warnings.len() > shown {
+        let rest = warnings.len() - shown;
+        context.note(format_args!("warning: and {rest} more about the image"));
+    }
+}
+
+/// What an archive does not carry, or what was needed for it.
+pub(super) fn index_notes(report: &IndexReport) -> Vec<String> {
+    let mut notes = Vec::new();
+    if !report.carries_xattrs {
+        let what = match report.carries_devices {
+            true => "no extended attributes",
+            false => "no extended attributes and no device nodes",
+        };
+        notes.push(format!(
+            "the image carries {what}; file capabilities, as ping needs, and ACLs are not in it"
+        ));
+    }
+    notes
 }
 
 /// A directory that is a source must not hold what is made of it.

@@ -21,6 +21,7 @@ mod create;
 mod error;
 pub mod exit;
 mod generate;
+mod index;
 mod install_links;
 mod interrupt;
 mod lifecycle;

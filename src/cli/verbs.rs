@@ -6,7 +6,7 @@ use super::context::Context;
 use super::error::{CliError, CliResult};
 use super::exit::Exit;
 use super::{
-    clogin, generate, install_links, lswpar, mkwpar, mount, rebootwpar, rmwpar, startwpar,
+    clogin, generate, index, install_links, lswpar, mkwpar, mount, rebootwpar, rmwpar, startwpar,
     stopwpar, umount, wparexec,
 };
 
@@ -104,6 +104,7 @@ pub static ALL: &[Verb] = &[
     wparexec::VERB,
     mount::VERB,
     umount::VERB,
+    index::VERB,
     install_links::VERB,
     generate::MANUAL,
     generate::COMPLETIONS,

@@ -239,7 +239,8 @@ pub(super) fn recognise(file: &File) -> io::Result<Found> {
     Ok(recognise_bytes(&buffer))
 }
 
-fn recognise_bytes(bytes: &[u8]) -> Found {
+/// What the first bytes of a file seem to be.
+pub(super) fn recognise_bytes(bytes: &[u8]) -> Found {
     if bytes.starts_with(b"\x1f\x8b") {
         return Found::Archive(Codec::Gzip);
     }
