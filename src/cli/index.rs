@@ -256,7 +256,7 @@ fn paragraph(told: &Told) -> String {
         (true, _) => format!(
             "made in {} ms, {}/s",
             told.milliseconds,
-            rate(told.archive_bytes)
+            rate(told.stream_bytes)
         ),
         (false, true) => "checked, whole".to_owned(),
         (false, false) => "was there".to_owned(),

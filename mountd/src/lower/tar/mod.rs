@@ -66,6 +66,7 @@ mod gzip;
 mod header;
 mod image;
 mod index;
+mod inside;
 mod layer;
 mod making;
 mod member;
