@@ -110,7 +110,6 @@ impl MountArguments {
             .map_err(|error| CliError::io("cannot take over the signals", &error))?;
         let log = self.log()?;
         let prepared = Prepared::for_purpose(context, image, Purpose::Look)?;
-        prepared.report_image(context, self.verbose);
         let order = self.order(image, point, &prepared.source)?;
         context.interrupts.check()?;
         let interrupted = || context.interrupts.pending();
@@ -119,6 +118,7 @@ impl MountArguments {
         let keeping = kept.map_err(|reason| {
             CliError::new(format!("cannot mount {}: {reason}", image.display()))
         })?;
+        prepared.report_image(context, self.verbose);
         if self.verbose {
             context.note(format_args!(
                 "{} is mounted on {} ({})",

@@ -179,6 +179,8 @@ impl Keeper {
 
     /// Takes the mount off, at once for new users of it, and lets the daemon write what it has.
     fn end(mut self) -> Result<(), String> {
+        // Taken, or it would come when it is no longer held back.
+        while self.signals.next().is_some() {}
         let taken = take_off(&self.order.point, true);
         drop(self.connection);
         let _ = wait_readable(self.daemon.process_descriptor(), Some(DAEMON_PATIENCE));

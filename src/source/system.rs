@@ -12,7 +12,7 @@ use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 const INSIDE: ResolveFlags = ResolveFlags::IN_ROOT.union(ResolveFlags::NO_MAGICLINKS);
 
 fn open(root: impl AsFd, path: &str, flags: OFlags) -> Option<File> {
-    let flags = flags | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let flags = flags | OFlags::CLOEXEC;
     let opened = openat2(root.as_fd(), path, flags, Mode::empty(), INSIDE);
     opened.ok().map(File::from)
 }
@@ -32,7 +32,7 @@ pub(super) fn name_at(root: impl AsFd) -> Option<String> {
     let root = root.as_fd();
     let file = ["etc/os-release", "usr/lib/os-release"]
         .into_iter()
-        .find_map(|path| open(root, path, OFlags::RDONLY))?;
+        .find_map(|path| open(root, path, OFlags::RDONLY | OFlags::NONBLOCK))?;
     if !file.metadata().ok()?.is_file() {
         return None;
     }

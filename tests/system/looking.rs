@@ -261,10 +261,10 @@ fn a_directory_is_started() {
     world.mkwpar(&tree, "tree1");
     world.ok("startwpar tree1");
     assert_eq!(
-        world.inside("tree1", "cat /srv/small; echo new >/srv/small"),
-        "small"
+        world.inside("tree1", "cat /srv/plain; echo new >/srv/plain"),
+        "plain"
     );
-    assert_eq!(fs::read(tree.join("srv/small")).unwrap(), b"small\n");
+    assert_eq!(fs::read(tree.join("srv/plain")).unwrap(), b"plain\n");
     world.ok("stopwpar tree1");
     // Another directory under its name is not what the store is of.
     let aside = world.scratch().join("aside");
@@ -275,7 +275,7 @@ fn a_directory_is_started() {
     fs::remove_dir(&tree).expect("it is empty");
     fs::rename(&aside, &tree).expect("the tree can be moved back");
     world.ok("startwpar tree1");
-    assert_eq!(world.inside("tree1", "cat /srv/small"), "new");
+    assert_eq!(world.inside("tree1", "cat /srv/plain"), "new");
     world.ok("stopwpar tree1");
     world.remove_all();
 }

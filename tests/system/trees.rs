@@ -30,12 +30,10 @@ pub(crate) fn path() -> String {
 /// Runs a shell script, with `arguments` as `$1` and so on.
 #[track_caller]
 pub(crate) fn shell(script: &str, arguments: &[&Path]) -> String {
-    Run::new("sh", ["-ec", script, "sh"])
-        .args(arguments)
-        .env("PATH", path())
-        .ok()
-        .text()
-        .to_owned()
+    let run = Run::new("sh", ["-ec", script, "sh"]).args(arguments);
+    let output = run.env("PATH", path()).ok();
+    // Names may be any bytes.
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// A system in `directory`: the one of the busybox image, and files of every kind in `srv`.
@@ -53,7 +51,7 @@ pub(crate) fn system(directory: &Path) -> Result<PathBuf, String> {
         "cd \"$1\"; mkdir -p usr etc srv/deep/er srv/sticky
          echo 'PRETTY_NAME=\"Test System 1\"' >etc/os-release
          cd srv
-         head -c 3000000 /dev/urandom >large; echo small >small; : >empty
+         head -c 3000000 /dev/urandom >large; echo small >small; echo plain >plain; : >empty
          ln small deep/second; ln -s ../small link; ln -s /nowhere/at/all dangling
          truncate -s 5000000 sparse; printf end >>sparse
          mkfifo pipe; mknod null c 1 3; mknod disk b 8 1
