@@ -30,6 +30,7 @@ mod manual;
 mod mkwpar;
 mod mount;
 mod output;
+mod prepared;
 mod progress;
 mod rebootwpar;
 mod remove;
