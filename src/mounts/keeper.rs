@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io;
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::process::ExitCode;
@@ -72,7 +73,8 @@ struct Keeper {
     connection: OwnedFd,
     daemon: Daemon,
     line: Line,
-    signals: SignalDescriptor,
+    /// Held back to the end of the process: one that comes late must not be what it ends by.
+    signals: ManuallyDrop<SignalDescriptor>,
     inquiries: Vec<Inquiry>,
     /// Only if the mount is to end with the command.
     starter: Option<Channel<Report, MountOrder>>,
@@ -135,7 +137,7 @@ impl Keeper {
                     connection,
                     daemon,
                     line,
-                    signals,
+                    signals: ManuallyDrop::new(signals),
                     inquiries: Vec::new(),
                     starter: None,
                 })
@@ -177,8 +179,6 @@ impl Keeper {
 
     /// Takes the mount off, at once for new users of it, and lets the daemon write what it has.
     fn end(mut self) -> Result<(), String> {
-        // Taken, or it would come when it is no longer held back.
-        while self.signals.next().is_some() {}
         let taken = take_off(&self.order.point, true);
         drop(self.connection);
         let _ = wait_readable(self.daemon.process_descriptor(), Some(DAEMON_PATIENCE));
