@@ -18,6 +18,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 mod clogin;
 mod context;
 mod create;
+mod diff;
 mod error;
 pub mod exit;
 mod generate;
