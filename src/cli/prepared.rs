@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use indicatif::HumanBytes;
 use wpar_mountd::lower::tar::IndexReport;
 
 use super::context::Context;
@@ -91,6 +92,13 @@ impl Prepared {
 fn report_index(context: &Context, report: &IndexReport, verbose: bool) {
     for note in report.notes.iter().cloned().chain(index_notes(report)) {
         context.note(note);
+    }
+    if let Some(bytes) = report.seekable_copy {
+        context.note(format_args!(
+            "a seekable copy of {} was made beside the index: this compression can be read only from \
+             its beginning",
+            HumanBytes(bytes)
+        ));
     }
     let warnings = &report.warnings;
     let shown = if verbose {
