@@ -49,6 +49,12 @@ impl IndexWriter {
         Ok(writer)
     }
 
+    /// Where windows are in the file, and the file itself, with all windows so far in it.
+    pub(super) fn windows(&mut self) -> io::Result<(File, u64)> {
+        self.out.flush()?;
+        Ok((self.out.get_ref().try_clone()?, self.start))
+    }
+
     /// Packs a window and stores it; answers its place in the section and its packed length.
     pub(super) fn window(&mut self, window: &[u8]) -> io::Result<(u64, u32)> {
         let packed = ::zstd::bulk::compress(window, WINDOW_LEVEL)?;
@@ -67,6 +73,7 @@ impl IndexWriter {
         header: IndexHeader,
     ) -> io::Result<u64> {
         self.end(Section::Windows)?;
+        tree.sweep();
         let order = sorted_names(&mut tree);
         self.dentries(&tree, &order)?;
         self.strings(&tree, &order, stored)?;
