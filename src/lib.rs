@@ -10,6 +10,7 @@
 //! | [`policy`] | what of a source is not seen, and why |
 //! | [`diff`] | what makes two systems different |
 //! | [`launch`] | starting, watching, stopping and entering |
+//! | [`mounts`] | mounts to look into an image |
 //! | [`mountd_client`] | the file system daemon, from outside |
 //! | [`cli`] | the commands |
 
@@ -23,6 +24,7 @@ pub mod diff;
 pub mod launch;
 pub mod model;
 pub mod mountd_client;
+pub mod mounts;
 pub mod packages;
 pub mod policy;
 pub mod registry;

@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use crate::support::Root;
 
-const VERBS: [&str; 9] = [
+const VERBS: [&str; 12] = [
     "mkwpar",
     "startwpar",
     "stopwpar",
@@ -14,6 +14,9 @@ const VERBS: [&str; 9] = [
     "clogin",
     "wparexec",
     "diff",
+    "mount",
+    "umount",
+    "index",
 ];
 
 #[test]
@@ -71,6 +74,20 @@ fn mistakes_get_one_line_and_status_2() {
             &["wparexec: only system copies can be run; add -t"],
         ),
         ("clogin", &["clogin: missing <NAME>"]),
+        ("mount image", &["mount: missing <DIR>"]),
+        ("mount -w upper", &["mount: missing <IMAGE>"]),
+        ("mount a b c", &["mount: ", "'c'"]),
+        ("umount", &["umount: missing <DIR>..."]),
+        ("index", &["index: missing <IMAGE>..."]),
+        (
+            "index -",
+            &["index: '-' needs a file to write to; use 'tar ... | wpar index - -o FILE'"],
+        ),
+        (
+            "index a -o b",
+            &["index: -o is for the stream of '-' alone"],
+        ),
+        ("index -c - -o b", &["index: ", "--check", "--output"]),
         ("diff a", &["diff: missing <B>"]),
         (
             "diff --only colour a.tar b.tar",

@@ -9,6 +9,7 @@ use super::error::{ImageError, ScanError};
 use super::explain::{Failure, Scene, remedy_for};
 use super::format::{Codec, FilePlace, Fingerprint, IndexHeader};
 use super::image::{Contents, Image};
+use super::inside;
 use super::pass::{Copies, Pass};
 use super::plan::{self, Main, Outcome};
 use super::progress::{Meter, Progress};
@@ -37,7 +38,8 @@ pub(super) fn build(
             Ok(()) => return Ok(()),
             Err(failure) => {
                 if !(matches!(failure.error, ScanError::NeedsCopy) && copies.learn()) {
-                    return Err(job.scene().explain(failure));
+                    let refusal = inside::refusal(image, &job.main, &failure);
+                    return Err(refusal.unwrap_or_else(|| job.scene().explain(failure)));
                 }
             }
         }
