@@ -5,7 +5,6 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::atomic::AtomicFile;
-use super::codecs;
 use super::entries::Scan;
 use super::error::{ImageError, ScanError};
 use super::explain::{Failure, Scene, remedy_for};
@@ -185,14 +184,15 @@ impl Job<'_> {
             offset: 0,
             bytes: stretch.length(),
         };
-        let Some(decoder) = codecs::decoder(self.codec, stretch) else {
+        if self.codec == Codec::Plain {
             scan.archive(&mut PlainSource::new(stretch), meter)?;
             stored.add_part(place, stretch.length(), Vec::new());
             return Ok(());
-        };
+        }
         let mut windows = |window: &[u8]| writer.window(window).map_err(ScanError::Write);
         let mut copy = copy;
-        let mut source = StreamSource::new(decoder, copy.as_mut(), &mut windows, meter);
+        let mut source =
+            StreamSource::start(self.codec, stretch, copy.as_mut(), &mut windows, meter)?;
         scan.archive(&mut source, meter)?;
         let (chunks, stream_bytes, remark) = source.finish()?;
         scan.warnings.extend(remark);

@@ -63,7 +63,9 @@ fn decode(
     chunk: &ChunkRecord,
 ) -> FsResult<Vec<u8>> {
     // The bounds that the writer kept; a damaged record must not ask for more.
-    if u64::from(chunk.length) > CHUNK_LIMIT || chunk.stored_bytes > 2 * CHUNK_LIMIT {
+    if u64::from(chunk.length) > codecs::chunk_limit(part.codec)
+        || chunk.stored_bytes > 2 * CHUNK_LIMIT
+    {
         return Err(FsError::Damaged);
     }
     let mut stored = vec![0; chunk.stored_bytes as usize];

@@ -49,8 +49,11 @@
 //! other archive: size, time of modification and hashes of samples must match.
 
 mod acl;
+mod ahead;
 mod atomic;
+mod bits;
 mod build;
+mod bzip2;
 mod cache;
 mod chunks;
 mod codecs;
@@ -67,9 +70,11 @@ mod header;
 mod image;
 mod index;
 mod layer;
+mod lz4;
 mod member;
 mod number;
 mod packed;
+mod parallel;
 mod path;
 mod pax;
 mod progress;
@@ -83,7 +88,10 @@ mod stored;
 mod stream;
 mod tree;
 mod write;
+mod xz;
+mod xz_table;
 mod zstandard;
+mod zstd_frames;
 
 pub use error::{ImageError, IndexFault};
 pub use format::{ArchiveKind, Codec};
