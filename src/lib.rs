@@ -9,6 +9,7 @@
 //! | [`packages`] | what is installed in a system that does not run |
 //! | [`policy`] | what of a source is not seen, and why |
 //! | [`launch`] | starting, watching, stopping and entering |
+//! | [`mounts`] | mounts to look into an image |
 //! | [`mountd_client`] | the file system daemon, from outside |
 //! | [`cli`] | the commands |
 
@@ -21,6 +22,7 @@ pub mod cli;
 pub mod launch;
 pub mod model;
 pub mod mountd_client;
+pub mod mounts;
 pub mod packages;
 pub mod policy;
 pub mod registry;

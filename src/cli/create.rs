@@ -13,8 +13,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::context::Context;
 use super::error::{CliError, CliResult};
+use wpar_mountd::lower::tar::IndexReport;
+
 use super::progress::IndexProgress;
-use crate::model::record::RECORD_VERSION;
 use crate::model::{
     CopyControls, Hostname, Owner, Source, SpaceLimits, WparKind, WparName, WparRecord,
 };
@@ -24,7 +25,7 @@ use crate::registry::pending::{Pending, PendingOperation};
 use crate::registry::{Registry, process};
 use crate::source::host::{HostFacts, Mount, RunningHost};
 use crate::source::identity::{self, Identity};
-use crate::source::image;
+use crate::source::image::{self, Purpose, Ready};
 use crate::source::tree::OfflineTree;
 
 /// What is to be made.
@@ -62,7 +63,8 @@ pub(super) fn hostname(asked: Option<&str>, name: &WparName) -> CliResult<Hostna
 #[derive(Debug)]
 pub(super) struct Prepared {
     pub(super) source: Source,
-    warnings: Vec<String>,
+    notes: Vec<String>,
+    report: Option<IndexReport>,
 }
 
 /// How many warnings about an image are shown without `-v`.
@@ -74,21 +76,41 @@ impl Prepared {
         let Some(image) = image else {
             return Ok(Self {
                 source: Source::Host,
-                warnings: Vec::new(),
+                notes: Vec::new(),
+                report: None,
             });
         };
+        let this = Self::for_purpose(context, image, Purpose::Start)?;
+        require_apart(context, &this.source)?;
+        Ok(this)
+    }
+
+    /// The image for any purpose, with its index.
+    pub(super) fn for_purpose(
+        context: &Context,
+        image: &Path,
+        purpose: Purpose,
+    ) -> CliResult<Self> {
         let mut progress = IndexProgress::new(context);
-        let prepared = image::prepare(&context.layout, image, &mut progress);
+        let prepared = image::prepare(&context.index_cache()?, image, purpose, &mut progress);
         // A signal explains the end of the work better than the error that it caused.
         context.interrupts.check()?;
-        let (source, report) = prepared?;
+        let Ready {
+            source,
+            report,
+            notes,
+        } = prepared?;
         progress.report();
-        let warnings = if report.built {
-            report.warnings
-        } else {
-            Vec::new()
-        };
-        Ok(Self { source, warnings })
+        Ok(Self {
+            source,
+            notes,
+            report,
+        })
+    }
+
+    /// About the index, if the image has one.
+    pub(super) fn into_report(self) -> Option<IndexReport> {
+        self.report
     }
 
     /// Says what the administrator should know about the source of the WPAR that was made.
@@ -96,19 +118,76 @@ impl Prepared {
         if self.source == Source::Host {
             report_exclusions(context, controls, verbose);
         }
-        let shown = if verbose {
-            self.warnings.len()
-        } else {
-            WARNINGS_SHOWN
-        };
-        for warning in self.warnings.iter().take(shown) {
-            context.note(format_args!("warning: {warning}"));
+        self.report_image(context, verbose);
+    }
+
+    /// Says what the user should know about the image.
+    pub(super) fn report_image(&self, context: &Context, verbose: bool) {
+        for note in &self.notes {
+            context.note(note);
         }
-        if self.warnings.len() > shown {
-            let rest = self.warnings.len() - shown;
-            context.note(format_args!("warning: and {rest} more about the image"));
+        // What is known of an index that was there has been said when it was made.
+        if let Some(report) = self.report.as_ref().filter(|report| report.built) {
+            report_index(context, report, verbose);
         }
     }
+}
+
+/// Says once what the user should know about an archive that was indexed.
+fn report_index(context: &Context, report: &IndexReport, verbose: bool) {
+    for note in report.notes.iter().cloned().chain(index_notes(report)) {
+        context.note(note);
+    }
+    let warnings = &report.warnings;
+    let shown = if verbose {
+        warnings.len()
+    } else {
+        WARNINGS_SHOWN
+    };
+    for warning in warnings.iter().take(shown) {
+        context.note(format_args!("warning: {warning}"));
+    }
+    if warnings.len() > shown {
+        let rest = warnings.len() - shown;
+        context.note(format_args!("warning: and {rest} more about the image"));
+    }
+}
+
+/// What an archive does not carry, or what was needed for it.
+pub(super) fn index_notes(report: &IndexReport) -> Vec<String> {
+    let mut notes = Vec::new();
+    if !report.carries_xattrs {
+        let what = match report.carries_devices {
+            true => "no extended attributes",
+            false => "no extended attributes and no device nodes",
+        };
+        notes.push(format!(
+            "the image carries {what}; file capabilities, as ping needs, and ACLs are not in it"
+        ));
+    }
+    notes
+}
+
+/// A directory that is a source must not hold what is made of it.
+fn require_apart(context: &Context, source: &Source) -> CliResult<()> {
+    let Source::Tree { path, .. } = source else {
+        return Ok(());
+    };
+    let shown = path.display();
+    if path == Path::new("/") {
+        return Err(
+            CliError::usage("/ is the running system").hint("leave -B out to make a copy of that")
+        );
+    }
+    let state = context.layout.state_dir();
+    if state.starts_with(path) {
+        return Err(CliError::usage(format!(
+            "the directory {shown} contains the stores of wpar itself ({})",
+            state.display()
+        ))
+        .hint("use --root with a directory outside of it, or a copy without that"));
+    }
+    Ok(())
 }
 
 /// The facts about the running system.
@@ -288,7 +367,7 @@ impl<'a> Creation<'a> {
         };
         registry.note(&plan.name, &pending, &guard)?;
         let record = WparRecord {
-            version: RECORD_VERSION,
+            version: plan.source.record_version(),
             name: plan.name,
             uuid,
             hostname: plan.hostname,

@@ -6,8 +6,8 @@ use super::context::Context;
 use super::error::{CliError, CliResult};
 use super::exit::Exit;
 use super::{
-    clogin, generate, install_links, lswpar, mkwpar, rebootwpar, rmwpar, startwpar, stopwpar,
-    wparexec,
+    clogin, generate, index, install_links, lswpar, mkwpar, mount, rebootwpar, rmwpar, startwpar,
+    stopwpar, umount, wparexec,
 };
 
 /// One verb.
@@ -102,6 +102,9 @@ pub static ALL: &[Verb] = &[
     lswpar::VERB,
     clogin::VERB,
     wparexec::VERB,
+    mount::VERB,
+    umount::VERB,
+    index::VERB,
     install_links::VERB,
     generate::MANUAL,
     generate::COMPLETIONS,

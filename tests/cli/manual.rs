@@ -49,7 +49,10 @@ fn every_command_has_a_page_with_examples() {
         "lswpar",
         "clogin",
         "wparexec",
-        "install-links",
+        "wpar-install-links",
+        "wpar-mount",
+        "wpar-umount",
+        "wpar-index",
     ] {
         let page = &pages[&format!("{verb}.8")];
         for section in [

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use crate::error::FsResult;
 use crate::types::{Attr, EntryName, FileKind};
 
+pub mod filesystem;
 pub mod host;
 pub mod memory;
 pub mod tar;

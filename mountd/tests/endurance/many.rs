@@ -51,6 +51,7 @@ fn many_files_of_an_image_are_walked_in_little_memory() {
         store: Some(directory.path().join("store")),
         hidden: Vec::new(),
         limits: SpaceLimits::default(),
+        access: Default::default(),
     };
     walk_twice("image", &spec, &directory.path().join("mnt"));
 }

@@ -10,7 +10,7 @@ use super::codecs;
 use super::error::ScanError;
 use super::format::{ChunkRecord, Codec};
 use super::source::Stretch;
-use super::stream::ChunkLog;
+use super::stream::{ChunkLog, Decoder};
 use super::write::pack_window;
 
 /// Most decoded bytes in a piece.
@@ -35,6 +35,34 @@ pub(super) struct Ending {
     pub(super) chunks: Vec<ChunkRecord>,
     /// Something odd that is no error.
     pub(super) remark: Option<String>,
+}
+
+/// Where pieces come from.
+pub(super) trait Feed {
+    /// The next piece; nothing comes after [`Piece::End`] or an error.
+    fn next(&mut self) -> Result<Piece, ScanError>;
+
+    /// Gives the memory of a piece back.
+    fn recycle(&self, _bytes: Vec<u8>) {}
+}
+
+/// A decoder in the thread that asks.
+pub(super) struct Direct<'d> {
+    pub(super) decoder: Box<dyn Decoder + 'd>,
+    pub(super) log: ChunkLog<'d>,
+}
+
+impl Feed for Direct<'_> {
+    fn next(&mut self) -> Result<Piece, ScanError> {
+        if let Some(bytes) = self.decoder.next(&mut self.log)? {
+            let bytes = bytes.to_vec();
+            return Ok(Piece::Bytes(bytes, self.decoder.position()));
+        }
+        Ok(Piece::End(Ending {
+            chunks: self.log.finish(self.decoder.position()),
+            remark: self.decoder.remark(),
+        }))
+    }
 }
 
 /// What is to be decoded.
@@ -87,16 +115,16 @@ impl Ahead {
             thread: Some(thread),
         })
     }
+}
 
-    /// The next piece; nothing comes after [`Piece::End`] or an error.
-    pub(super) fn next(&mut self) -> Result<Piece, ScanError> {
+impl Feed for Ahead {
+    fn next(&mut self) -> Result<Piece, ScanError> {
         let ended = || ScanError::Read(io::Error::other("the decoding thread has ended"));
         let pieces = self.pieces.as_ref().ok_or_else(ended)?;
         pieces.recv().map_err(|_| ended())?
     }
 
-    /// Gives the memory of a piece back.
-    pub(super) fn recycle(&self, bytes: Vec<u8>) {
+    fn recycle(&self, bytes: Vec<u8>) {
         let _ = self.used.try_send(bytes);
     }
 }
@@ -125,7 +153,7 @@ fn decode(task: &Task, sender: &Sender<Result<Piece, ScanError>>, spare: &Receiv
         Ok(decoder) => decoder,
         Err(error) => return drop(sender.send(Err(error))),
     };
-    let mut log = ChunkLog::new(!task.copying, &mut windows);
+    let mut log = ChunkLog::new(!task.copying, Some(&mut windows));
     loop {
         let position = decoder.position();
         let bytes = match decoder.next(&mut log) {

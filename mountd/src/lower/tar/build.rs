@@ -10,6 +10,7 @@ use super::error::{ImageError, ScanError};
 use super::explain::{Failure, Scene, remedy_for};
 use super::format::{ArchiveKind, Codec, FilePlace, FileRecord, Fingerprint, IndexHeader};
 use super::image::Image;
+use super::inside;
 use super::progress::{Meter, Progress};
 use super::recognise::{Found, recognise};
 use super::seekable::{CopyWriter, FinishedCopy};
@@ -48,7 +49,10 @@ pub(super) fn build(
         }) => job.run(true, progress),
         other => other,
     }
-    .map_err(|failure| job.scene().explain(failure))
+    .map_err(|failure| {
+        inside::refusal(path, image.main(), codec, &failure)
+            .unwrap_or_else(|| job.scene().explain(failure))
+    })
 }
 
 /// The compression of the archive that was found, or why it cannot be read.

@@ -86,6 +86,17 @@ pub enum ImageError {
         /// The last good entry's name, quoted, or "none".
         last_entry: String,
     },
+    /// An archive that was being made was not made to its end.
+    #[error(
+        "image {} was not made: after {bytes} bytes there was no end mark of an archive, so the \
+         program that makes it has failed; nothing was kept", path.display()
+    )]
+    Unfinished {
+        /// The image.
+        path: PathBuf,
+        /// How much had come.
+        bytes: u64,
+    },
     /// Bytes in the archive make no sense.
     #[error(
         "image {} is damaged at byte {offset}: {why}; the last good entry is {last_entry}; fetch \

@@ -35,11 +35,13 @@
 //! the last.
 //!
 //! # Compressed archives
-//! The stream is divided into chunks of some MiB that can be decoded on their own: gzip with the
-//! 32 KiB before each, kept in the index; zstd at frame boundaries. Decoded chunks are cached, and
-//! each carries a hash, so that damage shows as an error of the reads that meet it. A stream with
-//! more than 16 MiB in one piece (zstd as the command line tool packs it: one frame) cannot be
-//! divided; the scan then writes a seekable copy of it beside the index.
+//! The stream is divided into chunks that can be decoded on their own: gzip with the 32 KiB before
+//! each, kept in the index; zstd at frames, xz and bzip2 at blocks, lz4 at blocks, with the 64 KiB
+//! before those that are linked. Decoded chunks are cached, those behind a chunk that was read
+//! after the one before it are decoded ahead, and each carries a hash, so that damage shows as an
+//! error of the reads that meet it. A stream with more than 16 MiB in one piece (zstd as the
+//! command line tool packs it: one frame; xz likewise, and with threads in blocks of 24 MiB and
+//! more) cannot be divided; the scan then writes a seekable copy of it beside the index.
 //!
 //! # The index
 //! `docs/index-format.md` describes the file. It is versioned, little-endian, and made of records of
@@ -69,8 +71,10 @@ mod gzip;
 mod header;
 mod image;
 mod index;
+mod inside;
 mod layer;
 mod lz4;
+mod making;
 mod member;
 mod number;
 mod packed;
@@ -78,6 +82,7 @@ mod parallel;
 mod path;
 mod pax;
 mod progress;
+mod readahead;
 mod recognise;
 mod scan;
 mod seekable;
@@ -97,5 +102,8 @@ pub use error::{ImageError, IndexFault};
 pub use format::{ArchiveKind, Codec};
 pub use index::TarIndex;
 pub use layer::TarLower;
+pub use making::index_stream;
 pub use progress::{Progress, Silent};
+pub use recognise::begins_like_tar;
 pub use sidecar::{BuildReason, IndexReport, ensure_index, side_file};
+pub(crate) use source::read_full;

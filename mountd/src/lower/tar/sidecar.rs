@@ -168,7 +168,8 @@ fn reason_of(error: ImageError) -> Result<BuildReason, ImageError> {
     }
 }
 
-fn report(index: &TarIndex, built_because: Option<BuildReason>) -> IndexReport {
+/// What there is to tell about an index.
+pub(super) fn report(index: &TarIndex, built_because: Option<BuildReason>) -> IndexReport {
     IndexReport {
         path: index.path().to_path_buf(),
         built_because,

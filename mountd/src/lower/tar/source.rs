@@ -130,7 +130,7 @@ impl Source for PlainSource<'_> {
 }
 
 /// Reads at `offset` until `buffer` is full or the file ends; returns how many bytes.
-pub(super) fn read_full(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+pub(crate) fn read_full(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
         match file.read_at(&mut buffer[filled..], offset + filled as u64) {

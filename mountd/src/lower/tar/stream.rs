@@ -4,7 +4,7 @@ use std::hash::Hasher;
 
 use twox_hash::XxHash3_64;
 
-use super::ahead::{Ahead, Ending, Piece, Task};
+use super::ahead::{Ahead, Direct, Ending, Feed, Piece, Task};
 use super::error::ScanError;
 use super::format::{ChunkRecord, Codec};
 use super::progress::Meter;
@@ -43,12 +43,13 @@ pub(super) struct ChunkLog<'w> {
     decoded: u64,
     /// False when a copy is made: then the chunks of the original do not matter.
     wanted: bool,
-    windows: &'w mut WindowSink<'w>,
+    windows: Option<&'w mut WindowSink<'w>>,
 }
 
 impl<'w> ChunkLog<'w> {
-    /// An empty log; `wanted` is false if nothing is to be kept.
-    pub(super) fn new(wanted: bool, windows: &'w mut WindowSink<'w>) -> Self {
+    /// An empty log; `wanted` is false if nothing is to be kept. Without `windows`, no chunk may
+    /// need one.
+    pub(super) fn new(wanted: bool, windows: Option<&'w mut WindowSink<'w>>) -> Self {
         let (chunks, current, hash) = (Vec::new(), ChunkRecord::default(), XxHash3_64::new());
         Self {
             chunks,
@@ -110,7 +111,8 @@ impl<'w> ChunkLog<'w> {
             self.current.inside = true;
             (self.current.bit_count, self.current.bits) = (count, value);
             if !window.is_empty() {
-                (self.current.window_offset, self.current.window_bytes) = (self.windows)(window)?;
+                let windows = self.windows.as_mut().ok_or(ScanError::NeedsCopy)?;
+                (self.current.window_offset, self.current.window_bytes) = windows(window)?;
             }
         }
         Ok(())
@@ -139,7 +141,7 @@ impl<'w> ChunkLog<'w> {
 
 /// The decoded stream as a [`Source`].
 pub(super) struct StreamSource<'w, 'p> {
-    ahead: Ahead,
+    feed: Box<dyn Feed + 'w>,
     /// Takes packed windows.
     windows: &'w mut WindowSink<'w>,
     /// Where the first one was put: the chunks count from there.
@@ -166,8 +168,30 @@ impl<'w, 'p> StreamSource<'w, 'p> {
         meter: &'w Meter<'p>,
     ) -> Result<Self, ScanError> {
         let ahead = Task::new(codec, stored, copy.is_some()).and_then(Ahead::start);
-        Ok(Self {
-            ahead: ahead.map_err(ScanError::Read)?,
+        let ahead = ahead.map_err(ScanError::Read)?;
+        Ok(Self::new(Box::new(ahead), copy, windows, meter))
+    }
+
+    /// A source of what `decoder`, which needs no windows, makes in this thread.
+    pub(super) fn over(
+        decoder: Box<dyn Decoder + 'w>,
+        copy: Option<&'w mut CopyWriter>,
+        windows: &'w mut WindowSink<'w>,
+        meter: &'w Meter<'p>,
+    ) -> Self {
+        let log = ChunkLog::new(copy.is_none(), None);
+        let decoder = Box::new(Direct { decoder, log });
+        Self::new(decoder, copy, windows, meter)
+    }
+
+    fn new(
+        feed: Box<dyn Feed + 'w>,
+        copy: Option<&'w mut CopyWriter>,
+        windows: &'w mut WindowSink<'w>,
+        meter: &'w Meter<'p>,
+    ) -> Self {
+        Self {
+            feed,
             windows,
             first_window: None,
             meter,
@@ -177,12 +201,12 @@ impl<'w, 'p> StreamSource<'w, 'p> {
             total: 0,
             position: 0,
             ending: None,
-        })
+        }
     }
 
     /// Takes one more piece and keeps what lies at or after `offset`.
     fn pull(&mut self, offset: u64) -> Result<(), ScanError> {
-        let bytes = match self.ahead.next()? {
+        let bytes = match self.feed.next()? {
             Piece::Bytes(bytes, position) => {
                 self.position = position;
                 bytes
@@ -207,7 +231,7 @@ impl<'w, 'p> StreamSource<'w, 'p> {
         }
         self.buffer
             .extend_from_slice(bytes.get(from..).unwrap_or_default());
-        self.ahead.recycle(bytes);
+        self.feed.recycle(bytes);
         self.meter.tick(self.position)
     }
 
