@@ -58,6 +58,8 @@ mod build;
 mod bzip2;
 mod cache;
 mod chunks;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod codec_fuzzing;
 mod codecs;
 mod contents;
 mod entries;

@@ -145,8 +145,8 @@ mod tests {
 
     #[test]
     fn who_jumps_about_gets_nothing_decoded() {
-        assert_eq!(ahead(10_000, &[9, 4, 1, 6, 3, 12]), []);
-        assert_eq!(ahead(399, &[3, 4, 5]), [], "no room");
+        assert!(ahead(10_000, &[9, 4, 1, 6, 3, 12]).is_empty());
+        assert!(ahead(399, &[3, 4, 5]).is_empty(), "no room");
         assert_eq!(ahead(400, &[3, 4, 5]), [5, 6], "room for one");
     }
 
