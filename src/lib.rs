@@ -8,6 +8,7 @@
 //! | [`source`] | images and the running host; the identity of a copy |
 //! | [`packages`] | what is installed in a system that does not run |
 //! | [`policy`] | what of a source is not seen, and why |
+//! | [`diff`] | what makes two systems different |
 //! | [`launch`] | starting, watching, stopping and entering |
 //! | [`mounts`] | mounts to look into an image |
 //! | [`mountd_client`] | the file system daemon, from outside |
@@ -19,6 +20,7 @@
 #![deny(clippy::print_stderr, clippy::print_stdout)]
 
 pub mod cli;
+pub mod diff;
 pub mod launch;
 pub mod model;
 pub mod mountd_client;

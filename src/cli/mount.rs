@@ -10,10 +10,10 @@ use std::time::Instant;
 use wpar_mountd::spec::{Access, MountSpec, SpaceLimits};
 
 use super::context::Context;
-use super::create::Prepared;
 use super::error::{CliError, CliResult};
 use super::exit::Exit;
 use super::output;
+use super::prepared::Prepared;
 use super::verbs::{Arguments, Verb, Words};
 use crate::model::Source;
 use crate::mounts::{self, MountOrder, StoreProblem};

@@ -44,7 +44,7 @@ impl<'a> IndexProgress<'a> {
         let took = self.started.elapsed();
         if self.entries > 0 && took >= LINE_AFTER {
             self.context.note(format_args!(
-                "indexed {} entries in {}; the next WPAR of this image needs no index",
+                "indexed {} entries in {}; the image needs that only once",
                 HumanCount(self.entries),
                 HumanDuration(took)
             ));

@@ -6,8 +6,8 @@ use super::context::Context;
 use super::error::{CliError, CliResult};
 use super::exit::Exit;
 use super::{
-    clogin, generate, index, install_links, lswpar, mkwpar, mount, rebootwpar, rmwpar, startwpar,
-    stopwpar, umount, wparexec,
+    clogin, diff, generate, index, install_links, lswpar, mkwpar, mount, rebootwpar, rmwpar,
+    startwpar, stopwpar, umount, wparexec,
 };
 
 /// One verb.
@@ -105,6 +105,7 @@ pub static ALL: &[Verb] = &[
     mount::VERB,
     umount::VERB,
     index::VERB,
+    diff::VERB,
     install_links::VERB,
     generate::MANUAL,
     generate::COMPLETIONS,

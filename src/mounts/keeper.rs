@@ -6,26 +6,25 @@
 
 use std::fs::File;
 use std::io;
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::path::Path;
+use std::process::ExitCode;
 use std::time::Duration;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, open, statx};
+use rustix::fs::{Mode, OFlags, open};
 use rustix::io::fcntl_dupfd_cloexec;
-use rustix::mount::{MoveMountFlags, move_mount};
-use rustix::process::{Signal, kill_process, setsid};
-use wpar_mountd::wire;
+use rustix::process::setsid;
 
+use super::begun::Begun;
 use super::table::take_off;
-use super::{KEEPER, MountOrder, fusermount};
+use super::{KEEPER, MountOrder};
 use crate::launch::channel::Channel;
 use crate::launch::inquiry::{Inquiry, prompt};
 use crate::launch::note::note;
 use crate::launch::revive::{Line, successors};
 use crate::launch::watch::{Watch, wait_readable};
-use crate::mountd_client::{self, Daemon, Inheritance, Wanted};
+use crate::mountd_client::{Daemon, Inheritance};
 use crate::sys::descriptors::close_others;
 use crate::sys::signals::SignalDescriptor;
 
@@ -33,7 +32,7 @@ use crate::sys::signals::SignalDescriptor;
 const DAEMON_PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the keeper says once: that the mount is there, or why not.
-type Report = Result<(), String>;
+pub(super) type Report = Result<(), String>;
 
 /// Entry point of the executable under the name [`KEEPER`]. Standard input is the channel to the
 /// command; the arguments are only for those who list processes.
@@ -74,7 +73,8 @@ struct Keeper {
     connection: OwnedFd,
     daemon: Daemon,
     line: Line,
-    signals: SignalDescriptor,
+    /// Held back to the end of the process: one that comes late must not be what it ends by.
+    signals: ManuallyDrop<SignalDescriptor>,
     inquiries: Vec<Inquiry>,
     /// Only if the mount is to end with the command.
     starter: Option<Channel<Report, MountOrder>>,
@@ -137,7 +137,7 @@ impl Keeper {
                     connection,
                     daemon,
                     line,
-                    signals,
+                    signals: ManuallyDrop::new(signals),
                     inquiries: Vec::new(),
                     starter: None,
                 })
@@ -179,8 +179,6 @@ impl Keeper {
 
     /// Takes the mount off, at once for new users of it, and lets the daemon write what it has.
     fn end(mut self) -> Result<(), String> {
-        // Taken, or it would come when it is no longer held back.
-        while self.signals.next().is_some() {}
         let taken = take_off(&self.order.point, true);
         drop(self.connection);
         let _ = wait_readable(self.daemon.process_descriptor(), Some(DAEMON_PATIENCE));
@@ -258,175 +256,4 @@ fn wait(
         debug_assert!(watch.happened(process));
         Event::DaemonEnded
     })
-}
-
-/// A mount that no daemon serves yet.
-enum Begun {
-    /// Attached nowhere.
-    Detached(mountd_client::FuseMount),
-    /// There already, by the helper; taken off again when this is dropped.
-    Attached(Helped),
-}
-
-/// What the helper mounted.
-struct Helped {
-    point: PathBuf,
-    connection: Option<OwnedFd>,
-}
-
-impl Drop for Helped {
-    fn drop(&mut self) {
-        if self.connection.take().is_some() {
-            let _ = fusermount::unmount(&self.point, true);
-        }
-    }
-}
-
-impl Begun {
-    fn new(order: &MountOrder) -> Result<Self, String> {
-        let read_only = order.spec.store.is_none();
-        if !rustix::process::geteuid().is_root() {
-            let connection = fusermount::mount(&order.point, &order.source, read_only)?;
-            return Ok(Self::Attached(Helped {
-                point: order.point.clone(),
-                connection: Some(connection),
-            }));
-        }
-        let wanted = Wanted {
-            source: &order.source,
-            access: order.spec.access,
-            read_only,
-        };
-        match mountd_client::mount(&wanted) {
-            Ok(mount) => Ok(Self::Detached(mount)),
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(format!(
-                "cannot make a FUSE mount: {error}; this needs /dev/fuse and, in a user namespace, a \
-                 mount namespace of its own: try 'unshare -Urm'"
-            )),
-            Err(error) => Err(format!("cannot make a FUSE mount: {error}")),
-        }
-    }
-
-    fn connection(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Detached(mount) => mount.connection.as_fd(),
-            Self::Attached(Helped {
-                connection: Some(connection),
-                ..
-            }) => connection.as_fd(),
-            // Only ever so in its drop.
-            Self::Attached(_) => rustix::stdio::stdin(),
-        }
-    }
-
-    /// Attaches it, if it is not yet, and returns its connection.
-    fn finish(self, point: &Path) -> Result<OwnedFd, String> {
-        match self {
-            Self::Detached(mountd_client::FuseMount { mount, connection }) => {
-                // An answer means that the kernel and the daemon have greeted each other.
-                let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_FORCE_SYNC;
-                statx(&mount, "", flags, StatxFlags::MODE)
-                    .map_err(|errno| format!("cannot read the root directory: {errno}"))?;
-                let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-                move_mount(&mount, "", CWD, point, flags)
-                    .map_err(|errno| format!("cannot mount on {}: {errno}", point.display()))?;
-                Ok(connection)
-            }
-            Self::Attached(mut helped) => {
-                let connection = helped.connection.take();
-                connection.ok_or_else(|| "the connection is lost".to_owned())
-            }
-        }
-    }
-}
-
-/// A keeper that was started, as its command sees it.
-#[derive(Debug)]
-pub struct Keeping {
-    child: Child,
-    /// Its closing ends a mount in the foreground.
-    channel: Channel<MountOrder, Report>,
-}
-
-/// Starts a keeper for `order`, whose daemon writes to `log`, and waits until the mount can be used
-/// or `interrupted` says that nobody wants it any more.
-///
-/// # Errors
-/// In words, why there is no mount.
-pub fn start(
-    order: &MountOrder,
-    log: Stdio,
-    interrupted: &dyn Fn() -> bool,
-) -> Result<Keeping, String> {
-    let failed = |error: io::Error| format!("cannot start a process for the mount: {error}");
-    let (channel, theirs) = Channel::<MountOrder, Report>::pair().map_err(failed)?;
-    let child = Command::new("/proc/self/exe")
-        .arg0(KEEPER)
-        .arg(&order.point)
-        .arg(&order.source)
-        .env_clear()
-        .envs(wire::environment())
-        .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
-        .stdin(Stdio::from(theirs.into_socket()))
-        .stdout(Stdio::null())
-        .stderr(log)
-        .spawn()
-        .map_err(failed)?;
-    let mut keeping = Keeping { child, channel };
-    match keeping.begin(order, interrupted) {
-        Ok(()) => Ok(keeping),
-        Err(error) => {
-            keeping.tell(Signal::TERM);
-            let _ = keeping.child.wait();
-            Err(error)
-        }
-    }
-}
-
-/// How often a command looks for a signal while it waits.
-const SIGNAL_CHECK: Duration = Duration::from_millis(50);
-
-impl Keeping {
-    fn begin(&self, order: &MountOrder, interrupted: &dyn Fn() -> bool) -> Result<(), String> {
-        let text = |error: io::Error| error.to_string();
-        self.channel.send(order).map_err(text)?;
-        while !wait_readable(self.channel.as_fd(), Some(SIGNAL_CHECK))
-            .map_err(|error| error.to_string())?
-        {
-            if interrupted() {
-                return Err("interrupted".to_owned());
-            }
-        }
-        match self.channel.receive().map_err(text)? {
-            Some((report, _)) => report,
-            None => Err("the process that keeps the mount has ended".to_owned()),
-        }
-    }
-
-    /// Waits for the end of a mount in the foreground, and ends it when `interrupted` says so.
-    ///
-    /// # Errors
-    /// That it did not end well.
-    pub fn attend(mut self, interrupted: &dyn Fn() -> bool) -> Result<(), String> {
-        let mut told = false;
-        loop {
-            match self.child.try_wait().map_err(|error| error.to_string())? {
-                Some(status) if status.success() => return Ok(()),
-                Some(status) => return Err(format!("the mount has ended ({status})")),
-                None => {}
-            }
-            if interrupted() && !told {
-                told = true;
-                self.tell(Signal::TERM);
-            }
-            std::thread::sleep(SIGNAL_CHECK);
-        }
-    }
-
-    fn tell(&self, signal: Signal) {
-        let pid = i32::try_from(self.child.id()).ok();
-        if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
-            let _ = kill_process(pid, signal);
-        }
-    }
 }

@@ -9,8 +9,10 @@
 //! So does who is root in a user namespace; other users go through `fusermount3` (`fusermount`).
 //! Their mounts are for themselves alone, and modes mean nothing in them.
 
+mod begun;
 mod fusermount;
 mod keeper;
+mod starting;
 mod store;
 mod table;
 
@@ -19,7 +21,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use wpar_mountd::spec::MountSpec;
 
-pub use keeper::{Keeping, keeper_main, start};
+pub use keeper::keeper_main;
+pub use starting::{Keeping, start};
 pub use store::{StoreProblem, prepare_store};
 pub use table::{Mounted, UnmountProblem, holders, list, point_of, unmount};
 

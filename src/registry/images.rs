@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use wpar_mountd::lower::tar::ImageName;
+
 use super::{Registry, RegistryResult, failed, remove};
 use crate::model::{Source, WparRecord};
 
@@ -23,7 +25,7 @@ impl Registry {
             }
             return Ok(());
         };
-        if path.exists() || self.uses_index(index)? {
+        if ImageName::of(path).path.exists() || self.uses_index(index)? {
             return Ok(());
         }
         for path in [index.clone(), seekable_copy(index), trail] {

@@ -12,6 +12,8 @@ use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 
+use wpar_mountd::lower::tar::{ImageError, main_file};
+
 use super::image::ImageProblem;
 use super::system::is_system_at;
 use crate::model::Source;
@@ -85,9 +87,9 @@ const STORES: &[Store] = &[
 ];
 
 /// What a directory is as a source.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Layers of an image for containers, to be indexed together.
+    /// Archives that belong together, such as the layers of an image for containers.
     Layers,
     /// A plain tree.
     Tree,
@@ -98,10 +100,12 @@ pub(super) enum Kind {
 /// # Errors
 /// [`ImageProblem::NotUsable`] with the command that makes it usable.
 pub(super) fn recognise(path: &Path) -> Result<Kind, ImageProblem> {
-    let has = |name: &str| path.join(name).symlink_metadata().is_ok();
-    if has("oci-layout") && has("index.json") {
-        return Ok(Kind::Layers);
+    match main_file(path) {
+        Ok(_) => return Ok(Kind::Layers),
+        Err(ImageError::Directory { .. }) => {}
+        Err(error) => return Err(error.into()),
     }
+    let has = |name: &str| path.join(name).symlink_metadata().is_ok();
     let matches = |store: &&Store| {
         store.names.iter().all(|name| has(name))
             && store

@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 use wpar_mountd::lower::filesystem::{FileSystemError, FileSystemImage};
-use wpar_mountd::lower::tar::{ImageError, IndexReport, Progress, begins_like_tar, ensure_index};
+use wpar_mountd::lower::tar::{
+    ImageError, ImageName, IndexReport, Progress, begins_like_tar, ensure_index, main_file,
+};
 
 use super::{directory, disk};
 use crate::model::Source;
@@ -95,10 +97,12 @@ pub fn prepare(
     progress: &mut dyn Progress,
 ) -> Result<Ready, ImageProblem> {
     let failed = |source| ImageProblem::open(image, source);
-    let path = fs::canonicalize(image).map_err(failed)?;
-    let metadata = fs::metadata(&path).map_err(failed)?;
+    let name = ImageName::of(image);
+    let path = name.canonical().map_err(failed)?;
+    let metadata = fs::metadata(&name.path).map_err(failed)?;
     let must_be_system = purpose == Purpose::Start;
-    if metadata.is_dir() && matches!(directory::recognise(&path)?, directory::Kind::Tree) {
+    let is_whole = name.wanted.is_none();
+    if is_whole && metadata.is_dir() && directory::recognise(&path)? == directory::Kind::Tree {
         return Ok(Ready {
             source: directory::source(&path, must_be_system)?,
             report: None,
@@ -107,7 +111,8 @@ pub fn prepare(
     }
     // Before the index: if the image is changed while it is read, the next look at it tells.
     let fingerprint = fingerprint(&path)?;
-    if metadata.is_file()
+    if is_whole
+        && metadata.is_file()
         && let Some(choice) = of_kernel(&path, must_be_system)?
     {
         let disk::Choice { image, notes } = choice;
@@ -211,8 +216,10 @@ impl From<&FileSystemSource> for FileSystemImage {
     }
 }
 
+/// Of a directory of archives, that of the file in it by which it is known.
 fn fingerprint(path: &Path) -> Result<Fingerprint, ImageProblem> {
-    let metadata = fs::metadata(path).map_err(|source| ImageProblem::open(path, source))?;
+    let main = main_file(path)?;
+    let metadata = fs::metadata(main).map_err(|source| ImageProblem::open(path, source))?;
     Ok(Fingerprint {
         bytes: metadata.size(),
         modified: metadata.mtime(),

@@ -13,6 +13,7 @@
 
 mod concurrency;
 mod creating;
+mod diff;
 mod interrupt;
 mod links;
 mod listing;

@@ -53,6 +53,7 @@ fn every_command_has_a_page_with_examples() {
         "wpar-mount",
         "wpar-umount",
         "wpar-index",
+        "wpar-diff",
     ] {
         let page = &pages[&format!("{verb}.8")];
         for section in [

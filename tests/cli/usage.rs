@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use crate::support::Root;
 
-const VERBS: [&str; 8] = [
+const VERBS: [&str; 12] = [
     "mkwpar",
     "startwpar",
     "stopwpar",
@@ -13,6 +13,10 @@ const VERBS: [&str; 8] = [
     "lswpar",
     "clogin",
     "wparexec",
+    "diff",
+    "mount",
+    "umount",
+    "index",
 ];
 
 #[test]
@@ -70,6 +74,40 @@ fn mistakes_get_one_line_and_status_2() {
             &["wparexec: only system copies can be run; add -t"],
         ),
         ("clogin", &["clogin: missing <NAME>"]),
+        ("mount image", &["mount: missing <DIR>"]),
+        ("mount -w upper", &["mount: missing <IMAGE>"]),
+        ("mount a b c", &["mount: ", "'c'"]),
+        ("umount", &["umount: missing <DIR>..."]),
+        ("index", &["index: missing <IMAGE>..."]),
+        (
+            "index -",
+            &["index: '-' needs a file to write to; use 'tar ... | wpar index - -o FILE'"],
+        ),
+        (
+            "index a -o b",
+            &["index: -o is for the stream of '-' alone"],
+        ),
+        ("index -c - -o b", &["index: ", "--check", "--output"]),
+        ("diff a", &["diff: missing <B>"]),
+        (
+            "diff --only colour a.tar b.tar",
+            &["diff: there is no section 'colour'; there are identity, packages"],
+        ),
+        (
+            "diff --json --files a.tar b.tar",
+            &["diff: ", "--json", "--files"],
+        ),
+        (
+            "diff a.tar none.tar",
+            &["diff: cannot open a.tar: no such file"],
+        ),
+        (
+            "diff nobody host",
+            &[
+                "diff: 0960-419 there is no workload partition called nobody",
+                "by its path",
+            ],
+        ),
     ] {
         root.run(line).status(2).complaint(parts).check();
     }

@@ -74,6 +74,12 @@ pub const TARGETS: &[Target] = &[
         mend: as_it_is,
     },
     Target {
+        name: "disk",
+        run: crate::lower::filesystem::fuzzing::disk,
+        seeds: crate::lower::filesystem::fuzzing::disks,
+        mend: crate::lower::filesystem::fuzzing::mend_disk,
+    },
+    Target {
         name: "record",
         run: texts::record,
         seeds: texts::records,

@@ -12,6 +12,8 @@
 //! that is why only root can have it, and what `SECURITY.md` says about it.
 
 mod attach;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod partition;
 mod superblock;
 

@@ -3,24 +3,38 @@
 use super::acl::IdTable;
 use super::error::{ScanError, quoted};
 use super::explain::Failure;
-use super::member::{Member, MemberKind};
+use super::member::{Member, MemberData, MemberKind};
 use super::path;
 use super::progress::Meter;
+use super::recognise::{Found, LOOK, recognise_bytes};
 use super::scan::{ArchiveEnd, Scanner};
 use super::source::Source;
-use super::tree::Tree;
+use super::tree::{LayerEntry, Tree};
 use crate::types::{FileKind, Timestamp};
 
 /// Most warnings that an index keeps; the others are counted.
 const WARNINGS_KEPT: usize = 100;
 /// Largest `etc/passwd` or `etc/group` that is read for the names in ACLs.
 const TABLE_LIMIT: u64 = 4 << 20;
+/// Smallest entry that can be the image of a disk.
+const LONE_LEAST: u64 = 1 << 20;
+
+/// How the entries of an archive are taken.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Rules {
+    /// It is laid over those before it, and may have whiteouts.
+    pub(super) is_layer: bool,
+    /// Where it begins in the stream.
+    pub(super) base: u64,
+}
 
 /// A scan under way: of one archive, or of several one after the other.
 pub(super) struct Scan {
     pub(super) tree: Tree,
     pub(super) warnings: Warnings,
     last_entry: Option<Vec<u8>>,
+    /// The first entry, if it is itself an image of something, and what it looks like.
+    pub(super) lone: Option<(String, &'static str)>,
     /// The image's own users and groups.
     tables: [IdTable; 2],
 }
@@ -32,6 +46,7 @@ impl Scan {
             tree: Tree::new(generated_mtime),
             warnings: Warnings::default(),
             last_entry: None,
+            lone: None,
             tables: [IdTable::default(), IdTable::default()],
         }
     }
@@ -43,39 +58,56 @@ impl Scan {
     pub(super) fn archive(
         &mut self,
         source: &mut dyn Source,
+        rules: Rules,
         meter: &Meter<'_>,
     ) -> Result<(), Failure> {
         let mut scanner = Scanner::new(source);
         self.last_entry = None;
-        if let Err(error) = self.all(&mut scanner, meter) {
+        if rules.is_layer {
+            self.tree.begin_layer();
+        }
+        if let Err(error) = self.all(&mut scanner, rules, meter) {
             return Err(Failure {
-                error,
                 last_entry: self.last_entry.take(),
+                ..error.into()
             });
         }
-        self.finish(&scanner);
+        if rules.is_layer {
+            self.tree.end_layer();
+        }
+        self.note_end(scanner.end());
         Ok(())
     }
 
-    fn all(&mut self, scanner: &mut Scanner<'_>, meter: &Meter<'_>) -> Result<(), ScanError> {
-        while let Some(member) = scanner.next()? {
+    fn all(
+        &mut self,
+        scanner: &mut Scanner<'_>,
+        rules: Rules,
+        meter: &Meter<'_>,
+    ) -> Result<(), ScanError> {
+        while let Some(mut member) = scanner.next()? {
             meter.entry(scanner.position())?;
             self.note_table(scanner, &member)?;
-            for remark in &member.remarks {
-                self.warnings.entry(&member.path, remark);
+            if self.last_entry.is_none() {
+                self.lone = lone_image(scanner, &member)?;
             }
+            member.data.shift(rules.base);
             let last = self.last_entry.get_or_insert_default();
             last.clear();
             last.extend_from_slice(&member.path);
+            if rules.is_layer
+                && self.tree.whiteout(&member.path, scanner.position())? == LayerEntry::Mark
+            {
+                continue;
+            }
+            for remark in &member.remarks {
+                self.warnings.entry(&member.path, remark);
+            }
             if let Err(remark) = self.tree.add(member)? {
                 self.warnings.entry(last, &remark);
             }
         }
-        if meter.entries() == 0 {
-            Err(ScanError::Empty)
-        } else {
-            Ok(())
-        }
+        Ok(())
     }
 
     /// Keeps `etc/passwd` and `etc/group`: ACLs may name users without their numbers.
@@ -94,7 +126,8 @@ impl Scan {
         Ok(())
     }
 
-    fn finish(&mut self, scanner: &Scanner<'_>) {
+    /// Ends the scan of all archives: what needs the whole image is done now.
+    pub(super) fn settle(&mut self) {
         let [users, groups] = &self.tables;
         let lost = self.tree.settle_acls(users, groups);
         if lost > 0 {
@@ -103,7 +136,10 @@ impl Scan {
                  their files have permission bits only"
             )));
         }
-        self.warnings.extend(match scanner.end() {
+    }
+
+    fn note_end(&mut self, end: Option<ArchiveEnd>) {
+        self.warnings.extend(match end {
             Some(ArchiveEnd::Unmarked) => Some(
                 "the archive has no end mark: if the backup was interrupted, entries are missing"
                     .to_owned(),
@@ -118,6 +154,35 @@ impl Scan {
             Some(ArchiveEnd::Marked) | None => None,
         });
     }
+}
+
+/// The name of a first entry that is itself an image of a disk, and what it looks like. Images of
+/// clouds come so, as the only entry.
+fn lone_image(
+    scanner: &mut Scanner<'_>,
+    member: &Member,
+) -> Result<Option<(String, &'static str)>, ScanError> {
+    if member.kind != MemberKind::Node(FileKind::Regular) || member.data.size < LONE_LEAST {
+        return Ok(None);
+    }
+    let offset = match member.data.extents.as_deref() {
+        None => member.data.offset,
+        Some([first, ..]) if first.file_offset == 0 && first.length >= LOOK as u64 => {
+            first.data_offset
+        }
+        Some(_) => return Ok(None),
+    };
+    let head = MemberData {
+        size: LOOK as u64,
+        offset,
+        ..Default::default()
+    };
+    Ok(match recognise_bytes(scanner.contents(&head)?) {
+        Found::Other { what, .. } if what.starts_with("looks like a") => {
+            Some((quoted(&member.path), what))
+        }
+        _ => None,
+    })
 }
 
 /// The first warnings, and how many there are.

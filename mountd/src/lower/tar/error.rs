@@ -159,6 +159,16 @@ pub enum ImageError {
         /// The index.
         path: PathBuf,
     },
+    /// An archive that can be read, but does not hold a system as it is.
+    #[error("image {} cannot be used as it is: {what}; {remedy}", path.display())]
+    Unusable {
+        /// The image.
+        path: PathBuf,
+        /// What is in it or missing from it.
+        what: String,
+        /// What to do about it.
+        remedy: String,
+    },
     /// The caller asked to stop.
     #[error("indexing of image {} was interrupted; nothing was kept", path.display())]
     Interrupted {
@@ -242,6 +252,8 @@ pub(super) enum ScanError {
     Compression { what: String, remedy: &'static str },
     /// Too long a stretch without a point to start reading at: a seekable copy is needed.
     NeedsCopy,
+    /// What is in it is no system, or not all of one. The remedy may name `IMAGE`.
+    Unusable { what: String, remedy: String },
     /// More entries than can be counted.
     TooMany,
     /// The caller asked to stop.

@@ -1,28 +1,25 @@
 //! What is in a compressed file that is no tar archive.
 
-use std::fs::File;
-use std::path::Path;
-
 use super::codecs;
 use super::error::{ImageError, ScanError};
 use super::explain::{Failure, remedy_for};
 use super::format::Codec;
+use super::image::Image;
+use super::plan::Main;
 use super::recognise::{Found, LOOK, recognise_bytes};
 use super::source::Stretch;
 use super::stream::ChunkLog;
 
 /// The refusal of a file whose contents, once unpacked, can be named; `None` for any other
 /// failure.
-pub(super) fn refusal(
-    path: &Path,
-    file: &File,
-    codec: Codec,
-    failure: &Failure,
-) -> Option<ImageError> {
+pub(super) fn refusal(image: &Image, main: &Main, failure: &Failure) -> Option<ImageError> {
+    let (path, codec) = (image.path(), main.codec);
     if !matches!(failure.error, ScanError::NotTar) || codec == Codec::Plain {
         return None;
     }
-    let stretch = Stretch::new(file, 0, file.metadata().ok()?.len());
+    let start = main.header.bytes;
+    let length = main.fingerprint.size.checked_sub(start)?;
+    let stretch = Stretch::new(image.main(), start, length);
     let Found::Other { what, .. } = recognise_bytes(&begin(codec, stretch)?) else {
         return None;
     };

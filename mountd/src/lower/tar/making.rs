@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use super::atomic::AtomicFile;
-use super::entries::Scan;
+use super::entries::{Rules, Scan};
 use super::error::{ImageError, ScanError};
 use super::explain::{Failure, Scene};
 use super::format::{ArchiveKind, Codec, FileRecord, Fingerprint, IndexHeader};
@@ -160,11 +160,15 @@ impl Making<'_> {
         // Frames are the writer's own; a plain stream has no chunks.
         let mut no_windows = |_: &[u8]| Ok((0, 0));
         let mut source = StreamSource::over(Box::new(tee), copy.as_mut(), &mut no_windows, &meter);
-        scan.archive(&mut source, &meter)?;
+        scan.archive(&mut source, Rules::default(), &meter)?;
         let (_, stream_bytes, remark) = source.finish()?;
         scan.warnings.extend(remark);
         let chunks = match copy {
-            Some(copy) => copy.finish().map_err(write)?.chunks,
+            Some(mut copy) => {
+                let part = copy.end_part().map_err(write)?;
+                copy.finish().map_err(write)?;
+                part.chunks
+            }
             None => Vec::new(),
         };
         // Directories without an entry have this time, also if the index is built again.

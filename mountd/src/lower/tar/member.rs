@@ -26,6 +26,16 @@ pub(super) struct MemberData {
     pub(super) packed: Option<u64>,
 }
 
+impl MemberData {
+    /// Moves it to where its archive begins in the stream.
+    pub(super) fn shift(&mut self, base: u64) {
+        self.offset = self.offset.saturating_add(base);
+        for extent in self.extents.iter_mut().flatten() {
+            extent.data_offset = extent.data_offset.saturating_add(base);
+        }
+    }
+}
+
 /// One entry.
 #[derive(Clone, Debug)]
 pub(super) struct Member {

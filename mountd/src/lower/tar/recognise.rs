@@ -400,10 +400,10 @@ pub fn begins_like_tar(file: &File) -> io::Result<bool> {
     Ok(count == BLOCK_LENGTH && checksum_holds(&block))
 }
 
-/// Looks at the contents of `file`, never at its name.
-pub(super) fn recognise(file: &File) -> io::Result<Found> {
+/// Looks at the contents of `file` from `start` on, never at its name.
+pub(super) fn recognise(file: &File, start: u64) -> io::Result<Found> {
     let mut buffer = vec![0; LOOK];
-    let count = read_full(file, &mut buffer, 0)?;
+    let count = read_full(file, &mut buffer, start)?;
     buffer.truncate(count);
     let found = recognise_bytes(&buffer);
     if matches!(found, Found::Other { .. }) && has_vhd_footer(file)? {

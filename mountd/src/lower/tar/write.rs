@@ -54,6 +54,12 @@ impl IndexWriter {
         Ok(writer)
     }
 
+    /// Where windows are in the file, and the file itself, with all windows so far in it.
+    pub(super) fn windows(&mut self) -> io::Result<(File, u64)> {
+        self.out.flush()?;
+        Ok((self.out.get_ref().try_clone()?, self.start))
+    }
+
     /// Stores a packed window; answers its place in the section and its length.
     pub(super) fn window(&mut self, packed: &[u8]) -> io::Result<(u64, u32)> {
         let at = self.at - self.start;
@@ -71,6 +77,7 @@ impl IndexWriter {
         header: IndexHeader,
     ) -> io::Result<u64> {
         self.end(Section::Windows)?;
+        tree.sweep();
         let order = sorted_names(&mut tree);
         self.dentries(&tree, &order)?;
         self.strings(&tree, &order, stored)?;

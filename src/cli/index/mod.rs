@@ -1,27 +1,26 @@
 //! `wpar index`: makes the index of an image, before it is needed or while the image is made.
 
-use std::io::{self, Read};
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use indicatif::{HumanBytes, HumanCount};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use serde::Serialize;
-use wpar_mountd::lower::tar::{
-    ArchiveKind, Codec, IndexFault, IndexReport, TarIndex, index_stream,
-};
+use wpar_mountd::lower::tar::{IndexFault, TarIndex, index_stream};
 
-use super::context::Context;
-use super::create::{Prepared, index_notes};
-use super::error::{CliError, CliResult};
-use super::exit::Exit;
-use super::output;
-use super::progress::IndexProgress;
-use super::verbs::{Arguments, Verb, Words};
+use crate::cli::context::Context;
+use crate::cli::error::{CliError, CliResult};
+use crate::cli::exit::Exit;
+use crate::cli::output;
+use crate::cli::prepared::Prepared;
+use crate::cli::progress::IndexProgress;
+use crate::cli::verbs::{Arguments, Verb, Words};
 use crate::source::image::Purpose;
 
-pub(super) const VERB: Verb = Verb::own::<IndexArguments>(Words {
+mod input;
+mod told;
+
+use input::Input;
+use told::{Told, paragraph, told};
+
+pub(in crate::cli) const VERB: Verb = Verb::own::<IndexArguments>(Words {
     name: "index",
     about: "Make or check the index of a backup image",
     description: "Makes the index of each image, if it has none that is right, and tells what is in it: \
@@ -53,7 +52,7 @@ pub(super) const VERB: Verb = Verb::own::<IndexArguments>(Words {
 
 /// Arguments of `wpar index`.
 #[derive(Debug, clap::Args)]
-pub(super) struct IndexArguments {
+pub(in crate::cli) struct IndexArguments {
     /// The images; '-' is a tar stream on standard input
     #[arg(value_name = "IMAGE", required = true)]
     images: Vec<PathBuf>,
@@ -73,28 +72,6 @@ pub(super) struct IndexArguments {
     /// Print it in JSON
     #[arg(short = 'j', long = "json")]
     json: bool,
-}
-
-/// What is told about an index.
-#[derive(Debug, Serialize)]
-struct Told {
-    image: String,
-    index: String,
-    kind: String,
-    compression: String,
-    entries: u64,
-    archive_bytes: u64,
-    stream_bytes: u64,
-    index_bytes: u64,
-    seekable_copy_bytes: Option<u64>,
-    extended_attributes: bool,
-    device_nodes: bool,
-    built: bool,
-    checked: bool,
-    milliseconds: u128,
-    notes: Vec<String>,
-    warnings: Vec<String>,
-    warning_count: u64,
 }
 
 impl Arguments for IndexArguments {
@@ -200,124 +177,9 @@ impl IndexArguments {
     }
 }
 
-fn told(image: &Path, report: IndexReport, checked: bool, took: Duration) -> Told {
-    let mut notes = report.notes.clone();
-    notes.extend(index_notes(&report));
-    Told {
-        image: image.display().to_string(),
-        index: report.path.display().to_string(),
-        kind: kind(report.kind),
-        compression: compression(report.codec),
-        entries: report.entries,
-        archive_bytes: report.archive_bytes,
-        stream_bytes: report.stream_bytes,
-        index_bytes: report.index_bytes,
-        seekable_copy_bytes: report.seekable_copy,
-        extended_attributes: report.carries_xattrs,
-        device_nodes: report.carries_devices,
-        built: report.built,
-        checked,
-        milliseconds: took.as_millis(),
-        notes,
-        warnings: report.warnings,
-        warning_count: report.warning_count,
-    }
-}
-
 /// Reads all of an index.
 fn verify(index: &Path) -> CliResult<Result<(), IndexFault>> {
     TarIndex::open(index)
         .map(|index| index.verify())
         .map_err(|error| CliError::new(error.to_string()))
-}
-
-fn kind(kind: ArchiveKind) -> String {
-    match kind {
-        ArchiveKind::Tar => "tar archive",
-        ArchiveKind::AixBackup => "AIX backup by name",
-        ArchiveKind::Layers => "layers of tar archives",
-    }
-    .to_owned()
-}
-
-/// The name of a compression is that of its program.
-fn compression(codec: Codec) -> String {
-    format!("{codec:?}").to_lowercase()
-}
-
-/// One image for people.
-fn paragraph(told: &Told) -> String {
-    let bytes = |bytes: u64| HumanBytes(bytes).to_string();
-    let rate = |bytes: u64| {
-        let rate = u128::from(bytes) * 1000 / told.milliseconds.max(1);
-        HumanBytes(u64::try_from(rate).unwrap_or(u64::MAX)).to_string()
-    };
-    let done = match (told.built, told.checked) {
-        (true, _) => format!(
-            "made in {} ms, {}/s",
-            told.milliseconds,
-            rate(told.stream_bytes)
-        ),
-        (false, true) => "checked, whole".to_owned(),
-        (false, false) => "was there".to_owned(),
-    };
-    let mut lines = vec![
-        ("Image", told.image.clone()),
-        ("Kind", format!("{}, {}", told.kind, told.compression)),
-        ("Entries", HumanCount(told.entries).to_string()),
-        (
-            "Size",
-            format!(
-                "{}, {} without compression",
-                bytes(told.archive_bytes),
-                bytes(told.stream_bytes)
-            ),
-        ),
-        (
-            "Index",
-            format!("{} ({}), {done}", told.index, bytes(told.index_bytes)),
-        ),
-    ];
-    if let Some(copy) = told.seekable_copy_bytes {
-        let why = "the compression allows to read only from the beginning";
-        lines.push(("Seekable copy", format!("{}: {why}", bytes(copy))));
-    }
-    lines.extend(told.notes.iter().map(|note| ("Note", note.clone())));
-    lines.extend(told.warnings.iter().map(|text| ("Warning", text.clone())));
-    let hidden = told
-        .warning_count
-        .saturating_sub(told.warnings.len() as u64);
-    if hidden > 0 {
-        lines.push(("Warning", format!("and {hidden} more")));
-    }
-    lines
-        .iter()
-        .map(|(key, value)| format!("{:<15}{value}\n", format!("{key}:")))
-        .collect()
-}
-
-/// Standard input, which ends when the command is interrupted.
-struct Input<'c> {
-    context: &'c Context,
-}
-
-impl Read for Input<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        const LOOK_AGAIN: Timespec = Timespec {
-            tv_sec: 0,
-            tv_nsec: 100_000_000,
-        };
-        let stdin = io::stdin();
-        loop {
-            if self.context.interrupts.pending() {
-                return Ok(0);
-            }
-            let mut wanted = [PollFd::from_borrowed_fd(stdin.as_fd(), PollFlags::IN)];
-            match poll(&mut wanted, Some(&LOOK_AGAIN)) {
-                Ok(0) | Err(rustix::io::Errno::INTR) => {}
-                Ok(_) => return Ok(rustix::io::read(&stdin, buffer)?),
-                Err(errno) => return Err(errno.into()),
-            }
-        }
-    }
 }
