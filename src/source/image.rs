@@ -15,6 +15,7 @@ use wpar_mountd::lower::tar::{
     ImageError, ImageName, IndexReport, Progress, begins_like_tar, ensure_index, main_file,
 };
 
+use super::aix::{self, AixRefusal};
 use super::{directory, disk};
 use crate::model::Source;
 use crate::model::record::{FileSystemSource, Fingerprint};
@@ -33,6 +34,9 @@ pub enum ImageProblem {
     /// It is no archive that can be used, or its index cannot be made.
     #[error(transparent)]
     Archive(#[from] ImageError),
+    /// It is of another operating system.
+    #[error(transparent)]
+    Aix(#[from] AixRefusal),
     /// It is a file system that the kernel does not show.
     #[error(transparent)]
     FileSystem(#[from] FileSystemError),
@@ -108,6 +112,12 @@ pub fn prepare(
             report: None,
             notes: Vec::new(),
         });
+    }
+    if must_be_system
+        && metadata.is_file()
+        && let Some(refusal) = aix::refusal(&name.path)?
+    {
+        return Err(refusal.into());
     }
     // Before the index: if the image is changed while it is read, the next look at it tells.
     let fingerprint = fingerprint(&path)?;
