@@ -121,24 +121,38 @@ pub fn prepare(
     }
     // Before the index: if the image is changed while it is read, the next look at it tells.
     let fingerprint = fingerprint(&path)?;
-    if is_whole
-        && metadata.is_file()
-        && let Some(choice) = of_kernel(&path, must_be_system)?
-    {
-        let disk::Choice { image, notes } = choice;
-        let source = Source::FileSystem(FileSystemSource {
-            path,
-            format: image.format,
-            region: image.region,
-            subvolume: image.subvolume,
-            fingerprint,
-        });
-        return Ok(Ready {
-            source,
-            report: None,
-            notes,
-        });
+    let choice = match is_whole && metadata.is_file() {
+        true => of_kernel(&path, must_be_system)?,
+        false => None,
+    };
+    match choice {
+        Some(choice) => Ok(shown_by_kernel(path, fingerprint, choice)),
+        None => indexed(path, fingerprint, cache, progress),
     }
+}
+
+fn shown_by_kernel(path: PathBuf, fingerprint: Fingerprint, choice: disk::Choice) -> Ready {
+    let disk::Choice { image, notes } = choice;
+    let source = FileSystemSource {
+        path,
+        format: image.format,
+        region: image.region,
+        subvolume: image.subvolume,
+        fingerprint,
+    };
+    Ready {
+        source: Source::FileSystem(source),
+        report: None,
+        notes,
+    }
+}
+
+fn indexed(
+    path: PathBuf,
+    fingerprint: Fingerprint,
+    cache: &Path,
+    progress: &mut dyn Progress,
+) -> Result<Ready, ImageProblem> {
     let report = ensure_index(&path, cache, progress)?;
     let source = Source::Image {
         path,
