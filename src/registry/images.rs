@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use wpar_mountd::lower::tar::ImageName;
+
 use super::{Registry, RegistryResult, failed, remove};
 use crate::model::{Source, WparRecord};
 
@@ -19,7 +21,7 @@ impl Registry {
         let Source::Image { path, index, .. } = source else {
             return Ok(());
         };
-        if path.exists() || self.uses_index(index)? {
+        if ImageName::of(path).path.exists() || self.uses_index(index)? {
             return Ok(());
         }
         let trail = self.layout().trail(source);

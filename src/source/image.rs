@@ -6,7 +6,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
-use wpar_mountd::lower::tar::{ImageError, IndexReport, Progress, ensure_index};
+use wpar_mountd::lower::tar::{
+    ImageError, ImageName, IndexReport, Progress, ensure_index, main_file,
+};
 
 use crate::model::Source;
 use crate::model::record::Fingerprint;
@@ -49,7 +51,7 @@ pub fn prepare(
         path: image.to_owned(),
         source,
     };
-    let path = fs::canonicalize(image).map_err(failed)?;
+    let path = ImageName::of(image).canonical().map_err(failed)?;
     // Before the index: if the image is changed while it is read, the next look at it tells.
     let fingerprint = fingerprint(&path)?;
     let report = ensure_index(&path, &layout.images_dir(), progress)?;
@@ -91,8 +93,10 @@ pub fn prepare_again(
     prepare(layout, path, progress).map(|(source, _report)| source)
 }
 
+/// Of a directory of archives, that of the file in it by which it is known.
 fn fingerprint(path: &Path) -> Result<Fingerprint, ImageProblem> {
-    let metadata = fs::metadata(path).map_err(|source| ImageProblem::Open {
+    let main = main_file(path)?;
+    let metadata = fs::metadata(&main).map_err(|source| ImageProblem::Open {
         path: path.to_owned(),
         source,
     })?;
