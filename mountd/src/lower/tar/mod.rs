@@ -5,10 +5,11 @@
 //! the archive. Nothing is ever extracted, and no name of an archive is ever a name of the host.
 //!
 //! # What is read
-//! v7, ustar, PAX and GNU archives, in any mixture: long names and links, base-256 numbers, hard
+//! v7, ustar, PAX, GNU and star archives, in any mixture: long names and links, base-256 numbers, hard
 //! links, devices, pipes; times in nanoseconds, extended attributes of GNU tar (`SCHILY.xattr.*`)
 //! and bsdtar (`LIBARCHIVE.xattr.*`), ACLs in text form, SELinux labels; sparse files of old GNU
-//! tar and of PAX 0.0, 0.1 and 1.0. All of it plain, or within gzip or zstd, which is found out
+//! tar, of star and of PAX 0.0, 0.1 and 1.0. And backups by name of AIX, whose scanner and packed
+//! members are in [`super::aix`]. All of it plain, or within gzip or zstd, which is found out
 //! from the contents.
 //!
 //! # What the tree is
