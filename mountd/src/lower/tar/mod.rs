@@ -67,6 +67,7 @@ mod path;
 mod pax;
 mod progress;
 mod recognise;
+pub mod save;
 mod scan;
 mod seekable;
 mod sidecar;

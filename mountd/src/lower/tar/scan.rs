@@ -63,6 +63,15 @@ impl<'s> Scanner<'s> {
         }
     }
 
+    /// A scanner that begins with the entry at `offset`, behind whatever was there before.
+    pub(super) fn resume(source: &'s mut dyn Source, offset: u64) -> Self {
+        Self {
+            offset,
+            first: false,
+            ..Self::new(source)
+        }
+    }
+
     /// How the entries ended; known once [`Self::next`] answered `None`.
     pub(super) fn end(&self) -> Option<ArchiveEnd> {
         self.end
