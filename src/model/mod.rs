@@ -6,6 +6,7 @@
 pub mod copy_controls;
 pub mod hostname;
 pub mod ids;
+pub mod image_data;
 pub mod name;
 pub mod record;
 pub mod space_limits;
@@ -14,6 +15,7 @@ pub mod state;
 pub use copy_controls::CopyControls;
 pub use hostname::Hostname;
 pub use ids::IdRange;
+pub use image_data::ImageData;
 pub use name::WparName;
 pub use record::{Owner, Source, WparKind, WparRecord};
 pub use space_limits::{FileSystemAttributes, SpaceLimits};
