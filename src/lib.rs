@@ -6,6 +6,7 @@
 //! | [`model`] | names, states, records: plain values and their rules |
 //! | [`registry`] | what is on disk about WPARs, and who may change it when |
 //! | [`source`] | images and the running host; the identity of a copy |
+//! | [`packages`] | what is installed in a system that does not run |
 //! | [`policy`] | what of a source is not seen, and why |
 //! | [`launch`] | starting, watching, stopping and entering |
 //! | [`mountd_client`] | the file system daemon, from outside |
@@ -22,6 +23,7 @@ pub mod cli;
 pub mod launch;
 pub mod model;
 pub mod mountd_client;
+pub mod packages;
 pub mod policy;
 pub mod registry;
 pub mod source;

@@ -215,7 +215,13 @@ fn a_damaged_index_gives_an_answer_or_an_error() {
                 }
             }
             write_index(&image, &index, &bytes, time);
-            use_all(&TarLower::open(&image, &index).unwrap());
+            match TarLower::open(&image, &index) {
+                Ok(layer) => use_all(&layer),
+                // What it says of the files is damaged.
+                Err(ImageError::Changed { .. } | ImageError::Index { .. }) => {}
+                Err(ImageError::Read { .. }) => {}
+                Err(other) => panic!("{other}"),
+            }
         }
         for at in 0..512 {
             let mut bytes = whole.clone();
@@ -253,7 +259,7 @@ fn a_full_check_finds_any_damaged_byte_of_a_section() {
         unnoticed += usize::from(TarIndex::open(&index).unwrap().verify().is_ok());
     }
     // Up to seven bytes between two sections belong to none.
-    assert!(unnoticed <= 7 * 8, "{unnoticed}");
+    assert!(unnoticed <= 7 * 11, "{unnoticed}");
 }
 
 #[test]

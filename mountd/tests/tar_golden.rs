@@ -1,23 +1,25 @@
 //! Indexes that were written once and must open for ever (or until the version of the format
-//! changes, and then as that version).
+//! changes, and then be known as of that version and built again, with the same numbers).
 //!
-//! `data/golden-v1.tar` and `.tar.gz` with their indexes are never to be made again: if this test
+//! `data/golden.tar` and `.tar.gz` with their indexes are never to be made again: if the first test
 //! fails, the format has changed, and its version must. The archives were made by the Python
-//! program at the end of this file, the indexes by the version of that day.
+//! program at the end of this file, the indexes by the version of their day.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use wpar_mountd::lower::tar::{Silent, TarLower, ensure_index};
+use wpar_mountd::lower::tar::{
+    ArchiveKind, BuildReason, ImageError, IndexFault, Silent, TarLower, ensure_index, side_file,
+};
 use wpar_mountd::lower::{LowerLayer, LowerNode};
 use wpar_mountd::types::{Attr, FileKind, Timestamp};
 
 mod tar_support;
 use tar_support::{contents, have, resolve, shell};
 
-const NAMES: [&str; 2] = ["golden-v1.tar", "golden-v1.tar.gz"];
+const NAMES: [&str; 2] = ["golden.tar", "golden.tar.gz"];
 
 fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -35,13 +37,15 @@ fn copy(name: &str, directory: &Path) -> PathBuf {
 }
 
 #[test]
-fn the_first_index_still_opens_and_reads() {
+fn an_index_of_this_version_opens_and_reads() {
     let directory = tempfile::tempdir().unwrap();
     for name in NAMES {
         let image = copy(name, directory.path());
-        let index = data(&format!("{name}.index"));
+        let index = data(&format!("{name}.index-v2"));
         let layer = TarLower::open(&image, &index).unwrap();
         check(&layer);
+        assert_eq!(layer.index().kind(), ArchiveKind::Tar);
+        assert!(layer.index().carries_xattrs() && layer.index().carries_devices());
         // And it is what would be written today.
         let report = ensure_index(&image, directory.path(), &mut Silent).unwrap();
         assert_eq!(
@@ -49,6 +53,24 @@ fn the_first_index_still_opens_and_reads() {
             fs::read(&index).unwrap(),
             "{name}"
         );
+    }
+}
+
+#[test]
+fn an_index_of_an_older_version_is_refused_and_built_again_with_the_same_numbers() {
+    let directory = tempfile::tempdir().unwrap();
+    for name in NAMES {
+        let image = copy(name, directory.path());
+        let place = side_file(&image, directory.path());
+        fs::copy(data(&format!("{name}.index-v1")), &place).unwrap();
+        match TarLower::open(&image, &place).unwrap_err() {
+            ImageError::Index { fault, .. } => assert_eq!(fault, IndexFault::OtherVersion(1)),
+            other => panic!("{other}"),
+        }
+        let report = ensure_index(&image, directory.path(), &mut Silent).unwrap();
+        assert_eq!(report.path, place);
+        assert_eq!(report.built_because, Some(BuildReason::OtherVersion));
+        check(&TarLower::open(&image, &place).unwrap());
     }
 }
 
@@ -124,7 +146,7 @@ fn the_golden_archive_is_what_its_maker_makes() {
 /// Makes both archives.
 const MAKE: &str = r#"
 import gzip, io, tarfile
-with tarfile.open("golden-v1.tar", "w", format=tarfile.PAX_FORMAT) as archive:
+with tarfile.open("golden.tar", "w", format=tarfile.PAX_FORMAT) as archive:
     def add(name, kind=tarfile.REGTYPE, data=b"", mode=0o644, **more):
         entry = tarfile.TarInfo(name)
         entry.type, entry.mode, entry.size = kind, mode, len(data)
@@ -144,7 +166,7 @@ with tarfile.open("golden-v1.tar", "w", format=tarfile.PAX_FORMAT) as archive:
     add("./dir/sub/made/up", data=b"")
     add("./gone", data=b"")
     add("./gone/below", data=b"")
-with open("golden-v1.tar", "rb") as plain, open("golden-v1.tar.gz", "wb") as packed:
+with open("golden.tar", "rb") as plain, open("golden.tar.gz", "wb") as packed:
     with gzip.GzipFile("", "wb", 9, packed, 0) as stream:
         stream.write(plain.read())
 "#;

@@ -17,7 +17,7 @@ pub const WPAR_DATA_VERSION: u32 = 1;
 
 /// What is known about the system that is saved.
 #[derive(Clone, Debug, Default)]
-pub struct SystemFacts {
+pub struct BackupFacts {
     /// Time of the backup, in seconds since 1970.
     pub seconds: u64,
     /// Host name.
@@ -87,7 +87,7 @@ impl BackupKind {
 }
 
 /// `image.data` of a system.
-pub fn image_data(facts: &SystemFacts) -> ImageData {
+pub fn image_data(facts: &BackupFacts) -> ImageData {
     let level = match &facts.version {
         Some(version) => format!("{} {version}", facts.id),
         None => facts.id.clone(),
@@ -141,7 +141,7 @@ fn file_system(system: &FileSystem) -> Stanza {
 }
 
 /// `wpar.data` of a backup. `left_out` are names that are no part of it, with the reasons.
-pub fn wpar_data(kind: BackupKind, facts: &SystemFacts, left_out: &[HiddenName]) -> ImageData {
+pub fn wpar_data(kind: BackupKind, facts: &BackupFacts, left_out: &[HiddenName]) -> ImageData {
     let mut data = ImageData::default();
     data.push(
         Stanza::new("wpar_data")
@@ -235,7 +235,7 @@ mod tests {
 
     #[test]
     fn image_data_has_the_stanzas_of_aix() {
-        let facts = SystemFacts {
+        let facts = BackupFacts {
             seconds: 0,
             hostname: "web1".into(),
             kernel: ["Linux".into(), "6.12".into(), "#1".into()],
@@ -250,7 +250,7 @@ mod tests {
                 bytes: 10 << 30,
                 used: 1 << 30,
             }],
-            ..SystemFacts::default()
+            ..BackupFacts::default()
         };
         let text = image_data(&facts).to_string();
         assert_eq!(

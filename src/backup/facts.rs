@@ -8,11 +8,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
-use super::describe::{FileSystem, SystemFacts};
+use super::describe::{BackupFacts, FileSystem};
 use crate::source::host::Mount;
 
 /// Longest file that is read for a fact.
-const LONGEST: u64 = 64 << 10;
+pub const LONGEST: u64 = 64 << 10;
 
 /// A text file of a system, by its path from the root of that system.
 pub type ReadText<'a> = &'a dyn Fn(&str) -> Option<Vec<u8>>;
@@ -37,7 +37,7 @@ fn read_below(root: &OwnedFd, path: &str) -> Option<Vec<u8>> {
 }
 
 /// The facts about a system whose files `read` gives, on this kernel.
-pub fn gather(read: ReadText<'_>) -> SystemFacts {
+pub fn gather(read: ReadText<'_>) -> BackupFacts {
     let kernel = rustix::system::uname();
     let word = |word: &std::ffi::CStr| word.to_string_lossy().into_owned();
     let release = read("etc/os-release").or_else(|| read("usr/lib/os-release"));
@@ -50,7 +50,7 @@ pub fn gather(read: ReadText<'_>) -> SystemFacts {
     };
     let locale = read("etc/default/locale").or_else(|| read("etc/locale.conf"));
     let locale = String::from_utf8_lossy(&locale.unwrap_or_default()).into_owned();
-    SystemFacts {
+    BackupFacts {
         seconds: now(),
         hostname: line("etc/hostname").unwrap_or_else(|| word(kernel.nodename())),
         kernel: [

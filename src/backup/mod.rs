@@ -13,5 +13,6 @@ pub mod merged_tree;
 pub mod plan;
 pub mod restore;
 pub mod save;
+pub mod saved;
 pub mod tree;
 pub mod volume_group;

@@ -40,7 +40,12 @@ pub fn system(
 ) -> Result<SystemPlan, PolicyError> {
     let group = VolumeGroup::divide(host.mounts(), group_of);
     let is_member = |mount: &Mount| group.members.contains(mount);
-    let others: Vec<_> = host.mounts().iter().filter(|m| !is_member(m)).cloned().collect();
+    let others: Vec<_> = host
+        .mounts()
+        .iter()
+        .filter(|m| !is_member(m))
+        .cloned()
+        .collect();
     let silent = others
         .iter()
         .filter(|mount| {
@@ -65,7 +70,11 @@ pub fn system(
         hidden.iter().any(covers)
     };
     Ok(SystemPlan {
-        members: group.members.into_iter().filter(|mount| !is_hidden(mount)).collect(),
+        members: group
+            .members
+            .into_iter()
+            .filter(|mount| !is_hidden(mount))
+            .collect(),
         others: group.others,
         silent,
         hidden,
@@ -138,11 +147,23 @@ mod tests {
     #[test]
     fn file_systems_of_the_root_volume_group_are_taken() {
         let plan = plan(&[]);
-        let points: Vec<_> = plan.members.iter().map(|m| m.point.display().to_string()).collect();
+        let points: Vec<_> = plan
+            .members
+            .iter()
+            .map(|m| m.point.display().to_string())
+            .collect();
         assert_eq!(points, ["/", "/home", "/var"]);
         assert_eq!(plan.silent, [PathBuf::from("/net")]);
         let hidden: Vec<_> = plan.hidden.iter().map(|name| name.path.as_str()).collect();
-        for path in ["proc", "tmp", "data", "net", "var/lib/wpar", "wpars", "var/lib/docker"] {
+        for path in [
+            "proc",
+            "tmp",
+            "data",
+            "net",
+            "var/lib/wpar",
+            "wpars",
+            "var/lib/docker",
+        ] {
             assert!(hidden.contains(&path), "{path} in {hidden:?}");
         }
         assert!(!hidden.contains(&"home") && !hidden.contains(&"var"));
@@ -151,7 +172,11 @@ mod tests {
     #[test]
     fn the_administrator_leaves_out_more() {
         let plan = plan(&["home".to_owned(), "usr".to_owned()]);
-        assert!(plan.members.iter().all(|mount| mount.point != Path::new("/home")));
+        assert!(
+            plan.members
+                .iter()
+                .all(|mount| mount.point != Path::new("/home"))
+        );
         for path in ["home", "usr"] {
             let name = plan.hidden.iter().find(|name| name.path == path).unwrap();
             assert_eq!(name.extent, HiddenExtent::Contents);

@@ -34,7 +34,12 @@ pub(super) struct ImageArguments {
     no_packing: bool,
 
     /// Level of the compression, 1 to 19
-    #[arg(short = 'C', long = "level", value_name = "LEVEL", conflicts_with = "no_packing")]
+    #[arg(
+        short = 'C',
+        long = "level",
+        value_name = "LEVEL",
+        conflicts_with = "no_packing"
+    )]
     #[arg(value_parser = clap::value_parser!(i32).range(1..=19), default_value_t = DEFAULT_LEVEL)]
     level: i32,
 
@@ -106,12 +111,19 @@ impl ImageArguments {
 
     fn report(&self, context: &Context, target: &Path, outcome: &Outcome, took: Duration) {
         let names = |what: &str, list: &[String]| {
-            let shown = if self.verbose { list.len() } else { NAMES_SHOWN };
+            let shown = if self.verbose {
+                list.len()
+            } else {
+                NAMES_SHOWN
+            };
             for name in list.iter().take(shown) {
                 context.note(format_args!("{what}: {name}"));
             }
             if list.len() > shown {
-                context.note(format_args!("{what}: and {} more (-v names all)", list.len() - shown));
+                context.note(format_args!(
+                    "{what}: and {} more (-v names all)",
+                    list.len() - shown
+                ));
             }
         };
         names("changed while it was read", &outcome.torn);
@@ -123,7 +135,10 @@ impl ImageArguments {
             context.note(format_args!("{} sockets were left out", outcome.sockets));
         }
         if outcome.vanished > 0 && self.verbose {
-            context.note(format_args!("{} names were gone when they were to be read", outcome.vanished));
+            context.note(format_args!(
+                "{} names were gone when they were to be read",
+                outcome.vanished
+            ));
         }
         let (entries, bytes) = (HumanCount(outcome.entries), HumanBytes(outcome.bytes));
         match &outcome.written {
@@ -156,7 +171,10 @@ fn verdict(context: &Context, outcome: &Outcome) -> Exit {
         return Exit::Success;
     }
     if outcome.is_whole() {
-        output::say(format_args!("0512-038 {}: Backup Completed Successfully.", context.verb));
+        output::say(format_args!(
+            "0512-038 {}: Backup Completed Successfully.",
+            context.verb
+        ));
         return Exit::Success;
     }
     context.note(
@@ -224,8 +242,9 @@ pub(super) fn directories(path: &Path) -> CliResult<Vec<String>> {
 }
 
 fn read_list(path: &Path, what: &str) -> CliResult<String> {
-    let bytes = std::fs::read(path)
-        .map_err(|error| CliError::io(format!("cannot read the {what} {}", path.display()), &error))?;
+    let bytes = std::fs::read(path).map_err(|error| {
+        CliError::io(format!("cannot read the {what} {}", path.display()), &error)
+    })?;
     String::from_utf8(bytes).map_err(|_| {
         CliError::new(format!("the {what} {} is not UTF-8", path.display()))
             .hint("write a '.' for each byte that is not")

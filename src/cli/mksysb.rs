@@ -39,10 +39,22 @@ pub(super) const VERB: Verb = Verb::aix::<SystemArguments>(Words {
         as they were at one moment.",
     examples: &[
         ("Save this system", "mksysb -i /backup/web1.mksysb"),
-        ("Leave out what /etc/exclude.rootvg names", "mksysb -i -e /backup/web1.mksysb"),
-        ("See what would be saved", "mksysb -i -P -v /backup/web1.mksysb"),
-        ("Start the backup as a WPAR", "mkwpar -t -B /backup/web1.mksysb -n web1 -s"),
-        ("Extract it elsewhere", "tar --zstd --xattrs --xattrs-include='*' --acls -xpf /backup/web1.mksysb -C /mnt"),
+        (
+            "Leave out what /etc/exclude.rootvg names",
+            "mksysb -i -e /backup/web1.mksysb",
+        ),
+        (
+            "See what would be saved",
+            "mksysb -i -P -v /backup/web1.mksysb",
+        ),
+        (
+            "Start the backup as a WPAR",
+            "mkwpar -t -B /backup/web1.mksysb -n web1 -s",
+        ),
+        (
+            "Extract it elsewhere",
+            "tar --zstd --xattrs --xattrs-include='*' --acls -xpf /backup/web1.mksysb -C /mnt",
+        ),
     ],
     compatibility: "The file is no backup of AIX (BFF). Without -i, /image.data must be there, as in \
         AIX. -G is what happens anyway; -N takes stores of container engines along, but never \
@@ -133,7 +145,12 @@ impl SystemArguments {
             }
         }
         let others = plan.others.iter().map(|mount| {
-            format!("{} ({} on {})", mount.point.display(), mount.fs_type, mount.source)
+            format!(
+                "{} ({} on {})",
+                mount.point.display(),
+                mount.fs_type,
+                mount.source
+            )
         });
         let others: Vec<_> = others.collect();
         if !others.is_empty() {
@@ -169,14 +186,15 @@ impl SystemArguments {
             self.image.attributes(),
         )
         .map_err(|error| CliError::io("cannot open /", &error))?;
-        self.image.save(context, target, job, &mut |saver| tree.walk(saver))
+        self.image
+            .save(context, target, job, &mut |saver| tree.walk(saver))
     }
 
     /// The text of `image.data`, made or found.
     fn image_data(
         &self,
         context: &Context,
-        facts: &crate::backup::describe::SystemFacts,
+        facts: &crate::backup::describe::BackupFacts,
     ) -> CliResult<String> {
         let path = mkszfile::path(&context.layout);
         if self.make_image_data || self.maps {
@@ -203,5 +221,7 @@ fn own_file(target: &Path) -> Vec<HiddenName> {
         extent: HiddenExtent::Name,
         reason: "the backup itself".to_owned(),
     };
-    ["", ".wparidx", ".wparidx.zst", ".wparidx.trail"].map(name).into()
+    ["", ".wparidx", ".wparidx.zst", ".wparidx.trail"]
+        .map(name)
+        .into()
 }

@@ -9,7 +9,7 @@ use super::error::CliResult;
 use super::exit::Exit;
 use super::output;
 use super::verbs::{Arguments, Verb, Words};
-use crate::backup::describe::{SystemFacts, image_data};
+use crate::backup::describe::{BackupFacts, image_data};
 use crate::backup::facts;
 use crate::backup::plan::{self, SystemPlan};
 use crate::model::CopyControls;
@@ -67,19 +67,25 @@ pub(super) fn system_plan(
 ) -> CliResult<SystemPlan> {
     let host = running_host()?;
     let own = own_places(&context.layout);
-    Ok(plan::system(&host, controls, &own, directories, &facts::disk_group)?)
+    Ok(plan::system(
+        &host,
+        controls,
+        &own,
+        directories,
+        &facts::disk_group,
+    )?)
 }
 
 /// The facts about the running system.
-pub(super) fn system_facts(plan: &SystemPlan) -> SystemFacts {
-    SystemFacts {
+pub(super) fn system_facts(plan: &SystemPlan) -> BackupFacts {
+    BackupFacts {
         file_systems: facts::file_systems(&plan.members),
         ..facts::gather(&facts::below(Path::new("/")))
     }
 }
 
 /// `image.data` of these facts; with `maps`, the disks too.
-pub(super) fn describe(facts: &SystemFacts, maps: bool) -> ImageData {
+pub(super) fn describe(facts: &BackupFacts, maps: bool) -> ImageData {
     let mut data = image_data(facts);
     if maps {
         disks().into_iter().for_each(|disk| data.push(disk));
@@ -99,7 +105,11 @@ fn disks() -> Vec<Stanza> {
     let entries = fs::read_dir("/sys/block").into_iter().flatten();
     let mut names: Vec<_> = entries
         .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()))
-        .filter(|name| !["loop", "ram", "zram"].iter().any(|kind| name.starts_with(kind)))
+        .filter(|name| {
+            !["loop", "ram", "zram"]
+                .iter()
+                .any(|kind| name.starts_with(kind))
+        })
         .collect();
     names.sort_unstable();
     let text = |name: &str, file: &str| {

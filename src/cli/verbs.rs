@@ -6,8 +6,8 @@ use super::context::Context;
 use super::error::{CliError, CliResult};
 use super::exit::Exit;
 use super::{
-    clogin, generate, install_links, lswpar, mkwpar, rebootwpar, rmwpar, startwpar, stopwpar,
-    wparexec,
+    clogin, generate, install_links, lsmksysb, lswpar, mksysb, mkszfile, mkwpar, rebootwpar,
+    restwpar, rmwpar, savewpar, startwpar, stopwpar, wparexec,
 };
 
 /// One verb.
@@ -102,6 +102,11 @@ pub static ALL: &[Verb] = &[
     lswpar::VERB,
     clogin::VERB,
     wparexec::VERB,
+    mksysb::VERB,
+    mkszfile::VERB,
+    lsmksysb::VERB,
+    savewpar::VERB,
+    restwpar::VERB,
     install_links::VERB,
     generate::MANUAL,
     generate::COMPLETIONS,

@@ -3,7 +3,9 @@
 //! Sources are read here and never written. What of them is not to be seen is decided in
 //! [`crate::policy`].
 
+pub mod files;
 pub mod host;
 pub mod identity;
 pub mod image;
+pub mod os_release;
 pub mod tree;

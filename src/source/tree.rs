@@ -1,5 +1,5 @@
-//! The merged tree of a WPAR that is not mounted, for [`super::identity`]: the one place of this
-//! crate that uses the core of the file system in this process.
+//! The merged tree of a WPAR that is not mounted, for [`super::identity`] and, to read it, as
+//! [`super::files::Files`].
 
 use wpar_mountd::error::FsResult;
 use wpar_mountd::overlay::{LookedUp, Overlay};
@@ -35,6 +35,11 @@ impl OfflineTree {
         Ok(Self {
             overlay: wpar_mountd::source::open(&spec)?,
         })
+    }
+
+    /// The merged tree.
+    pub fn overlay(&self) -> &Overlay {
+        &self.overlay
     }
 
     /// The kind of what `path` names, without following any link; `None` if there is nothing.

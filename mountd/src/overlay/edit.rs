@@ -1,5 +1,6 @@
-//! Changes made to a merged tree from outside, by path: what the tool writes into a WPAR when it
-//! makes it (its host name, its machine id), with no mount and no process in it.
+//! A merged tree read and changed from outside, by path: what the tool looks up in a system, and
+//! writes into a WPAR when it makes it (its host name, its machine id), with no mount and no process
+//! in it.
 //!
 //! Paths are the WPAR's. Symbolic links in them are followed as they would be inside, so nothing
 //! can lead out; a link at the end is replaced, never written through.
@@ -16,29 +17,77 @@ const LINKS_MAX: usize = 40;
 /// Largest file that is read by path.
 const READ_MAX: u64 = 16 << 20;
 
-/// A directory on the way, kept known while it is used.
+/// An inode on the way, kept known while it is used.
 enum Step<'a> {
     Root,
-    Entry(LookedUp<'a>),
+    Entry {
+        inode: LookedUp<'a>,
+        name: Box<[u8]>,
+    },
 }
 
 impl Step<'_> {
     fn ino(&self) -> Ino {
         match self {
             Self::Root => Ino::ROOT,
-            Self::Entry(inode) => inode.ino(),
+            Self::Entry { inode, .. } => inode.ino(),
         }
     }
 }
 
+/// What a path leads to.
+#[derive(Debug)]
+pub struct Resolved<'a> {
+    /// The inode, known as long as this is.
+    pub inode: LookedUp<'a>,
+    /// Its path without symbolic links and without a leading `/`; empty for the root.
+    pub path: Vec<u8>,
+    /// The directories above, known as long as this is.
+    _above: Vec<Step<'a>>,
+}
+
+impl std::fmt::Debug for Step<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.ino())
+    }
+}
+
 impl Overlay {
+    /// What `path` leads to, with links followed, one at its end too; `None` if there is nothing.
+    ///
+    /// # Errors
+    /// `ELOOP` for more than 40 links, else those of the layers.
+    pub fn resolve(&self, path: &[u8]) -> FsResult<Option<Resolved<'_>>> {
+        let mut steps = match self.walk_all(path) {
+            Ok(steps) => steps,
+            Err(FsError::NotFound | FsError::NotDirectory | FsError::NameTooLong) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        let names = steps.iter().filter_map(|step| match step {
+            Step::Root => None,
+            Step::Entry { name, .. } => Some(&**name),
+        });
+        let path = names.collect::<Vec<_>>().join(&b'/');
+        let inode = match steps.pop() {
+            Some(Step::Entry { inode, .. }) => inode,
+            Some(Step::Root) | None => self.root()?,
+        };
+        Ok(Some(Resolved {
+            inode,
+            path,
+            _above: steps,
+        }))
+    }
+
     /// Reads the regular file at `path`, following links; `None` if there is none.
     ///
     /// # Errors
     /// `FileTooBig` over 16 MiB, else those of the layers.
     pub fn read_path(&self, path: &[u8]) -> FsResult<Option<Vec<u8>>> {
         let inode = match self.walk(path) {
-            Ok(Step::Entry(inode)) if inode.attr().kind == FileKind::Regular => inode,
+            Ok(Step::Entry { inode, .. }) if inode.attr().kind == FileKind::Regular => inode,
             Ok(_) | Err(FsError::NotFound | FsError::NotDirectory) => return Ok(None),
             Err(error) => return Err(error),
         };
@@ -108,6 +157,11 @@ impl Overlay {
 
     /// Follows `path` from the root, a link at its end too, as the kernel would inside.
     fn walk(&self, path: &[u8]) -> FsResult<Step<'_>> {
+        Ok(self.walk_all(path)?.pop().unwrap_or(Step::Root))
+    }
+
+    /// The same, with all inodes from the root on.
+    fn walk_all(&self, path: &[u8]) -> FsResult<Vec<Step<'_>>> {
         let mut pending: VecDeque<Vec<u8>> = components(path).collect();
         let mut at = vec![Step::Root];
         let mut links = 0;
@@ -136,12 +190,14 @@ impl Overlay {
                         pending.push_front(component);
                     }
                 }
-                FileKind::Directory => at.push(Step::Entry(inode)),
-                _ if is_last => return Ok(Step::Entry(inode)),
+                kind if kind == FileKind::Directory || is_last => {
+                    let name = component.into();
+                    at.push(Step::Entry { inode, name });
+                }
                 _ => return Err(FsError::NotDirectory),
             }
         }
-        Ok(at.pop().unwrap_or(Step::Root))
+        Ok(at)
     }
 }
 

@@ -123,6 +123,45 @@ impl Overlay {
         }
     }
 
+    /// The root, as if it had been looked up.
+    ///
+    /// # Errors
+    /// Those of the layers.
+    pub fn root(&self) -> FsResult<LookedUp<'_>> {
+        let attr = self.attr(Ino::ROOT)?;
+        Ok(LookedUp {
+            overlay: self,
+            ino: Ino::ROOT,
+            attr,
+            kept: false,
+        })
+    }
+
+    /// Whether an inode is the lower's alone: the store has nothing of it. Of a directory that means
+    /// that it shows what the lower has under its names, but for hard links to files that were
+    /// changed under another name: see [`Self::has_linked`].
+    ///
+    /// # Errors
+    /// `Stale` for a number that is not known, else those of the layers.
+    pub fn is_of_lower(&self, ino: Ino) -> FsResult<bool> {
+        let _names = self.names.read();
+        let node = self.node(ino)?;
+        Ok(node.place.is_none() && !node.removed && self.is_lower_number(ino))
+    }
+
+    /// Whether the store has, or had, any file with several names.
+    ///
+    /// # Errors
+    /// Those of the host's file system.
+    pub fn has_linked(&self) -> FsResult<bool> {
+        let Some(store) = &self.upper else {
+            return Ok(false);
+        };
+        let mut found = false;
+        names::list(store.links(), &mut |_, _| found = true)?;
+        Ok(found)
+    }
+
     /// Counts a lookup of what was found. Under the `names` lock.
     pub(super) fn count_found(&self, found: Found) -> FsResult<LookedUp<'_>> {
         let attr = found.attr()?;

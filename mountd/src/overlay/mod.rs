@@ -210,15 +210,6 @@ impl Overlay {
         &*self.lower
     }
 
-    /// Whether the store has anything of this inode: if not, it is as it is underneath.
-    ///
-    /// # Errors
-    /// `Stale` for an inode that is not known.
-    pub fn is_stored(&self, ino: Ino) -> FsResult<bool> {
-        let _names = self.names.read();
-        Ok(self.node(ino)?.place.is_some())
-    }
-
     /// Gives back `count` lookups of an inode.
     pub fn forget(&self, ino: Ino, count: u64) {
         // A lookup first makes the lower know an inode and then counts it here. Forgetting must

@@ -295,3 +295,56 @@ fn the_remains_of_a_creation_are_in_nobodys_way() {
         }
     }
 }
+
+#[test]
+fn a_path_is_resolved_inside_the_tree() {
+    let tree = MemoryLower::builder()
+        .file("usr/lib/x/file", "file")
+        .symlink("lib", "usr/lib")
+        .symlink("usr/lib/out", "../../../../lib/x/./file")
+        .symlink("loop", "loop");
+    let overlay = Overlay::new(Arc::new(tree.build().unwrap()), None);
+    let path = |asked: &str| {
+        let found = overlay.resolve(asked.as_bytes()).unwrap();
+        found.map(|found| String::from_utf8(found.path).unwrap())
+    };
+    for (asked, real) in [
+        ("", Some("")),
+        ("/", Some("")),
+        ("../..", Some("")),
+        ("lib", Some("usr/lib")),
+        ("/lib//x/file", Some("usr/lib/x/file")),
+        ("lib/out", Some("usr/lib/x/file")),
+        ("lib/x/../out", Some("usr/lib/x/file")),
+        ("lib/none", None),
+        ("lib/x/file/below", None),
+    ] {
+        assert_eq!(path(asked).as_deref(), real, "{asked}");
+    }
+    assert!(overlay.resolve(b"loop").is_err());
+}
+
+#[test]
+fn what_the_store_has_nothing_of_is_the_lowers() {
+    let temp = TempDir::new().unwrap();
+    let overlay = open(temp.path());
+    let is_of_lower = |path: &str| {
+        let found = overlay.resolve(path.as_bytes()).unwrap().unwrap();
+        overlay.is_of_lower(found.inode.ino()).unwrap()
+    };
+    assert!(is_of_lower("dir") && is_of_lower("dir/inside") && is_of_lower("file"));
+    assert!(!overlay.has_linked().unwrap());
+    let found = overlay.resolve(b"dir/inside").unwrap().unwrap();
+    overlay.write(found.inode.ino(), b"x", 0, false).unwrap();
+    assert!(!is_of_lower("dir") && !is_of_lower("dir/inside"));
+    assert!(is_of_lower("file") && is_of_lower("empty") && !is_of_lower(""));
+    let file = overlay.resolve(b"file").unwrap().unwrap();
+    overlay
+        .link(file.inode.ino(), Ino::ROOT, name("second"))
+        .unwrap();
+    assert!(overlay.has_linked().unwrap());
+    overlay
+        .create(Ino::ROOT, name("new"), &new(FileKind::Regular))
+        .unwrap();
+    assert!(!is_of_lower("new"));
+}

@@ -1,4 +1,4 @@
-//! Whether an archive is still the one that was indexed.
+//! Whether a stored file is still the one that was indexed.
 //!
 //! Size, time of modification and the hashes of a few stretches: the head, the tail (where a
 //! compressed file has its checksums) and some in between. This finds a backup that was replaced
@@ -24,7 +24,7 @@ const SAMPLE: usize = 4096;
 const SAMPLES: u64 = 6;
 
 impl Fingerprint {
-    /// The fingerprint of an open archive.
+    /// The fingerprint of an open file.
     pub(super) fn of(file: &File) -> io::Result<Self> {
         let metadata = file.metadata()?;
         let size = metadata.len();

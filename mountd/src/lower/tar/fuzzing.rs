@@ -20,8 +20,8 @@ const INODES: usize = 2000;
 /// Deepest that a tree of an archive can be, and some more.
 const DEPTH: usize = 1100;
 
-const PLAIN: &[u8] = include_bytes!("../../../tests/data/golden-v1.tar");
-const GZIP: &[u8] = include_bytes!("../../../tests/data/golden-v1.tar.gz");
+const PLAIN: &[u8] = include_bytes!("../../../tests/data/golden.tar");
+const GZIP: &[u8] = include_bytes!("../../../tests/data/golden.tar.gz");
 
 /// Indexes `data` as an image and uses the tree that comes of it.
 pub(crate) fn archive(data: &[u8]) {

@@ -3,8 +3,6 @@
 //! A chunk begins at a member, or between two blocks of a deflate stream; the latter needs the
 //! left-over bits of the last byte and the 32 KiB of output before it.
 
-use std::fs::File;
-
 use miniz_oxide::inflate::TINFLStatus;
 use miniz_oxide::inflate::core::inflate_flags::{
     TINFL_FLAG_HAS_MORE_INPUT, TINFL_FLAG_STOP_ON_BLOCK_BOUNDARY,
@@ -16,10 +14,11 @@ use crate::error::{FsError, FsResult};
 
 use super::error::ScanError;
 use super::format::ChunkRecord;
+use super::source::Stretch;
 use super::stream::{CHUNK_TARGET, ChunkLog, Decoder, Input};
 
 /// How far back a deflate stream may refer.
-pub(super) const WINDOW: usize = 32 * 1024;
+const WINDOW: usize = 32 * 1024;
 /// Output decoded at a time, behind the window.
 const STRETCH: usize = 256 * 1024;
 /// A member after this much output begins a chunk: it costs no window.
@@ -44,10 +43,10 @@ pub(super) struct GzipDecoder<'f> {
 }
 
 impl<'f> GzipDecoder<'f> {
-    /// A decoder from the first byte of `file` on.
-    pub(super) fn new(file: &'f File) -> Self {
+    /// A decoder of `stored`, from its first byte on.
+    pub(super) fn new(stored: Stretch<'f>) -> Self {
         Self {
-            input: Input::new(file),
+            input: Input::new(stored),
             inflate: Box::default(),
             output: vec![0; WINDOW + STRETCH].into(),
             filled: 0,
@@ -239,15 +238,19 @@ fn skip_header<E>(mut byte: impl FnMut() -> Result<Option<u8>, E>) -> Result<boo
     Ok(true)
 }
 
-/// Decodes one chunk from its stored bytes and, inside a member, from the window before it.
+/// Decodes one chunk from its stored bytes and, inside a member, from the packed window before it.
 ///
 /// # Errors
 /// [`FsError::Damaged`] if that does not give exactly the chunk's length.
-pub(super) fn decode_chunk(chunk: &ChunkRecord, stored: &[u8], window: &[u8]) -> FsResult<Vec<u8>> {
+pub(super) fn decode_chunk(chunk: &ChunkRecord, stored: &[u8], packed: &[u8]) -> FsResult<Vec<u8>> {
     const FLAGS: u32 = TINFL_FLAG_HAS_MORE_INPUT | TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
+    let window = match packed {
+        [] => Vec::new(),
+        packed => ::zstd::bulk::decompress(packed, WINDOW).map_err(|_| FsError::Damaged)?,
+    };
     let length = window.len() + chunk.length as usize;
     let mut output = Vec::with_capacity(length);
-    output.extend_from_slice(window);
+    output.extend_from_slice(&window);
     output.resize(length, 0);
 
     let mut input = stored;

@@ -13,8 +13,9 @@ use crate::types::FileKind;
 
 use super::error::{ImageError, IndexFault};
 use super::format::{
-    CHUNK_BYTES, ChunkRecord, Codec, DENTRY_BYTES, DentryRecord, EXTENT_BYTES, FLAG_COPY,
-    FLAG_XATTRS, HEADER_BYTES, HEADER_HASH, INODE_BYTES, IndexHeader, InodeRecord, MAGIC, SECTIONS,
+    ArchiveKind, CHUNK_BYTES, ChunkRecord, Codec, DENTRY_BYTES, DentryRecord, EXTENT_BYTES,
+    FILE_BYTES, FILE_PATH_LIMIT, FLAG_DEVICES, FLAG_XATTRS, FileRecord, HEADER_BYTES, HEADER_HASH,
+    INODE_BYTES, IndexHeader, InodeRecord, MAGIC, MOST_FILES, PART_BYTES, PartRecord, SECTIONS,
     Section, VERSION, decode_extent, hash,
 };
 use super::sparse::Extent;
@@ -28,6 +29,9 @@ const RECORD_BYTES: [u64; SECTIONS] = [
     1,
     CHUNK_BYTES as u64,
     1,
+    1,
+    FILE_BYTES as u64,
+    PART_BYTES as u64,
     1,
 ];
 
@@ -81,6 +85,9 @@ impl TarIndex {
             "chunks",
             "windows",
             "warnings",
+            "files",
+            "parts",
+            "notes",
         ];
         for (place, name) in self.header.sections.iter().zip(names) {
             let bytes = self
@@ -108,19 +115,24 @@ impl TarIndex {
         self.header.entries
     }
 
-    /// Compression of the archive.
+    /// What the image is made of.
+    pub fn kind(&self) -> ArchiveKind {
+        self.header.kind
+    }
+
+    /// Compression of the image's main file.
     pub fn codec(&self) -> Codec {
         self.header.codec
     }
 
-    /// Length of the uncompressed archive.
+    /// Length of all that is in the image, without compression.
     pub fn stream_bytes(&self) -> u64 {
         self.header.stream_bytes
     }
 
-    /// Size of the archive when it was indexed.
+    /// Size of the image's files when they were indexed.
     pub fn archive_bytes(&self) -> u64 {
-        self.header.archive.size
+        self.header.image_bytes
     }
 
     /// Whether any entry of the archive carries extended attributes or ACLs. One that carries none
@@ -129,18 +141,30 @@ impl TarIndex {
         self.header.flags & FLAG_XATTRS != 0
     }
 
+    /// Whether any inode of the archive is a device. Where none is, what made the archive most
+    /// likely could not store them.
+    pub fn carries_devices(&self) -> bool {
+        self.header.flags & FLAG_DEVICES != 0
+    }
+
     /// Size of the seekable copy that contents are read from, if there is one.
     pub fn seekable_copy(&self) -> Option<u64> {
-        (self.header.flags & FLAG_COPY != 0).then_some(self.header.copy_bytes)
+        (self.header.copy_bytes > 0).then_some(self.header.copy_bytes)
     }
 
     /// The first warnings of the scan.
     pub fn warnings(&self) -> Vec<String> {
-        let text = self.section(Section::Warnings);
-        String::from_utf8_lossy(text)
-            .lines()
-            .map(str::to_owned)
-            .collect()
+        self.lines(Section::Warnings)
+    }
+
+    /// What the image is, beyond its kind: a container's name, its platform and the like.
+    pub fn notes(&self) -> Vec<String> {
+        self.lines(Section::Notes)
+    }
+
+    fn lines(&self, section: Section) -> Vec<String> {
+        let text = String::from_utf8_lossy(self.section(section));
+        text.lines().map(str::to_owned).collect()
     }
 
     /// How many warnings the scan had in all.
@@ -276,25 +300,68 @@ impl TarIndex {
         Ok(())
     }
 
-    /// The chunk that holds the byte at `offset` of the stream, and its place.
-    pub(super) fn chunk_at(&self, offset: u64) -> FsResult<(u64, ChunkRecord)> {
-        let count = self.section(Section::Chunks).len() as u64 / CHUNK_BYTES as u64;
-        let mut range = 0..count;
-        // The first chunk that begins behind the offset.
-        while !range.is_empty() {
-            let middle = range.start + (range.end - range.start) / 2;
-            if self.chunk(middle)?.stream_offset <= offset {
-                range.start = middle + 1;
-            } else {
-                range.end = middle;
-            }
+    /// How many files contents are read from.
+    pub(super) fn file_count(&self) -> Result<u64, ImageError> {
+        let count = self.count(Section::Files, FILE_BYTES);
+        if (1..=MOST_FILES).contains(&count) {
+            Ok(count)
+        } else {
+            Err(self.damaged("its count of files makes no sense"))
         }
-        let number = range.start.checked_sub(1).ok_or(FsError::Damaged)?;
+    }
+
+    /// A file that contents are read from, and its path.
+    pub(super) fn file(&self, number: u64) -> Result<(FileRecord, &[u8]), ImageError> {
+        let damaged = || self.damaged("what it says of its files makes no sense");
+        let bytes = self.record(Section::Files, number);
+        let record = bytes.ok().and_then(FileRecord::decode);
+        let record = record.filter(|record| record.path_bytes <= FILE_PATH_LIMIT);
+        let record = record.ok_or_else(damaged)?;
+        let path = self.bytes(Section::Strings, record.path, record.path_bytes.into());
+        Ok((record, path.map_err(|_| damaged())?))
+    }
+
+    fn damaged(&self, what: &'static str) -> ImageError {
+        ImageError::Index {
+            path: self.path.clone(),
+            fault: IndexFault::Damaged(what),
+        }
+    }
+
+    fn count(&self, section: Section, record_bytes: usize) -> u64 {
+        (self.section(section).len() / record_bytes) as u64
+    }
+
+    /// The part that holds the byte at `offset` of the stream.
+    pub(super) fn part_at(&self, offset: u64) -> FsResult<PartRecord> {
+        let part = |number| {
+            PartRecord::decode(self.record(Section::Parts, number)?).ok_or(FsError::Damaged)
+        };
+        let parts = 0..self.count(Section::Parts, PART_BYTES);
+        let number = last_before(parts, |number| Ok(part(number)?.stream_offset <= offset))?;
+        let part = part(number)?;
+        let from = offset.checked_sub(part.stream_offset);
+        if from.is_some_and(|from| from < part.stream_bytes) {
+            Ok(part)
+        } else {
+            Err(FsError::Damaged)
+        }
+    }
+
+    /// The chunk of a part that holds the byte at `offset` of it, and its number in the table.
+    pub(super) fn chunk_at(&self, part: &PartRecord, offset: u64) -> FsResult<(u64, ChunkRecord)> {
+        let end = part.first_chunk.checked_add(part.chunks);
+        let chunks = part.first_chunk..end.ok_or(FsError::Damaged)?;
+        let number = last_before(chunks, |number| {
+            Ok(self.chunk(number)?.stream_offset <= offset)
+        })?;
         let chunk = self.chunk(number)?;
-        if offset - chunk.stream_offset >= u64::from(chunk.length) {
-            return Err(FsError::Damaged);
+        let from = offset.checked_sub(chunk.stream_offset);
+        if from.is_some_and(|from| from < u64::from(chunk.length)) {
+            Ok((number, chunk))
+        } else {
+            Err(FsError::Damaged)
         }
-        Ok((number, chunk))
     }
 
     fn chunk(&self, number: u64) -> FsResult<ChunkRecord> {
@@ -316,6 +383,27 @@ impl InodeRecord {
     pub(super) fn kind(&self) -> FsResult<FileKind> {
         FileKind::from_mode(u32::from(self.mode)).ok_or(FsError::Damaged)
     }
+}
+
+/// The last number of a range for which `is_before` holds, which holds for none behind one that it
+/// does not hold for.
+fn last_before(
+    mut range: std::ops::Range<u64>,
+    is_before: impl Fn(u64) -> FsResult<bool>,
+) -> FsResult<u64> {
+    let first = range.start;
+    while range.start < range.end {
+        let middle = range.start + (range.end - range.start) / 2;
+        if is_before(middle)? {
+            range.start = middle + 1;
+        } else {
+            range.end = middle;
+        }
+    }
+    let found = range.start.checked_sub(1);
+    found
+        .filter(|found| *found >= first)
+        .ok_or(FsError::Damaged)
 }
 
 fn take<'r>(rest: &mut &'r [u8], length: u32) -> FsResult<&'r [u8]> {

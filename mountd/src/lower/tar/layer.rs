@@ -1,6 +1,5 @@
-//! An indexed archive as a lower layer.
+//! An indexed image as a lower layer.
 
-use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,17 +7,16 @@ use crate::error::{FsError, FsResult};
 use crate::lower::{LowerEntry, LowerFile, LowerLayer, LowerNode};
 use crate::types::{Attr, EntryName, FileKind};
 
-use super::chunks::{ChunkStore, DEFAULT_CACHE_BYTES};
-use super::error::{ImageError, IndexFault};
-use super::format::{Codec, FLAG_COPY, Fingerprint, INODE_SPARSE, InodeRecord};
+use super::chunks::DEFAULT_CACHE_BYTES;
+use super::contents::Contents;
+use super::error::ImageError;
+use super::format::{INODE_PACKED, INODE_SPARSE, InodeRecord};
+use super::image::Image;
 use super::index::TarIndex;
-use super::seekable::tail_hash;
-use super::sidecar;
-use super::source::read_full;
 
-/// A tar archive, plain or compressed, seen through its index.
+/// An archive, plain or compressed, or several over one another, seen through an index.
 ///
-/// Holds the archive open, so that removing or replacing the file does not disturb it.
+/// Holds the files of the image open, so that removing or replacing them does not disturb it.
 #[derive(Clone, Debug)]
 pub struct TarLower {
     inner: Arc<Inner>,
@@ -30,19 +28,12 @@ struct Inner {
     contents: Contents,
 }
 
-/// Where the bytes of the tar stream come from.
-#[derive(Debug)]
-enum Contents {
-    Plain(File),
-    Chunks(ChunkStore),
-}
-
 impl TarLower {
-    /// Opens the archive at `image` with the index at `index`, which [`super::ensure_index`] made.
+    /// Opens the image at `image` with the index at `index`, which [`super::ensure_index`] made.
     /// Costs a few reads, whatever the size of either.
     ///
     /// # Errors
-    /// [`ImageError::Changed`] if the archive is not the one that was indexed,
+    /// [`ImageError::Changed`] if a file of the image is not the one that was indexed,
     /// [`ImageError::Index`] if the index or the seekable copy beside it cannot be used.
     pub fn open(image: &Path, index: &Path) -> Result<Self, ImageError> {
         Self::open_with_cache(image, index, DEFAULT_CACHE_BYTES)
@@ -54,17 +45,9 @@ impl TarLower {
     /// # Errors
     /// As [`Self::open`].
     pub fn open_with_cache(image: &Path, index: &Path, cache: u64) -> Result<Self, ImageError> {
-        let file = sidecar::open_image(image)?;
+        let image = Image::open(image)?;
         let index = TarIndex::open(index)?;
-        check_unchanged(image, &file, &index)?;
-        let header = index.header();
-        let contents = if header.flags & FLAG_COPY != 0 {
-            Contents::Chunks(ChunkStore::new(open_copy(&index)?, Codec::Zstd, cache))
-        } else if header.codec == Codec::Plain {
-            Contents::Plain(file)
-        } else {
-            Contents::Chunks(ChunkStore::new(file, header.codec, cache))
-        };
+        let contents = Contents::open(&image, &index, cache)?;
         Ok(Self {
             inner: Arc::new(Inner { index, contents }),
         })
@@ -76,52 +59,10 @@ impl TarLower {
     }
 }
 
-/// Whether `file` is the archive that was indexed.
-pub(super) fn check_unchanged(
-    image: &Path,
-    file: &File,
-    index: &TarIndex,
-) -> Result<(), ImageError> {
-    let now = Fingerprint::of(file).map_err(|error| ImageError::reading(image, error))?;
-    match index.header().archive.difference(&now) {
-        Some(what) => Err(ImageError::Changed {
-            path: image.to_path_buf(),
-            what,
-        }),
-        None => Ok(()),
-    }
-}
-
-/// Opens the seekable copy that belongs to an index.
-pub(super) fn open_copy(index: &TarIndex) -> Result<File, ImageError> {
-    let header = index.header();
-    let fault = |what| ImageError::Index {
-        path: index.path().to_path_buf(),
-        fault: IndexFault::Copy(what),
-    };
-    let file =
-        File::open(sidecar::copy_file(index.path())).map_err(|_| fault("it is not there"))?;
-    let length = file.metadata().map(|metadata| metadata.len()).unwrap_or(0);
-    if length != header.copy_bytes {
-        return Err(fault("its size is another one"));
-    }
-    match tail_hash(&file, length) {
-        Ok(tail) if tail == header.copy_tail => Ok(file),
-        _ => Err(fault("it is another one")),
-    }
-}
-
 impl Inner {
-    /// Fills `buffer` from `offset` of the tar stream.
+    /// Fills `buffer` from `offset` of the stream.
     fn read_stream(&self, buffer: &mut [u8], offset: u64) -> FsResult<()> {
-        match &self.contents {
-            Contents::Plain(file) => match read_full(file, buffer, offset)? {
-                count if count == buffer.len() => Ok(()),
-                // The archive was cut off after it was opened.
-                _ => Err(FsError::Damaged),
-            },
-            Contents::Chunks(store) => store.read(&self.index, buffer, offset),
-        }
+        self.contents.read(&self.index, buffer, offset)
     }
 }
 
@@ -228,7 +169,7 @@ impl LowerLayer for TarLower {
             FileKind::Directory => return Err(FsError::IsDirectory),
             _ => return Err(FsError::InvalidArgument),
         }
-        if record.flags & INODE_SPARSE != 0 {
+        if record.flags & (INODE_SPARSE | INODE_PACKED) != 0 {
             self.inner.index.check_extents(&record)?;
         }
         Ok(Arc::new(TarFile {
@@ -303,6 +244,9 @@ impl LowerFile for TarFile {
         }
         if self.is_sparse() {
             self.read_sparse(buffer, offset)?;
+        } else if self.record.flags & INODE_PACKED != 0 {
+            let Inner { index, contents } = &*self.inner;
+            contents.read_packed(index, &self.record, buffer, offset)?;
         } else {
             let at = self
                 .record

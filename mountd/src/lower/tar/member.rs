@@ -22,6 +22,8 @@ pub(super) struct MemberData {
     pub(super) offset: u64,
     /// The stretches of a sparse file.
     pub(super) extents: Option<Vec<Extent>>,
+    /// How many bytes are stored of a file that is packed by itself (pack(1)); it has no extents.
+    pub(super) packed: Option<u64>,
 }
 
 /// One entry.

@@ -316,7 +316,7 @@ impl<'s> Scanner<'s> {
                 return Ok(MemberData {
                     size: stored,
                     offset: start,
-                    extents: None,
+                    ..Default::default()
                 });
             }
             (_, Some(PaxLayout::Map(map))) => Some(map),
@@ -335,13 +335,14 @@ impl<'s> Scanner<'s> {
             return Ok(MemberData {
                 size: 0,
                 offset: data_start,
-                extents: None,
+                ..Default::default()
             });
         };
         Ok(MemberData {
             size,
             offset: data_start,
             extents: Some(extents),
+            packed: None,
         })
     }
 

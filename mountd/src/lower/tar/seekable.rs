@@ -10,8 +10,10 @@ use std::thread::JoinHandle;
 
 use crossbeam::channel::{Receiver, Sender, bounded};
 
-use super::error::ScanError;
-use super::format::{ChunkRecord, hash};
+use super::error::{ImageError, IndexFault, ScanError};
+use super::format::{ChunkRecord, Fingerprint, hash};
+use super::index::TarIndex;
+use super::sidecar;
 
 /// Bytes of the stream in a frame: what reading one byte costs to decode.
 const FRAME: usize = 512 * 1024;
@@ -49,14 +51,12 @@ pub(super) struct CopyWriter {
 pub(super) struct FinishedCopy {
     /// Its frames, as chunks.
     pub(super) chunks: Vec<ChunkRecord>,
-    /// Its size.
-    pub(super) bytes: u64,
-    /// Hash of its seek table, or of the last [`TAIL`] bytes of it.
-    pub(super) tail: u64,
+    /// Its size, and the hash of its seek table, or of the last [`TAIL`] bytes of it.
+    pub(super) fingerprint: Fingerprint,
 }
 
 /// How many bytes from the end of a copy identify it.
-pub(super) const TAIL: usize = 16 * 1024;
+const TAIL: usize = 16 * 1024;
 
 impl CopyWriter {
     /// A writer into the empty `file`.
@@ -155,8 +155,11 @@ impl CopyWriter {
         let tail = tail_hash(self.out.get_ref(), bytes)?;
         Ok(FinishedCopy {
             chunks: std::mem::take(&mut self.chunks),
-            bytes,
-            tail,
+            fingerprint: Fingerprint {
+                size: bytes,
+                tail,
+                ..Default::default()
+            },
         })
     }
 }
@@ -171,8 +174,29 @@ impl Drop for CopyWriter {
     }
 }
 
+/// Opens the seekable copy that belongs to `index`, which knows it by its size and its tail.
+///
+/// # Errors
+/// [`IndexFault::Copy`] if it is not there or is another one.
+pub(super) fn open_copy(index: &TarIndex, known: &Fingerprint) -> Result<File, ImageError> {
+    let fault = |what| ImageError::Index {
+        path: index.path().to_path_buf(),
+        fault: IndexFault::Copy(what),
+    };
+    let file =
+        File::open(sidecar::copy_file(index.path())).map_err(|_| fault("it is not there"))?;
+    let length = file.metadata().map(|metadata| metadata.len()).unwrap_or(0);
+    if length != known.size {
+        return Err(fault("its size is another one"));
+    }
+    match tail_hash(&file, length) {
+        Ok(tail) if tail == known.tail => Ok(file),
+        _ => Err(fault("it is another one")),
+    }
+}
+
 /// Hash of the last bytes of a copy of `bytes` bytes.
-pub(super) fn tail_hash(file: &File, bytes: u64) -> io::Result<u64> {
+fn tail_hash(file: &File, bytes: u64) -> io::Result<u64> {
     let mut tail = [0; TAIL];
     let offset = bytes.saturating_sub(TAIL as u64);
     let count = super::source::read_full(file, &mut tail, offset)?;

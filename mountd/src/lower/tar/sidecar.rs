@@ -1,13 +1,12 @@
 //! Where the index of an image lies, and that there is a good one.
 //!
 //! One index serves every user of an image. Two processes do not build it at once: the builder
-//! holds `flock` on the image itself, so that no lock file is left lying about.
+//! holds `flock` on the image's main file, so that no lock file is left lying about.
 
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, FlockOperation};
@@ -16,12 +15,13 @@ use rustix::io::Errno;
 use crate::types::NAME_MAX;
 
 use super::atomic::directory_of;
-use super::build::build;
+use super::build::{build, index_permissions};
 use super::error::{ImageError, IndexFault};
-use super::format::hash;
+use super::format::{ArchiveKind, Codec, hash};
+use super::image::Image;
 use super::index::TarIndex;
-use super::layer::{check_unchanged, open_copy};
 use super::progress::Progress;
+use super::save;
 
 /// What the name of an image's index ends in.
 const SUFFIX: &str = ".wparidx";
@@ -39,7 +39,11 @@ pub struct IndexReport {
     pub built: bool,
     /// Entries of the archive, duplicates included.
     pub entries: u64,
-    /// Size of the image file in bytes.
+    /// What the image is made of.
+    pub kind: ArchiveKind,
+    /// Compression of the image's main file.
+    pub codec: Codec,
+    /// Size of the image's files in bytes.
     pub archive_bytes: u64,
     /// Size of the archive without compression.
     pub stream_bytes: u64,
@@ -49,6 +53,10 @@ pub struct IndexReport {
     pub seekable_copy: Option<u64>,
     /// Whether the archive carries extended attributes or ACLs at all.
     pub carries_xattrs: bool,
+    /// Whether the archive has any device nodes.
+    pub carries_devices: bool,
+    /// What the image is, beyond its kind, each without a line break.
+    pub notes: Vec<String>,
     /// The first warnings about the archive, each without a line break.
     pub warnings: Vec<String>,
     /// How many warnings there are in all.
@@ -73,7 +81,7 @@ pub enum BuildReason {
 /// written; else in `cache_dir`, under a name made from the image's canonical path.
 pub fn side_file(image: &Path, cache_dir: &Path) -> PathBuf {
     let name = image.file_name().unwrap_or_default();
-    let fits = name.len() + SUFFIX.len() + COPY_SUFFIX.len() <= NAME_MAX;
+    let fits = !name.is_empty() && name.len() + SUFFIX.len() + COPY_SUFFIX.len() <= NAME_MAX;
     if fits && rustix::fs::access(directory_of(image), Access::WRITE_OK).is_ok() {
         return beside(image);
     }
@@ -86,8 +94,10 @@ pub fn side_file(image: &Path, cache_dir: &Path) -> PathBuf {
     ))
 }
 
+/// Of a directory that is named with a slash at its end, too.
 fn beside(image: &Path) -> PathBuf {
-    appended(image, SUFFIX)
+    let name = image.file_name().unwrap_or_default();
+    image.with_file_name(appended(Path::new(name), SUFFIX))
 }
 
 /// The seekable copy that belongs to an index.
@@ -99,26 +109,6 @@ fn appended(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);
     name.into()
-}
-
-/// Opens an image, which must be a regular file with something in it.
-pub(super) fn open_image(image: &Path) -> Result<File, ImageError> {
-    let path = || image.to_path_buf();
-    let metadata = std::fs::metadata(image).map_err(|error| ImageError::reading(image, error))?;
-    let kind = metadata.file_type();
-    if kind.is_dir() {
-        return Err(ImageError::Directory { path: path() });
-    }
-    if kind.is_fifo() || kind.is_socket() || kind.is_char_device() || kind.is_block_device() {
-        return Err(ImageError::NotRegular { path: path() });
-    }
-    if metadata.len() == 0 {
-        return Err(ImageError::Empty {
-            path: path(),
-            what: "it has no bytes",
-        });
-    }
-    File::open(image).map_err(|error| ImageError::reading(image, error))
 }
 
 /// Sees to it that `image` has an index that is whole and true, and tells about it.
@@ -134,37 +124,49 @@ pub fn ensure_index(
     cache_dir: &Path,
     progress: &mut dyn Progress,
 ) -> Result<IndexReport, ImageError> {
-    let file = open_image(image)?;
+    let opened = Image::open(image)?;
     let path = side_file(image, cache_dir);
     let shipped = beside(image);
     if shipped != path
-        && let Ok(index) = usable(image, &file, &shipped)
+        && let Ok(index) = usable(&opened, &shipped)
     {
         return Ok(report(&index, None));
     }
-    let first_look = usable(image, &file, &path);
+    let first_look = usable(&opened, &path);
     if let Ok(index) = &first_look {
         return Ok(report(index, None));
     }
-    let _lock = lock(image)?;
+    let _lock = lock(&opened)?;
     // Another process may have built it while this one waited.
-    let reason = match usable(image, &file, &path) {
+    let reason = match usable(&opened, &path) {
         Ok(index) => return Ok(report(&index, None)),
         Err(error) => reason_of(error)?,
     };
     let directory = directory_of(&path);
     std::fs::create_dir_all(directory).map_err(|error| ImageError::writing(&path, error))?;
-    build(image, &file, &path, progress)?;
+    if let Some(index) = shipped_inside(&opened, &path)? {
+        return Ok(report(&index, None));
+    }
+    build(&opened, &path, progress)?;
     Ok(report(&TarIndex::open(&path)?, Some(reason)))
 }
 
-/// The index at `path`, if it is one of this archive.
-fn usable(image: &Path, file: &File, path: &Path) -> Result<TarIndex, ImageError> {
-    let index = TarIndex::open(path)?;
-    check_unchanged(image, file, &index)?;
-    if index.seekable_copy().is_some() {
-        open_copy(&index)?;
+/// Unpacks the index that is in the image, if there is a good one, to `path`.
+fn shipped_inside(image: &Image, path: &Path) -> Result<Option<TarIndex>, ImageError> {
+    let permissions = index_permissions(image.main());
+    let unpacked = save::unpack(image.main(), path, permissions);
+    match unpacked.map_err(|error| ImageError::writing(path, error))? {
+        Some(()) => Ok(usable(image, path)
+            .ok()
+            .filter(|index| index.verify().is_ok())),
+        None => Ok(None),
     }
+}
+
+/// The index at `path`, if it is one of this image.
+fn usable(image: &Image, path: &Path) -> Result<TarIndex, ImageError> {
+    let index = TarIndex::open(path)?;
+    image.files(&index)?;
     Ok(index)
 }
 
@@ -192,15 +194,20 @@ fn report(index: &TarIndex, built_because: Option<BuildReason>) -> IndexReport {
         stream_bytes: index.stream_bytes(),
         index_bytes: index.file_bytes(),
         seekable_copy: index.seekable_copy(),
+        kind: index.kind(),
+        codec: index.codec(),
         carries_xattrs: index.carries_xattrs(),
+        carries_devices: index.carries_devices(),
+        notes: index.notes(),
         warnings: index.warnings(),
         warning_count: index.warning_count(),
     }
 }
 
 /// Waits for, and holds, the right to build the index of an image; ends with the value.
-fn lock(image: &Path) -> Result<File, ImageError> {
-    let file = File::open(image).map_err(|error| ImageError::reading(image, error))?;
+fn lock(image: &Image) -> Result<File, ImageError> {
+    let failed = |error| ImageError::reading(image.path(), error);
+    let file = image.reopen().map_err(failed)?;
     loop {
         match rustix::fs::flock(&file, FlockOperation::LockExclusive) {
             Ok(()) => return Ok(file),
@@ -210,7 +217,7 @@ fn lock(image: &Path) -> Result<File, ImageError> {
             Err(Errno::NOLCK | Errno::OPNOTSUPP | Errno::BADF | Errno::INVAL | Errno::NOSYS) => {
                 return Ok(file);
             }
-            Err(error) => return Err(ImageError::reading(image, io::Error::from(error))),
+            Err(error) => return Err(failed(io::Error::from(error))),
         }
     }
 }

@@ -1,10 +1,48 @@
-//! Where a scan gets the bytes of the tar stream from: front to back, with jumps ahead.
+//! Where a scan gets bytes from: stored ones anywhere, those of a stream front to back.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
 use super::error::ScanError;
+
+/// Stored bytes: a range of a file.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stretch<'f> {
+    file: &'f File,
+    start: u64,
+    length: u64,
+}
+
+impl<'f> Stretch<'f> {
+    /// `length` bytes of `file` from `start` on.
+    pub(super) fn new(file: &'f File, start: u64, length: u64) -> Self {
+        Self {
+            file,
+            start,
+            length,
+        }
+    }
+
+    /// How long it is.
+    pub(super) fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Reads from `offset` of the stretch until `buffer` is full or the stretch, or its file, ends;
+    /// returns how many bytes.
+    pub(super) fn read(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let left = self.length.saturating_sub(offset);
+        let count = usize::try_from(left)
+            .unwrap_or(usize::MAX)
+            .min(buffer.len());
+        read_full(
+            self.file,
+            &mut buffer[..count],
+            self.start.saturating_add(offset),
+        )
+    }
+}
 
 /// The uncompressed tar stream, seen through a window that only moves forward.
 pub(super) trait Source {
@@ -15,15 +53,14 @@ pub(super) trait Source {
     /// Length of the stream, as soon as it is known (it is once [`Self::bytes`] fell short).
     fn end(&self) -> Option<u64>;
 
-    /// How far the archive file has been read, for progress and messages.
+    /// How far the stored bytes have been read, for progress and messages.
     fn position(&self) -> u64;
 }
 
 /// A plain archive: header after header is read with `pread`, file contents are jumped over.
 #[derive(Debug)]
 pub(super) struct PlainSource<'f> {
-    file: &'f File,
-    length: u64,
+    stored: Stretch<'f>,
     buffer: Box<[u8]>,
     start: u64,
     filled: usize,
@@ -35,11 +72,10 @@ const WINDOW_RUN: usize = 256 * 1024;
 const WINDOW_JUMP: usize = 16 * 1024;
 
 impl<'f> PlainSource<'f> {
-    /// A source that reads the `length` bytes of `file`.
-    pub(super) fn new(file: &'f File, length: u64) -> Self {
+    /// A source that reads all of `stored`.
+    pub(super) fn new(stored: Stretch<'f>) -> Self {
         Self {
-            file,
-            length,
+            stored,
             buffer: vec![0; WINDOW_RUN].into(),
             start: 0,
             filled: 0,
@@ -61,14 +97,15 @@ impl<'f> PlainSource<'f> {
         }
         self.start = offset;
         self.filled = 0;
-        self.filled = read_full(self.file, &mut self.buffer[..wanted], offset)?;
+        self.filled = self.stored.read(&mut self.buffer[..wanted], offset)?;
         Ok(())
     }
 }
 
 impl Source for PlainSource<'_> {
     fn bytes(&mut self, offset: u64, length: usize) -> Result<&[u8], ScanError> {
-        let left = usize::try_from(self.length.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let left =
+            usize::try_from(self.stored.length().saturating_sub(offset)).unwrap_or(usize::MAX);
         let length = length.min(left);
         if self.window(offset, length).is_none() {
             self.fill(offset, length).map_err(ScanError::Read)?;
@@ -79,7 +116,7 @@ impl Source for PlainSource<'_> {
     }
 
     fn end(&self) -> Option<u64> {
-        Some(self.length)
+        Some(self.stored.length())
     }
 
     fn position(&self) -> u64 {
@@ -112,7 +149,7 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         let contents: Vec<u8> = (0..WINDOW_RUN * 3 + 77).map(|at| (at / 7) as u8).collect();
         file.write_all(&contents).unwrap();
-        let mut source = PlainSource::new(&file, contents.len() as u64);
+        let mut source = PlainSource::new(Stretch::new(&file, 0, contents.len() as u64));
         let mut offset = 0;
         for step in [
             0,
@@ -144,7 +181,7 @@ mod tests {
     fn a_file_that_shrank_falls_short() {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&[1; 700]).unwrap();
-        let mut source = PlainSource::new(&file, 2000);
+        let mut source = PlainSource::new(Stretch::new(&file, 0, 2000));
         assert_eq!(source.bytes(512, 512).unwrap().len(), 188);
         assert_eq!(source.bytes(1024, 512).unwrap().len(), 0);
     }

@@ -1,6 +1,5 @@
 //! A compressed archive as a source: decoded once, front to back, with its chunks noted down.
 
-use std::fs::File;
 use std::hash::Hasher;
 
 use twox_hash::XxHash3_64;
@@ -9,7 +8,7 @@ use super::error::ScanError;
 use super::format::ChunkRecord;
 use super::progress::Meter;
 use super::seekable::CopyWriter;
-use super::source::{Source, read_full};
+use super::source::{Source, Stretch};
 
 /// What is decoded to one chunk at least, where the compression allows to start there.
 pub(super) const CHUNK_TARGET: u64 = 2 << 20;
@@ -17,13 +16,13 @@ pub(super) const CHUNK_TARGET: u64 = 2 << 20;
 /// longer one is copied into a seekable form.
 pub(super) const CHUNK_LIMIT: u64 = 16 << 20;
 
-/// A decoder of a whole compressed file.
+/// A decoder of compressed bytes, from the first to the last.
 pub(super) trait Decoder {
     /// The next stretch of decoded bytes, `None` at the end. Chunks that it finished are added to
     /// `chunks`.
     fn next(&mut self, chunks: &mut ChunkLog<'_>) -> Result<Option<&[u8]>, ScanError>;
 
-    /// How far the file has been read.
+    /// How far the stored bytes have been read.
     fn position(&self) -> u64;
 
     /// Something odd that is no error, found at the end.
@@ -223,10 +222,10 @@ impl Source for StreamSource<'_, '_> {
     }
 }
 
-/// The compressed file, read front to back.
+/// Stored bytes, read front to back.
 #[derive(Debug)]
 pub(super) struct Input<'f> {
-    file: &'f File,
+    stored: Stretch<'f>,
     buffer: Box<[u8]>,
     filled: usize,
     at: usize,
@@ -235,9 +234,9 @@ pub(super) struct Input<'f> {
 
 impl<'f> Input<'f> {
     /// A reader from the first byte on.
-    pub(super) fn new(file: &'f File) -> Self {
+    pub(super) fn new(stored: Stretch<'f>) -> Self {
         Self {
-            file,
+            stored,
             buffer: vec![0; 256 * 1024].into(),
             filled: 0,
             at: 0,
@@ -250,8 +249,8 @@ impl<'f> Input<'f> {
         if self.at == self.filled {
             self.offset += self.filled as u64;
             (self.at, self.filled) = (0, 0);
-            self.filled =
-                read_full(self.file, &mut self.buffer, self.offset).map_err(ScanError::Read)?;
+            let read = self.stored.read(&mut self.buffer, self.offset);
+            self.filled = read.map_err(ScanError::Read)?;
         }
         Ok(&self.buffer[self.at..self.filled])
     }

@@ -13,8 +13,8 @@ use crate::types::{FileKind, Timestamp};
 
 use super::acl::{self, AclFault, IdTable};
 use super::error::ScanError;
-use super::format::{INODE_SPARSE, InodeRecord, NO_DENTRY};
-use super::member::{Member, MemberKind};
+use super::format::{INODE_PACKED, INODE_SPARSE, InodeRecord, NO_DENTRY};
+use super::member::{Member, MemberData, MemberKind};
 use super::path;
 use super::sparse::Extent;
 
@@ -284,24 +284,7 @@ impl Tree {
             ..Default::default()
         };
         match kind {
-            FileKind::Regular => match &member.data.extents {
-                None => {
-                    record.size = member.data.size;
-                    record.data = member.data.offset;
-                    record.blocks = record.size.div_ceil(512);
-                }
-                Some(extents) => {
-                    record.flags = INODE_SPARSE;
-                    record.size = member.data.size;
-                    record.data = self.extents.len() as u64;
-                    record.count = u32::try_from(extents.len()).map_err(|_| ScanError::TooMany)?;
-                    record.blocks = extents
-                        .iter()
-                        .map(|extent| extent.length.div_ceil(512))
-                        .sum();
-                    self.extents.extend_from_slice(extents);
-                }
-            },
+            FileKind::Regular => self.place_data(&mut record, &member.data)?,
             FileKind::Symlink => {
                 record.size = member.link.len() as u64;
                 record.data = self.targets.len() as u64;
@@ -317,6 +300,38 @@ impl Tree {
             record.mode |= 0o777;
         }
         Ok(number)
+    }
+
+    /// Fills in where the contents of a regular file are.
+    fn place_data(&mut self, record: &mut InodeRecord, data: &MemberData) -> Result<(), ScanError> {
+        record.size = data.size;
+        record.blocks = data.size.div_ceil(512);
+        let packed;
+        let extents = match (&data.extents, data.packed) {
+            (Some(extents), _) => {
+                record.flags = INODE_SPARSE;
+                let lengths = extents.iter().map(|extent| extent.length.div_ceil(512));
+                record.blocks = lengths.sum();
+                &extents[..]
+            }
+            (None, Some(length)) => {
+                record.flags = INODE_PACKED;
+                packed = [Extent {
+                    file_offset: 0,
+                    length,
+                    data_offset: data.offset,
+                }];
+                &packed
+            }
+            (None, None) => {
+                record.data = data.offset;
+                return Ok(());
+            }
+        };
+        record.data = self.extents.len() as u64;
+        record.count = u32::try_from(extents.len()).map_err(|_| ScanError::TooMany)?;
+        self.extents.extend_from_slice(extents);
+        Ok(())
     }
 
     fn set_attributes(&mut self, number: u32, member: Member) {

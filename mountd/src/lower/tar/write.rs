@@ -9,13 +9,21 @@ use twox_hash::XxHash3_64;
 use crate::types::FileKind;
 
 use super::format::{
-    ChunkRecord, DentryRecord, HEADER_BYTES, IndexHeader, InodeRecord, NO_DENTRY, Section,
-    SectionPlace, encode_extent,
+    DentryRecord, FLAG_DEVICES, FLAG_XATTRS, FileRecord, HEADER_BYTES, IndexHeader, InodeRecord,
+    NO_DENTRY, Section, SectionPlace, encode_extent,
 };
+use super::stored::Stored;
 use super::tree::{Name, ROOT, Tree};
 
 /// Level at which windows are packed.
 const WINDOW_LEVEL: i32 = 3;
+
+/// Texts that go into an index, one statement to a line.
+#[derive(Debug, Default)]
+pub(super) struct Texts {
+    pub(super) warnings: String,
+    pub(super) notes: String,
+}
 
 /// Writes the sections of an index one after the other.
 pub(super) struct IndexWriter {
@@ -49,19 +57,19 @@ impl IndexWriter {
         Ok((at, packed.len() as u32))
     }
 
-    /// Writes the tree and everything else, then the header. What the header says beyond the
-    /// sections comes from `header`.
+    /// Writes the tree and everything else, then the header. What the header says beyond that
+    /// comes from `header`.
     pub(super) fn finish(
         mut self,
         mut tree: Tree,
-        chunks: &[ChunkRecord],
-        warnings: &str,
+        stored: &Stored,
+        texts: &Texts,
         header: IndexHeader,
     ) -> io::Result<u64> {
         self.end(Section::Windows)?;
         let order = sorted_names(&mut tree);
         self.dentries(&tree, &order)?;
-        self.strings(&tree, &order)?;
+        self.strings(&tree, &order, stored)?;
         drop(order);
         for record in &tree.inodes {
             self.put(&record.encode())?;
@@ -73,18 +81,27 @@ impl IndexWriter {
         self.end(Section::Extents)?;
         self.put(&tree.xattrs)?;
         self.end(Section::Xattrs)?;
-        for chunk in chunks {
+        for chunk in &stored.chunks {
             self.put(&chunk.encode())?;
         }
         self.end(Section::Chunks)?;
-        self.put(warnings.as_bytes())?;
+        self.files(&tree, stored)?;
+        for part in &stored.parts {
+            self.put(&part.encode())?;
+        }
+        self.end(Section::Parts)?;
+        self.put(texts.warnings.as_bytes())?;
         self.end(Section::Warnings)?;
+        self.put(texts.notes.as_bytes())?;
+        self.end(Section::Notes)?;
         let sections = self.header.sections;
         let first_free = tree.inodes.len() as u64 + 1;
         let header = IndexHeader {
             file_bytes: self.at,
-            sections,
+            flags: flags(&tree),
+            stream_bytes: stored.stream_bytes(),
             first_free,
+            sections,
             ..header
         };
         self.out.seek(SeekFrom::Start(0))?;
@@ -141,7 +158,7 @@ impl IndexWriter {
         self.end(Section::Dentries)
     }
 
-    fn strings(&mut self, tree: &Tree, order: &[u32]) -> io::Result<()> {
+    fn strings(&mut self, tree: &Tree, order: &[u32], stored: &Stored) -> io::Result<()> {
         for name in order
             .iter()
             .filter_map(|number| tree.dentries.get(*number as usize))
@@ -149,8 +166,41 @@ impl IndexWriter {
             self.put(tree.name(name))?;
         }
         self.put(&tree.targets)?;
+        for (_, path) in &stored.files {
+            self.put(path)?;
+        }
         self.end(Section::Strings)
     }
+
+    fn files(&mut self, tree: &Tree, stored: &Stored) -> io::Result<()> {
+        let mut at = names_bytes(tree) + tree.targets.len() as u64;
+        for (record, path) in &stored.files {
+            let record = FileRecord {
+                path: at,
+                path_bytes: path.len() as u32,
+                ..*record
+            };
+            at += path.len() as u64;
+            self.put(&record.encode())?;
+        }
+        self.end(Section::Files)
+    }
+}
+
+/// What the archive carries at all.
+fn flags(tree: &Tree) -> u32 {
+    let is_device = |record: &InodeRecord| {
+        let kind = record.mode >> 12;
+        kind == FileKind::CharDevice as u16 || kind == FileKind::BlockDevice as u16
+    };
+    let xattrs = tree.carries_xattrs();
+    let devices = tree.inodes.iter().any(is_device);
+    (FLAG_XATTRS * u32::from(xattrs)) | (FLAG_DEVICES * u32::from(devices))
+}
+
+fn names_bytes(tree: &Tree) -> u64 {
+    let names = tree.dentries.iter();
+    names.map(|name| u64::from(name.bytes)).sum()
 }
 
 /// The names in the order of the index: by directory, then by bytes. Also fills in what follows
@@ -190,7 +240,7 @@ fn directory_starts(tree: &mut Tree) -> Vec<u32> {
 }
 
 fn link(tree: &mut Tree, order: &[u32]) {
-    let names_end: u64 = tree.dentries.iter().map(|name| u64::from(name.bytes)).sum();
+    let names_end = names_bytes(tree);
     for (at, number) in order.iter().enumerate() {
         let Name { parent, inode, .. } = tree.dentries[*number as usize];
         let record = &mut tree.inodes[inode as usize - 1];

@@ -10,7 +10,10 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::super::atomic::AtomicFile;
-use super::super::format::{Fingerprint, HEADER_BYTES, IndexHeader, MAGIC, VERSION, hash};
+use super::super::format::{
+    FILE_BYTES, FilePlace, FileRecord, Fingerprint, HEADER_BYTES, IndexHeader, MAGIC, Section,
+    VERSION, hash,
+};
 use super::super::seekable::seek_table;
 use super::frames::Finished;
 
@@ -201,44 +204,59 @@ pub(in super::super) fn unpack(
     let mut packed = file;
     packed.seek(SeekFrom::Start(trailer.frame + 8))?;
     let mut plain = ::zstd::stream::Decoder::new(packed.take(trailer.packed))?;
-    let mut header = [0; HEADER_BYTES];
-    if plain.read_exact(&mut header).is_err() {
-        return Ok(None);
-    }
-    let Some(header) = whole_header(file, &header, trailer)? else {
-        return Ok(None);
-    };
     let out = AtomicFile::create(target, permissions)?;
-    out.file().write_all_at(&header.encode(), 0)?;
-    let mut rest = out.file();
-    rest.seek(SeekFrom::Start(HEADER_BYTES as u64))?;
-    let expected = trailer.plain - HEADER_BYTES as u64;
-    if !copy_exactly(&mut plain, &mut rest, expected)? {
+    let mut sink = out.file();
+    if !copy_exactly(&mut plain, &mut sink, trailer.plain)?
+        || !make_whole(file, out.file(), trailer)?
+    {
         return Ok(None);
     }
     out.commit()?;
     Ok(Some(()))
 }
 
-/// The header of the index with the identity of the whole file, if it is the index of what stands
-/// before it.
-fn whole_header(
-    file: &File,
-    bytes: &[u8; HEADER_BYTES],
-    trailer: Trailer,
-) -> io::Result<Option<IndexHeader>> {
+/// Puts the identity of the whole file in the place of that of the bytes before the index; false
+/// if this is no index, or one of something else. An index that names other files is refused: an
+/// image must not choose what of a host is shown.
+fn make_whole(file: &File, index: &File, trailer: Trailer) -> io::Result<bool> {
+    let mut bytes = [0; HEADER_BYTES];
+    index.read_exact_at(&mut bytes, 0)?;
     let this_version = bytes[..8] == MAGIC && bytes[8..12] == VERSION.to_le_bytes();
-    let Some(header) = IndexHeader::decode(bytes).filter(|_| this_version) else {
-        return Ok(None);
+    let Some(mut header) = IndexHeader::decode(&bytes).filter(|_| this_version) else {
+        return Ok(false);
     };
-    let prefix = Fingerprint::of_prefix(file, trailer.frame)?;
-    if header.archive != prefix || header.file_bytes != trailer.plain || header.copy_bytes != 0 {
-        return Ok(None);
+    let Some(place) = header.sections.get_mut(Section::Files as usize) else {
+        return Ok(false);
+    };
+    let one = place.bytes == FILE_BYTES as u64
+        && place
+            .offset
+            .checked_add(place.bytes)
+            .is_some_and(|end| end <= trailer.plain);
+    if !one || header.file_bytes != trailer.plain || header.copy_bytes != 0 {
+        return Ok(false);
     }
-    Ok(Some(IndexHeader {
-        archive: Fingerprint::of(file)?,
-        ..header
-    }))
+    let mut bytes = [0; FILE_BYTES];
+    index.read_exact_at(&mut bytes, place.offset)?;
+    let Some(record) = FileRecord::decode(&bytes) else {
+        return Ok(false);
+    };
+    if record.place != FilePlace::Image
+        || record.fingerprint != Fingerprint::of_prefix(file, trailer.frame)?
+    {
+        return Ok(false);
+    }
+    let whole = Fingerprint::of(file)?;
+    let record = FileRecord {
+        fingerprint: whole,
+        ..record
+    };
+    let bytes = record.encode();
+    index.write_all_at(&bytes, place.offset)?;
+    place.hash = hash(&bytes);
+    header.image_bytes = whole.size;
+    index.write_all_at(&header.encode(), 0)?;
+    Ok(true)
 }
 
 /// Copies exactly `expected` bytes; false if the source is damaged, or has fewer or more. Errors

@@ -14,6 +14,7 @@ mod frames;
 mod header;
 mod verify;
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -21,17 +22,18 @@ use thiserror::Error;
 
 use super::atomic::AtomicFile;
 use super::error::ScanError;
-use super::format::{Codec, FLAG_XATTRS, Fingerprint, IndexHeader};
+use super::format::{Codec, FilePlace, FileRecord, Fingerprint, IndexHeader};
 use super::header::BLOCK;
 use super::scan::Scanner;
 use super::source::Source;
+use super::stored::{Stored, StoredPlace};
 use super::tree::Tree;
-use super::write::IndexWriter;
+use super::write::{IndexWriter, Texts};
 use crate::types::Timestamp;
 
 pub(super) use embedded::unpack;
 pub use entry::{Contents, DataRange, Entry, EntryKind, Written};
-use frames::StreamWriter;
+use frames::{Finished, StreamWriter};
 pub use verify::{VerifyReport, verify};
 
 /// zstd's own default, and what `zstd -3` is.
@@ -253,34 +255,50 @@ impl ImageWriter {
             index_bytes: 0,
         };
         if self.options.level.is_some() {
-            let prefix = Fingerprint::of_prefix(self.target.file(), finished.stored_bytes)?;
-            let header = IndexHeader {
-                codec: Codec::Zstd,
-                archive: prefix,
-                stream_bytes,
-                entries: self.entries,
-                warnings: self.warning_count,
-                flags: if self.tree.carries_xattrs() {
-                    FLAG_XATTRS
-                } else {
-                    0
-                },
-                ..Default::default()
-            };
             // ACLs are numbers here: no name is left to be looked up.
             let tables = Default::default();
             self.tree.settle_acls(&tables, &tables);
+            let header = IndexHeader {
+                codec: Codec::Zstd,
+                image_bytes: finished.stored_bytes,
+                entries: self.entries,
+                warnings: self.warning_count,
+                ..Default::default()
+            };
+            let texts = Texts {
+                warnings: self.warnings.join("\n"),
+                notes: String::new(),
+            };
+            let stored = stored(self.target.file(), stream_bytes, &finished)?;
             // Never committed, so it vanishes.
             let scratch = AtomicFile::create(&self.path, 0o600)?;
             let index = IndexWriter::new(scratch.file().try_clone()?)?;
-            let warnings = self.warnings.join("\n");
-            index.finish(self.tree, &finished.chunks, &warnings, header)?;
+            index.finish(self.tree, &stored, &texts, header)?;
             report.index_bytes = embedded::append(self.target.file(), scratch.file(), &finished)?;
             report.file_bytes = self.target.file().metadata()?.len();
         }
         self.target.commit()?;
         Ok(report)
     }
+}
+
+/// One file and one part, as a scan makes of an archive.
+fn stored(file: &File, stream_bytes: u64, finished: &Finished) -> io::Result<Stored> {
+    let mut stored = Stored::default();
+    let main = FileRecord {
+        place: FilePlace::Image,
+        fingerprint: Fingerprint::of_prefix(file, finished.stored_bytes)?,
+        ..Default::default()
+    };
+    stored.files.push((main, Vec::new()));
+    let place = StoredPlace {
+        file: 0,
+        codec: Codec::Zstd,
+        offset: 0,
+        bytes: finished.stored_bytes,
+    };
+    stored.add_part(place, stream_bytes, finished.chunks.clone());
+    Ok(stored)
 }
 
 fn failure(path: &Path, source: io::Error) -> SaveError {

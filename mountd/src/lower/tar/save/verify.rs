@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use ::zstd::zstd_safe::{DCtx, get_error_name};
 
 use super::super::error::ImageError;
+use super::super::image::Image;
 use super::super::progress::Progress;
-use super::super::sidecar::open_image;
 use super::embedded::{self, SeekEntry};
 
 /// No frame of ours is longer, packed or not: what a table claims beyond that is not believed.
@@ -36,13 +36,14 @@ pub fn verify(
     threads: usize,
     progress: &mut dyn Progress,
 ) -> Result<Option<VerifyReport>, ImageError> {
-    let file = open_image(image)?;
+    let opened = Image::open(image)?;
+    let file = opened.main();
     let read = |error| ImageError::reading(image, error);
-    let Some(table) = embedded::seek_entries(&file).map_err(read)? else {
+    let Some(table) = embedded::seek_entries(file).map_err(read)? else {
         return Ok(None);
     };
     progress.start(file.metadata().map_err(read)?.len());
-    let result = check_all(image, &file, &table, threads, progress);
+    let result = check_all(image, file, &table, threads, progress);
     progress.finish();
     result.map(Some)
 }

@@ -1,0 +1,88 @@
+//! The stream of an open image: which part of it is stored where.
+
+use std::fs::File;
+
+use crate::error::{FsError, FsResult};
+
+use super::chunks::ChunkStore;
+use super::error::ImageError;
+use super::format::{Codec, InodeRecord};
+use super::image::Image;
+use super::index::TarIndex;
+use super::packed::PackedStore;
+use super::source::read_full;
+
+/// The files of an image and what was lately decoded of them.
+#[derive(Debug)]
+pub(super) struct Contents {
+    /// By the numbers of the index.
+    files: Vec<File>,
+    chunks: ChunkStore,
+    packed: PackedStore,
+}
+
+impl Contents {
+    /// Opens the files that `index` names; keeps at most `cache` decoded bytes.
+    ///
+    /// # Errors
+    /// Those of [`Image::files`].
+    pub(super) fn open(image: &Image, index: &TarIndex, cache: u64) -> Result<Self, ImageError> {
+        Ok(Self {
+            files: image.files(index)?,
+            chunks: ChunkStore::new(cache),
+            packed: PackedStore::default(),
+        })
+    }
+
+    /// Fills `buffer` from `offset` of the stream.
+    ///
+    /// # Errors
+    /// [`FsError::Damaged`] where it cannot be decoded, or what the kernel answers.
+    pub(super) fn read(&self, index: &TarIndex, buffer: &mut [u8], offset: u64) -> FsResult<()> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            let at = offset.checked_add(filled as u64).ok_or(FsError::Damaged)?;
+            let part = index.part_at(at)?;
+            let file = self.files.get(part.file as usize).ok_or(FsError::Damaged)?;
+            let from = at - part.stream_offset;
+            let left = usize::try_from(part.stream_bytes - from).unwrap_or(usize::MAX);
+            let count = left.min(buffer.len() - filled);
+            let piece = &mut buffer[filled..filled + count];
+            if part.codec == Codec::Plain {
+                let at = part.stored_offset.checked_add(from);
+                // The file was cut off after it was opened if it ends here.
+                if read_full(file, piece, at.ok_or(FsError::Damaged)?)? < count {
+                    return Err(FsError::Damaged);
+                }
+            } else {
+                self.chunks.read(index, file, &part, piece, from)?;
+            }
+            filled += count;
+        }
+        Ok(())
+    }
+
+    /// Fills `buffer` from `offset` of a packed member, which must be within its size.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub(super) fn read_packed(
+        &self,
+        index: &TarIndex,
+        record: &InodeRecord,
+        buffer: &mut [u8],
+        offset: u64,
+    ) -> FsResult<()> {
+        let extent = index.extent(record.data)?;
+        let bytes = self.packed.member(&extent, record.size, |stored| {
+            self.read(index, stored, extent.data_offset)
+        })?;
+        let from = usize::try_from(offset).map_err(|_| FsError::Damaged)?;
+        let piece = bytes
+            .get(from..)
+            .and_then(|rest| rest.get(..buffer.len()))
+            .ok_or(FsError::Damaged)?;
+        buffer.copy_from_slice(piece);
+        Ok(())
+    }
+}

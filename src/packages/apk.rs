@@ -1,0 +1,121 @@
+//! apk: `lib/apk/db/installed`, stanzas of lines `LETTER:VALUE`. Format: apk-package(5) and the
+//! page "Apk spec" of Alpine's wiki.
+
+use super::{
+    Algorithm, ConfigFile, Dependency, Detail, Digest, Family, Package, PackageDatabase,
+    PackageError, Relation, TEXT_MAX, lines, read_file, text,
+};
+use crate::source::files::{Files, join};
+
+/// Where it is, with or without a merged `/usr`.
+const PLACES: [&[u8]; 2] = [b"lib/apk/db/installed", b"usr/lib/apk/db/installed"];
+
+pub(super) fn read(
+    files: &dyn Files,
+    detail: Detail,
+) -> Result<Option<PackageDatabase>, PackageError> {
+    for place in PLACES {
+        if let Some(installed) = read_file(files, place, TEXT_MAX)? {
+            return Ok(Some(parse(&installed, detail)));
+        }
+    }
+    Ok(None)
+}
+
+/// Reads the data base `installed`.
+pub(super) fn parse(installed: &[u8], detail: Detail) -> PackageDatabase {
+    let mut database = PackageDatabase {
+        family: Family::Apk,
+        packages: Vec::new(),
+        damaged: 0,
+    };
+    let mut stanza = Stanza::default();
+    for line in lines(installed).chain([&b""[..]]) {
+        match line {
+            b"" => stanza.finish(&mut database),
+            [letter, b':', value @ ..] => stanza.line(*letter, value, detail),
+            _ => stanza.is_damaged = true,
+        }
+    }
+    database
+}
+
+#[derive(Default)]
+struct Stanza {
+    package: Package,
+    directory: Vec<u8>,
+    is_begun: bool,
+    is_damaged: bool,
+}
+
+impl Stanza {
+    fn line(&mut self, letter: u8, value: &[u8], detail: Detail) {
+        self.is_begun = true;
+        let package = &mut self.package;
+        match letter {
+            b'P' => package.name = text(value),
+            b'V' => package.version = text(value),
+            b'A' => package.architecture = text(value),
+            b'T' => package.summary = text(value),
+            b'D' => self.relate(Relation::Requires, value),
+            b'p' => self.relate(Relation::Provides, value),
+            b'i' => self.relate(Relation::InstallIf, value),
+            b'r' => self.relate(Relation::Replaces, value),
+            b'F' | b'R' | b'Z' if detail == Detail::Packages => {}
+            b'F' => {
+                self.directory = value.to_vec();
+                if !value.is_empty() {
+                    package.paths.push(value.to_vec());
+                }
+            }
+            b'R' => package.paths.push(join(&self.directory, value)),
+            b'Z' => self.digest(value),
+            _ => {}
+        }
+    }
+
+    /// Words of a line; `!name` in requirements is a conflict.
+    fn relate(&mut self, relation: Relation, value: &[u8]) {
+        for word in value
+            .split(|&byte| byte == b' ')
+            .filter(|word| !word.is_empty())
+        {
+            let (relation, word) = match word.strip_prefix(b"!") {
+                Some(rest) if relation == Relation::Requires => (Relation::Conflicts, rest),
+                _ => (relation, word),
+            };
+            let on = text(word);
+            self.package.dependencies.push(Dependency { relation, on });
+        }
+    }
+
+    /// The digest of the file named last. What lies in `etc` is configuration, by the rule `+etc` of
+    /// apk-protected_paths(5).
+    fn digest(&mut self, value: &[u8]) {
+        let Some(path) = self
+            .package
+            .paths
+            .last()
+            .filter(|path| path.starts_with(b"etc/"))
+        else {
+            return;
+        };
+        let digest = value
+            .strip_prefix(b"Q1")
+            .and_then(|base64| Digest::from_base64(Algorithm::Sha1, base64));
+        self.package.config_files.push(ConfigFile {
+            path: path.clone(),
+            digest,
+        });
+    }
+
+    fn finish(&mut self, database: &mut PackageDatabase) {
+        let stanza = std::mem::take(self);
+        if stanza.is_damaged || stanza.is_begun && stanza.package.name.is_empty() {
+            database.damaged += 1;
+        }
+        if !stanza.package.name.is_empty() {
+            database.packages.push(stanza.package);
+        }
+    }
+}
