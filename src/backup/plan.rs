@@ -18,7 +18,8 @@ use crate::source::host::{HostFacts, Mount, PathKind};
 pub struct SystemPlan {
     /// File systems, `/` among them.
     pub members: Vec<Mount>,
-    /// File systems with data of their own that are not taken.
+    /// File systems with data of their own that are not taken, but for those in directories of
+    /// which nothing is.
     pub others: Vec<Mount>,
     /// Mount points of which nothing is asked, since nobody may answer.
     pub silent: Vec<PathBuf>,
@@ -54,6 +55,7 @@ pub fn system(
         .map(|mount| mount.point.clone())
         .collect();
     let found = exclusions::host(&Others { host, others }, controls, own)?;
+    let left_out = found.left_out;
     let mut hidden = found.hidden;
     for path in directories {
         // An administrator's word counts for more than ours, also where both say something.
@@ -75,7 +77,7 @@ pub fn system(
             .into_iter()
             .filter(|mount| !is_hidden(mount))
             .collect(),
-        others: group.others,
+        others: left_out,
         silent,
         hidden,
     })

@@ -4,7 +4,7 @@
 //! else lies on the same disks as the root. File systems of servers and of other processes,
 //! pseudo file systems, removable media, boot partitions and bind mounts are not.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::source::host::Mount;
 
@@ -20,8 +20,6 @@ const ELSEWHERE: &[&str] = &[
 pub struct VolumeGroup {
     /// Mount points whose file systems belong to it, `/` among them, sorted.
     pub members: Vec<Mount>,
-    /// File systems with data of their own that do not.
-    pub others: Vec<Mount>,
 }
 
 impl VolumeGroup {
@@ -40,16 +38,9 @@ impl VolumeGroup {
                         || (root_group.is_some() && group_of(mount) == root_group)));
             if is_member && parent_is_member(&found.members, mount, mounts) {
                 found.members.push(mount.clone());
-            } else if mount.is_storage() {
-                found.others.push(mount.clone());
             }
         }
         found
-    }
-
-    /// The mount points of the members.
-    pub fn points(&self) -> impl Iterator<Item = &PathBuf> {
-        self.members.iter().map(|mount| &mount.point)
     }
 }
 
@@ -140,17 +131,6 @@ mod tests {
         assert_eq!(
             points(&group.members),
             ["/", "/home", "/usr", "/var/lib/pg"]
-        );
-        assert_eq!(
-            points(&group.others),
-            [
-                "/boot",
-                "/data",
-                "/data/a",
-                "/mnt/stick",
-                "/srv/bind",
-                "/var/lib/nfs/x"
-            ]
         );
     }
 

@@ -125,7 +125,6 @@ impl Arguments for SystemArguments {
             ..CopyControls::default()
         };
         let plan = mkszfile::system_plan(context, controls, &directories)?;
-        self.say_what_is_left_out(context, &plan);
         self.save(context, &target, &plan, excludes)
     }
 }
@@ -170,6 +169,7 @@ impl SystemArguments {
     ) -> CliResult<Exit> {
         let facts = mkszfile::system_facts(plan);
         let image_data = self.image_data(context, &facts)?;
+        self.say_what_is_left_out(context, plan);
         let mut hidden = plan.hidden.clone();
         hidden.extend(own_file(target));
         let wpar_data = wpar_data(BackupKind::System, &facts, &plan.hidden).to_string();

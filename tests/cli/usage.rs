@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use crate::support::Root;
 
-const VERBS: [&str; 8] = [
+const VERBS: [&str; 13] = [
     "mkwpar",
     "startwpar",
     "stopwpar",
@@ -12,6 +12,11 @@ const VERBS: [&str; 8] = [
     "rmwpar",
     "lswpar",
     "clogin",
+    "mksysb",
+    "mkszfile",
+    "lsmksysb",
+    "savewpar",
+    "restwpar",
     "wparexec",
 ];
 

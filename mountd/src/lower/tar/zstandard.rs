@@ -53,6 +53,8 @@ impl<'f> ZstdDecoder<'f> {
         // A magic number begins with 28 (a frame) or 50 to 5f (a skippable one).
         if self.frames > 0 && first != 0x28 && first & 0xf0 != 0x50 {
             self.garbage = Some(self.input.position());
+            // Whoever decodes the last chunk must not meet the garbage.
+            chunks.cut(self.input.position(), None)?;
             while !self.input.available()?.is_empty() {
                 self.input.consume(usize::MAX);
             }

@@ -16,8 +16,13 @@ use crossbeam::channel::{Receiver, Sender, bounded};
 use super::super::format::{ChunkRecord, hash};
 use super::entry::{Contents, Written};
 
-/// Bytes of the stream in a frame.
-pub(super) const FRAME: usize = 1 << 20;
+/// Bytes of the stream in a frame: decoding one takes 2 to 3 ms. Frames of half the size made the
+/// backup of a Debian system 6.6 % larger than a single frame is, these with the tables below 2.3 %.
+pub(super) const FRAME: usize = 2 << 20;
+/// Sizes (as powers of two) of the tables that the default level uses to find matches. Its own, 17
+/// and 16, are too small to make up for what a frame does not see of the one before.
+const HASH_LOG: u32 = 18;
+const CHAIN_LOG: u32 = 17;
 
 /// A frame to be packed, and where to send it.
 struct Job {
@@ -261,9 +266,19 @@ impl Drop for Pool {
 
 fn pack(work: &Receiver<Job>, level: i32) {
     let mut context = CCtx::create();
-    let ready = context
-        .set_parameter(CParameter::CompressionLevel(level))
-        .and(context.set_parameter(CParameter::ChecksumFlag(true)));
+    let mut parameters = vec![
+        CParameter::CompressionLevel(level),
+        CParameter::ChecksumFlag(true),
+    ];
+    if level == super::DEFAULT_LEVEL {
+        parameters.extend([
+            CParameter::HashLog(HASH_LOG),
+            CParameter::ChainLog(CHAIN_LOG),
+        ]);
+    }
+    let ready = parameters
+        .into_iter()
+        .try_fold(0, |_, parameter| context.set_parameter(parameter));
     for job in work {
         let plain = &job.plain[..job.length];
         let mut packed = Vec::with_capacity(compress_bound(plain.len()));

@@ -20,7 +20,10 @@ const PAX_NAME: &[u8] = b"./PaxHeaders";
 /// The blocks before an entry's data. `data` is what the data will take of the stream, without
 /// padding and without the map of holes, which is part of these blocks.
 pub(super) fn encode(entry: &Entry<'_>, holes: Option<&[DataRange]>, out: &mut Vec<u8>) {
-    let map = holes.map(sparse_map).unwrap_or_default();
+    let map = match (entry.kind, holes) {
+        (EntryKind::File(size), Some(ranges)) => sparse_map(ranges, size),
+        _ => Vec::new(),
+    };
     let stored = match (entry.kind, holes) {
         (EntryKind::File(_), Some(ranges)) => {
             map.len() as u64 + ranges.iter().map(|range| range.length).sum::<u64>()
@@ -240,10 +243,15 @@ fn sparse_name(path: &[u8]) -> Vec<u8> {
 }
 
 /// The map of format 1.0: the count, then offset and length of each range, one number to a line,
-/// padded to a block.
-fn sparse_map(ranges: &[DataRange]) -> Vec<u8> {
-    let mut map = format!("{}\n", ranges.len());
-    for range in ranges {
+/// padded to a block. GNU tar knows the end of a file that ends in a hole only by an empty range.
+fn sparse_map(ranges: &[DataRange], size: u64) -> Vec<u8> {
+    let end = ranges.last().map_or(0, |last| last.offset + last.length);
+    let rest = (end < size).then_some(DataRange {
+        offset: size,
+        length: 0,
+    });
+    let mut map = format!("{}\n", ranges.len() + usize::from(rest.is_some()));
+    for range in ranges.iter().chain(&rest) {
         map.push_str(&format!("{}\n{}\n", range.offset, range.length));
     }
     let mut map = map.into_bytes();
