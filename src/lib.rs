@@ -8,6 +8,7 @@
 //! | [`source`] | images and the running host; the identity of a copy |
 //! | [`packages`] | what is installed in a system that does not run |
 //! | [`policy`] | what of a source is not seen, and why |
+//! | [`diff`] | what makes two systems different |
 //! | [`launch`] | starting, watching, stopping and entering |
 //! | [`mountd_client`] | the file system daemon, from outside |
 //! | [`backup`] | what is saved of a system or a WPAR, and how it is found |
@@ -20,6 +21,7 @@
 
 pub mod backup;
 pub mod cli;
+pub mod diff;
 pub mod launch;
 pub mod model;
 pub mod mountd_client;

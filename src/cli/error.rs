@@ -8,6 +8,7 @@ use super::exit::Exit;
 use wpar_mountd::error::FsError;
 use wpar_mountd::source::OpenError;
 
+use crate::diff::DiffError;
 use crate::launch::LaunchError;
 use crate::model::{WparName, WparState};
 use crate::policy::PolicyError;
@@ -195,6 +196,12 @@ fn io_error(error: &(dyn std::error::Error + 'static)) -> Option<io::Error> {
         cause = error.source();
     }
     None
+}
+
+impl From<DiffError> for CliError {
+    fn from(error: DiffError) -> Self {
+        Self::new(error.to_string())
+    }
 }
 
 impl From<PolicyError> for CliError {

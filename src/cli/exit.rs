@@ -5,6 +5,7 @@
 //! | 0 | done |
 //! | 1 | failed; one line on standard error says what and what to do |
 //! | 2 | the arguments make no sense; nothing was done |
+//! | 0, 1, 2 | `diff`, as of diff(1): the two are the same, are different, cannot be compared |
 //! | 125 | `clogin`, `wparexec`: failed before the command could run |
 //! | 126, 127 | `clogin`, `wparexec`: the command cannot be run, does not exist |
 //! | 128 + N | ended by signal N (130: Ctrl-C); what was begun is undone |
@@ -22,6 +23,10 @@ pub enum Exit {
     Failure,
     /// Wrong arguments.
     Usage,
+    /// `diff`: what was compared is different.
+    Different,
+    /// `diff`: it could not be compared, or not all of it.
+    Trouble,
     /// A command inside could not be run for reasons of ours.
     NotRun,
     /// Ended by this signal.
@@ -35,8 +40,8 @@ impl Exit {
     pub fn code(self) -> u8 {
         match self {
             Self::Success => 0,
-            Self::Failure => 1,
-            Self::Usage => 2,
+            Self::Failure | Self::Different => 1,
+            Self::Usage | Self::Trouble => 2,
             Self::NotRun => 125,
             Self::Signal(signal) => 128u8.saturating_add(signal),
             Self::Command(status) => status,

@@ -109,7 +109,18 @@ fn exit_statuses(verb: &Verb) -> &'static [(&'static str, &'static str)] {
         ("126, 127", "The command cannot be run; does not exist."),
         ("2", "The arguments make no sense; nothing was done."),
     ];
-    if matches!(verb.name, "clogin" | "wparexec") {
+    const OF_DIFF: &[(&str, &str)] = &[
+        ("0", "The two are the same."),
+        ("1", "They are different."),
+        (
+            "2",
+            "They, or some of their files, could not be compared; lines on standard error say why.",
+        ),
+        ("128+N", "Ended by signal N, 130 by Ctrl-C."),
+    ];
+    if verb.name == "diff" {
+        OF_DIFF
+    } else if matches!(verb.name, "clogin" | "wparexec") {
         OF_COMMANDS
     } else {
         OF_ALL

@@ -19,6 +19,7 @@ mod backup;
 mod clogin;
 mod context;
 mod create;
+mod diff;
 mod error;
 pub mod exit;
 mod generate;

@@ -6,7 +6,7 @@ use super::context::Context;
 use super::error::{CliError, CliResult};
 use super::exit::Exit;
 use super::{
-    clogin, generate, install_links, lsmksysb, lswpar, mksysb, mkszfile, mkwpar, rebootwpar,
+    clogin, diff, generate, install_links, lsmksysb, lswpar, mksysb, mkszfile, mkwpar, rebootwpar,
     restwpar, rmwpar, savewpar, startwpar, stopwpar, wparexec,
 };
 
@@ -107,6 +107,7 @@ pub static ALL: &[Verb] = &[
     lsmksysb::VERB,
     savewpar::VERB,
     restwpar::VERB,
+    diff::VERB,
     install_links::VERB,
     generate::MANUAL,
     generate::COMPLETIONS,

@@ -14,6 +14,7 @@
 mod backup;
 mod concurrency;
 mod creating;
+mod diff;
 mod interrupt;
 mod links;
 mod listing;

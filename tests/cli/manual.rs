@@ -49,6 +49,12 @@ fn every_command_has_a_page_with_examples() {
         "lswpar",
         "clogin",
         "wparexec",
+        "mksysb",
+        "mkszfile",
+        "lsmksysb",
+        "savewpar",
+        "restwpar",
+        "diff",
         "install-links",
     ] {
         let page = &pages[&format!("{verb}.8")];

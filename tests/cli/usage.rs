@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use crate::support::Root;
 
-const VERBS: [&str; 13] = [
+const VERBS: [&str; 14] = [
     "mkwpar",
     "startwpar",
     "stopwpar",
@@ -18,6 +18,7 @@ const VERBS: [&str; 13] = [
     "savewpar",
     "restwpar",
     "wparexec",
+    "diff",
 ];
 
 #[test]
@@ -75,6 +76,26 @@ fn mistakes_get_one_line_and_status_2() {
             &["wparexec: only system copies can be run; add -t"],
         ),
         ("clogin", &["clogin: missing <NAME>"]),
+        ("diff a", &["diff: missing <B>"]),
+        (
+            "diff --only colour a.tar b.tar",
+            &["diff: there is no section 'colour'; there are identity, packages"],
+        ),
+        (
+            "diff --json --files a.tar b.tar",
+            &["diff: ", "--json", "--files"],
+        ),
+        (
+            "diff a.tar none.tar",
+            &["diff: cannot open a.tar: no such file"],
+        ),
+        (
+            "diff nobody host",
+            &[
+                "diff: 0960-419 there is no workload partition called nobody",
+                "by its path",
+            ],
+        ),
     ] {
         root.run(line).status(2).complaint(parts).check();
     }

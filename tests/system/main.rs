@@ -13,6 +13,7 @@ mod common;
 mod ahead;
 mod bad_input;
 mod crash;
+mod diff;
 mod disk_full;
 mod elsewhere;
 mod host;

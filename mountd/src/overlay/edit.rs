@@ -60,9 +60,13 @@ impl Overlay {
     pub fn resolve(&self, path: &[u8]) -> FsResult<Option<Resolved<'_>>> {
         let mut steps = match self.walk_all(path) {
             Ok(steps) => steps,
-            Err(FsError::NotFound | FsError::NotDirectory | FsError::NameTooLong) => {
-                return Ok(None);
-            }
+            // What is no name is nowhere.
+            Err(
+                FsError::NotFound
+                | FsError::NotDirectory
+                | FsError::NameTooLong
+                | FsError::InvalidArgument,
+            ) => return Ok(None),
             Err(error) => return Err(error),
         };
         let names = steps.iter().filter_map(|step| match step {

@@ -317,6 +317,7 @@ fn a_path_is_resolved_inside_the_tree() {
         ("lib/out", Some("usr/lib/x/file")),
         ("lib/x/../out", Some("usr/lib/x/file")),
         ("lib/none", None),
+        ("lib/\0", None),
         ("lib/x/file/below", None),
     ] {
         assert_eq!(path(asked).as_deref(), real, "{asked}");

@@ -1,0 +1,256 @@
+//! The two systems of `diff`: which they are, and how they are opened to be read.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use wpar_mountd::overlay::Overlay;
+use wpar_mountd::spec::{LowerSpec, MountSpec, SpaceLimits};
+
+use crate::cli::context::Context;
+use crate::cli::create::running_host;
+use crate::cli::error::{CliError, CliResult};
+use crate::cli::lifecycle;
+use crate::cli::progress::IndexProgress;
+use crate::diff::escape;
+use crate::model::{CopyControls, Source, WparName, WparRecord, WparState};
+use crate::policy::exclusions;
+use crate::policy::mount_spec::{mount_spec, own_places};
+use crate::registry::{Lock, Registry};
+use crate::source::image;
+use crate::source::os_release::SystemFacts;
+use crate::source::tree::OfflineTree;
+
+/// What an argument means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Operand {
+    Host,
+    Wpar(WparName),
+    Path(PathBuf),
+}
+
+/// A system that is open, and stays as it is as far as this tool can see to it.
+#[derive(Debug)]
+pub(super) struct Opened {
+    name: String,
+    kind: &'static str,
+    runs: bool,
+    spec: MountSpec,
+    tree: OfflineTree,
+    /// No command starts, stops or removes the WPAR meanwhile.
+    _lock: Option<Lock>,
+}
+
+/// What is said about a system.
+#[derive(Debug)]
+pub(super) struct System {
+    /// As it was named, safe to be shown.
+    pub(super) name: String,
+    /// `host`, `wpar`, `image` or `directory`.
+    pub(super) kind: &'static str,
+    /// A WPAR that runs.
+    pub(super) runs: bool,
+    /// What it is.
+    pub(super) facts: SystemFacts,
+}
+
+impl Opened {
+    pub(super) fn tree(&self) -> &Overlay {
+        self.tree.overlay()
+    }
+
+    /// Whether both show the same source with the same names hidden, with or without a store above.
+    pub(super) fn has_lower_of(&self, other: &Self) -> bool {
+        self.spec.lower == other.spec.lower && self.spec.hidden == other.spec.hidden
+    }
+
+    pub(super) fn describe(&self) -> CliResult<System> {
+        let facts = SystemFacts::read(self.tree())
+            .map_err(|error| CliError::new(format!("cannot read {}: {error}", self.name)))?;
+        Ok(System {
+            name: self.name.clone(),
+            kind: self.kind,
+            runs: self.runs,
+            facts,
+        })
+    }
+}
+
+/// Opens both; `None` if they are one and the same.
+pub(super) fn open(context: &Context, a: &OsStr, b: &OsStr) -> CliResult<Option<(Opened, Opened)>> {
+    let [a, b] = [a, b].map(|text| Operand::parse(context, text));
+    let (a, b) = (a?, b?);
+    // The running system is compared with a copy of it as the copy would show it.
+    let mut controls = CopyControls::default();
+    let mut records = Vec::new();
+    for operand in [&a, &b] {
+        if let Operand::Wpar(name) = operand {
+            let record = lifecycle::record(&context.registry()?, name)?;
+            if record.source == Source::Host {
+                controls = record.copy_controls;
+            }
+            records.push(record);
+        }
+    }
+    if a == b {
+        return Ok(None);
+    }
+    // Always in one order: two commands must not wait for each other.
+    records.sort_by(|a, b| a.name.as_str().cmp(b.name.as_str()));
+    let mut opened = records
+        .into_iter()
+        .map(|record| wpar(context, record))
+        .collect::<CliResult<Vec<_>>>()?;
+    let mut open_one = |operand: Operand| match operand {
+        Operand::Host => host(context, controls),
+        Operand::Path(path) => at_path(context, &path, controls),
+        Operand::Wpar(name) => {
+            let at = opened.iter().position(|wpar| wpar.name == name.as_str());
+            match at {
+                Some(at) => Ok(opened.remove(at)),
+                None => Err(CliError::no_such_wpar(&name)),
+            }
+        }
+    };
+    Ok(Some((open_one(a)?, open_one(b)?)))
+}
+
+impl Operand {
+    fn parse(context: &Context, text: &OsStr) -> CliResult<Self> {
+        let bytes = text.as_bytes();
+        let path = Path::new(text);
+        if bytes == b"host" || bytes == b"/" {
+            return Ok(Self::Host);
+        }
+        if bytes.contains(&b'/') {
+            return Ok(Self::Path(path.to_owned()));
+        }
+        let Some(name) = text.to_str().and_then(|text| WparName::new(text).ok()) else {
+            return Ok(Self::Path(path.to_owned()));
+        };
+        match context.registry_to_read().load(&name) {
+            Ok(None) if path.exists() => Ok(Self::Path(path.to_owned())),
+            // Who may not look has no WPARs.
+            Err(_) if path.exists() && !rustix::process::geteuid().is_root() => {
+                Ok(Self::Path(path.to_owned()))
+            }
+            Ok(None) => {
+                let error = CliError::no_such_wpar(&name);
+                Err(error.hint("'lswpar' lists them; an image is named by its path"))
+            }
+            Ok(Some(_)) | Err(_) => Ok(Self::Wpar(name)),
+        }
+    }
+}
+
+fn open_tree(spec: &MountSpec) -> CliResult<OfflineTree> {
+    Ok(OfflineTree::open(spec)?)
+}
+
+/// The running system, without what no copy of it has.
+fn host(context: &Context, controls: CopyControls) -> CliResult<Opened> {
+    let places = own_places(&context.layout);
+    let found = exclusions::host(&running_host()?, controls, &places)?;
+    let spec = MountSpec {
+        hidden: found.hidden,
+        ..read_only(LowerSpec::Directory {
+            path: PathBuf::from("/"),
+        })
+    };
+    Ok(Opened {
+        name: "host".to_owned(),
+        kind: "host",
+        runs: true,
+        tree: open_tree(&spec)?,
+        spec,
+        _lock: None,
+    })
+}
+
+/// An image or a directory.
+fn at_path(context: &Context, path: &Path, controls: CopyControls) -> CliResult<Opened> {
+    let name = escape::bytes(path.as_os_str().as_bytes());
+    let real = fs::canonicalize(path)
+        .map_err(|error| CliError::io(format!("cannot open {name}"), &error))?;
+    if real == Path::new("/") {
+        return host(context, controls);
+    }
+    let (kind, spec) = if real.is_dir() {
+        ("directory", read_only(LowerSpec::Directory { path: real }))
+    } else {
+        let mut progress = IndexProgress::new(context);
+        let prepared = image::prepare(&context.layout, path, &mut progress);
+        context.interrupts.check()?;
+        let (source, _report) = prepared?;
+        progress.report();
+        match source {
+            Source::Image { path, index, .. } => {
+                ("image", read_only(LowerSpec::Image { path, index }))
+            }
+            Source::Host => return host(context, controls),
+        }
+    };
+    Ok(Opened {
+        name,
+        kind,
+        runs: false,
+        tree: open_tree(&spec)?,
+        spec,
+        _lock: None,
+    })
+}
+
+fn read_only(lower: LowerSpec) -> MountSpec {
+    MountSpec {
+        lower,
+        store: None,
+        hidden: Vec::new(),
+        limits: SpaceLimits::default(),
+    }
+}
+
+fn wpar(context: &Context, mut record: WparRecord) -> CliResult<Opened> {
+    let registry = context.registry()?;
+    let name = record.name.clone();
+    let lock = context.lock(&registry, &name)?;
+    let state = lifecycle::look(&registry, &record, true).state;
+    let spec = match state {
+        WparState::Defined => offline(context, &registry, &mut record)?,
+        // Its daemon has the store. What it shows is what the WPAR has written, to the last byte;
+        // the numbers of users in it are the WPAR's own.
+        WparState::Active => read_only(LowerSpec::Directory {
+            path: record.directory.clone(),
+        }),
+        state => {
+            return Err(CliError::wrong_state(
+                &name,
+                state,
+                format!("wait until it runs or has stopped, or stop it with 'stopwpar -F {name}'"),
+            ));
+        }
+    };
+    Ok(Opened {
+        name: name.as_str().to_owned(),
+        kind: "wpar",
+        runs: state == WparState::Active,
+        tree: open_tree(&spec)?,
+        spec,
+        _lock: Some(lock),
+    })
+}
+
+/// The mount that a stopped WPAR would have.
+fn offline(
+    context: &Context,
+    registry: &Registry,
+    record: &mut WparRecord,
+) -> CliResult<MountSpec> {
+    let mut progress = IndexProgress::new(context);
+    let layout = registry.layout();
+    let source = image::prepare_again(layout, &record.source, record.name.as_str(), &mut progress);
+    context.interrupts.check()?;
+    record.source = source?;
+    progress.report();
+    Ok(mount_spec(record, layout, &running_host()?)?)
+}
