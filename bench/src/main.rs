@@ -7,6 +7,7 @@
 //!
 //! Read [`cases`] for what is measured, [`ours`] and [`copy`] for the two sides.
 
+mod backup;
 mod bytes;
 mod cases;
 mod chart;
@@ -43,6 +44,8 @@ enum Case {
     Grow(Options),
     /// Index an archive for the first time
     Index(Options),
+    /// Back the image's tree up: by wpar, and by tar and zstd
+    Backup(Options),
 }
 
 #[derive(Debug, Args)]
@@ -75,6 +78,7 @@ fn main() -> ExitCode {
         Case::Start(options) => cases::start(&options),
         Case::Grow(options) => cases::grow(&options),
         Case::Index(options) => cases::index(&options),
+        Case::Backup(options) => cases::backup(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

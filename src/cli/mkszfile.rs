@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::context::Context;
 use super::create::running_host;
-use super::error::CliResult;
+use super::error::{CliError, CliResult};
 use super::exit::Exit;
 use super::output;
 use super::verbs::{Arguments, Verb, Words};
@@ -96,6 +96,9 @@ pub(super) fn describe(facts: &BackupFacts, maps: bool) -> ImageData {
 /// Writes `image.data` in its place.
 pub(super) fn write(layout: &Layout, data: &ImageData) -> CliResult<PathBuf> {
     let path = path(layout);
+    let root = layout.root();
+    fs::create_dir_all(root)
+        .map_err(|error| CliError::io(format!("cannot make {}", root.display()), &error))?;
     atomic::write(&path, data.to_string().as_bytes())?;
     Ok(path)
 }
