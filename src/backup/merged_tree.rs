@@ -17,7 +17,7 @@ use super::tree::{Found, OpenFile, ROOT, Verdict, Visitor, Xattrs, with_name};
 /// Deepest directory that is entered, as an index has it.
 const DEPTH_LIMIT: usize = 1000;
 /// What the name of a file begins with that says that another name was taken away.
-const WHITEOUT: &[u8] = b".wh.";
+pub(super) const WHITEOUT: &[u8] = b".wh.";
 
 /// A merged tree.
 #[derive(Clone, Copy, Debug)]

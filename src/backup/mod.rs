@@ -4,6 +4,7 @@
 //! [`host_tree`], [`merged_tree`] and [`save`] read. Images are written by
 //! [`wpar_mountd::lower::tar::save`], which knows nothing of systems.
 
+pub mod apply;
 pub mod bre;
 pub mod describe;
 pub mod exclude;

@@ -347,11 +347,6 @@ fn a_wpar_is_saved_and_made_again() {
     assert!(!changed.contains("./etc/passwd\n"), "{changed}");
 
     root.wpar(["restwpar", "-f"])
-        .arg(&difference)
-        .status(1)
-        .complaint(&["holds only what a WPAR changed", "--difference"])
-        .check();
-    root.wpar(["restwpar", "-f"])
         .arg(&whole)
         .status(1)
         .complaint(&["there is a workload partition called w1"])
@@ -371,8 +366,34 @@ fn a_wpar_is_saved_and_made_again() {
     let record: serde_json::Value = serde_json::from_str(&record).unwrap();
     assert_eq!(record["hostname"], "host1");
     assert_eq!(record["limits"]["size"], 1_u64 << 30);
+    root.wpar(["restwpar", "-n", "w4", "-f"])
+        .arg(&difference)
+        .any_stdout()
+        .any_stderr()
+        .check();
+    let moved = root.beside("moved.tar");
+    fs::rename(&image, &moved).unwrap();
+    root.wpar(["restwpar", "-n", "w5", "-f"])
+        .arg(&difference)
+        .status(1)
+        .complaint(&["cannot open the image ", "with -B IMAGE"])
+        .check();
+    root.wpar(["restwpar", "-n", "w5", "-B"])
+        .arg(&whole)
+        .arg("-f")
+        .arg(&difference)
+        .status(1)
+        .complaint(&["is not the image that ", "another size"])
+        .check();
+    root.wpar(["restwpar", "-n", "w5", "-B"])
+        .arg(&moved)
+        .arg("-f")
+        .arg(&difference)
+        .any_stdout()
+        .any_stderr()
+        .check();
     root.wpar(["restwpar", "-n", "w3", "-f"])
-        .arg(&image)
+        .arg(&moved)
         .status(1)
         .complaint(&["is no backup of a WPAR", "mkwpar -t -B"])
         .check();

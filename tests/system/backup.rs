@@ -120,7 +120,7 @@ fn a_wpar_is_saved_while_it_runs_and_when_it_does_not() {
         "{changed:?}"
     );
 
-    for (number, backup) in [&running, &stopped].into_iter().enumerate() {
+    for (number, backup) in [&running, &stopped, &changes].into_iter().enumerate() {
         let name = format!("again{number}");
         world
             .wpar(["restwpar", "-s", "-n", &name, "-f"])
