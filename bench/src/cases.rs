@@ -145,8 +145,17 @@ fn progress(run: usize, runs: usize) {
 /// Prints the report, and keeps it where the user wants it.
 fn finish(options: &Options, report: &Report) -> Fallible<()> {
     eprintln!("\rdone          ");
+    record(options.record.as_deref(), report)?;
+    if let (Some(readme), Some(dir)) = (&options.readme, &options.record) {
+        readme::update(readme, dir, report)?;
+    }
+    Ok(())
+}
+
+/// Prints the report, and keeps it in a directory, if there is one.
+pub(crate) fn record(dir: Option<&Path>, report: &Report) -> Fallible<()> {
     print!("{}", report.markdown());
-    let Some(dir) = &options.record else {
+    let Some(dir) = dir else {
         return Ok(());
     };
     fs::create_dir_all(dir)?;
@@ -155,9 +164,6 @@ fn finish(options: &Options, report: &Report) -> Fallible<()> {
     fs::write(file("json"), report.json()?)?;
     if let Some(svg) = chart::draw(report) {
         fs::write(file("svg"), svg)?;
-    }
-    if let Some(readme) = &options.readme {
-        readme::update(readme, dir, report)?;
     }
     eprintln!("recorded in {}", dir.display());
     Ok(())

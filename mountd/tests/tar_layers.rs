@@ -602,3 +602,22 @@ fn what_the_archive_does_not_carry_is_known() {
     let attr = layer.attr(resolve(&layer, "dev/null").unwrap()).unwrap();
     assert_eq!(attr.kind, FileKind::CharDevice);
 }
+
+#[test]
+fn a_large_layer_that_is_named_again_is_refused_and_a_small_one_is_not() {
+    for (size, refused) in [(1000, false), (200 << 10, true)] {
+        let (_directory, image) = scratch("image.tar");
+        let layer = LayerTar::new().bytes("x", &vec![7; size]).finish();
+        let manifest = serde_json::json!([{"Config": "c.json", "Layers": vec!["l.tar"; 300]}]);
+        let archive = LayerTar::new()
+            .bytes("l.tar", &layer)
+            .file("c.json", "{}")
+            .file("manifest.json", &manifest.to_string());
+        fs::write(&image, archive.finish()).unwrap();
+        if refused {
+            assert!(refusal(&image).contains("\"l.tar\" more than once"));
+        } else {
+            assert_eq!(contents(&open(&image).unwrap(), "x").len(), size);
+        }
+    }
+}

@@ -62,6 +62,36 @@ pub const TARGETS: &[Target] = &[
         mend: crate::lower::filesystem::fuzzing::mend_disk,
     },
     Target {
+        name: "gzip",
+        run: crate::lower::tar::codec_fuzzing::gzip,
+        seeds: crate::lower::tar::codec_fuzzing::gzips,
+        mend: as_it_is,
+    },
+    Target {
+        name: "zstd",
+        run: crate::lower::tar::codec_fuzzing::zstd,
+        seeds: crate::lower::tar::codec_fuzzing::zstds,
+        mend: as_it_is,
+    },
+    Target {
+        name: "xz",
+        run: crate::lower::tar::codec_fuzzing::xz,
+        seeds: crate::lower::tar::codec_fuzzing::xzs,
+        mend: as_it_is,
+    },
+    Target {
+        name: "bzip2",
+        run: crate::lower::tar::codec_fuzzing::bzip2,
+        seeds: crate::lower::tar::codec_fuzzing::bzip2s,
+        mend: as_it_is,
+    },
+    Target {
+        name: "lz4",
+        run: crate::lower::tar::codec_fuzzing::lz4,
+        seeds: crate::lower::tar::codec_fuzzing::lz4s,
+        mend: as_it_is,
+    },
+    Target {
         name: "record",
         run: texts::record,
         seeds: texts::records,

@@ -12,8 +12,9 @@ use super::header::u32_at;
 
 /// Length of an ACL that says no more than the mode.
 pub(super) const BASE_BYTES: usize = 16;
-/// Longest ACL that is read; AIX stores them in a page of 4096 bytes.
-pub(super) const LIMIT: u64 = 64 << 10;
+/// Longest ACL that is read, so that its text fits into an attribute; AIX stores them in a page of
+/// 4096 bytes.
+pub(super) const LIMIT: u64 = 16 << 10;
 
 /// In the mode of an entry and of its ACL: extended permissions are enabled.
 pub(super) const EXTENDED: u32 = 0x0200_0000;

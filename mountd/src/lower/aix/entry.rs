@@ -10,6 +10,10 @@ use super::scan::{Scanner, found};
 
 /// Longest target of a symbolic link that is read; AIX has none over 1023 bytes.
 const TARGET_LIMIT: u64 = 4096;
+/// What is looked at behind a header, nearly always enough.
+const USUAL: usize = 256;
+/// Highest value of what may be the high half of a size: for 256 TiB.
+const HIGHEST: u32 = 0xffff;
 /// What packing saves at most: the shortest code has one bit.
 const MOST_EXPANSION: u64 = 8;
 
@@ -99,7 +103,7 @@ impl Scanner<'_> {
                 // Only what is a file surely has data, and only under its first name.
                 layouts.extend(behind.of_data(0));
             }
-            if is_file && !packed && header.reserved != 0 {
+            if is_file && !packed && (1..=HIGHEST).contains(&header.reserved) {
                 layouts.extend(behind.of_data(u64::from(header.reserved) << 32 | stored));
             }
             layouts
@@ -140,8 +144,7 @@ impl Scanner<'_> {
             });
         }
         let start = self.offset;
-        let look = TARGET_LIMIT + 2 * (UNIT + acl::LIMIT);
-        let bytes = self.source.bytes(start, look as usize)?.to_vec();
+        let bytes = self.link_bytes(size)?;
         let behind = Behind {
             offset: start,
             bytes: &bytes,
@@ -161,15 +164,23 @@ impl Scanner<'_> {
         Ok(target.to_vec())
     }
 
+    /// The bytes in which the target of a symbolic link is, wherever it begins.
+    fn link_bytes(&mut self, size: u64) -> Result<Vec<u8>, ScanError> {
+        let text = if size > 0 { size } else { TARGET_LIMIT };
+        let (offset, near) = (self.offset, padded(text) + 3 * UNIT);
+        let bytes = self.source.bytes(offset, near as usize)?;
+        let behind = Behind { offset, bytes }.acl_bytes(0);
+        let all = near.max(behind.map_or(0, |acl| acl + padded(size)));
+        Ok(self.source.bytes(offset, all as usize)?.to_vec())
+    }
+
     /// What `layouts` finds behind the header, nearest first.
     fn behind(
         &mut self,
         layouts: impl Fn(Behind<'_>) -> Vec<Layout>,
     ) -> Result<Vec<Layout>, ScanError> {
         let offset = self.offset;
-        // Nearly always enough.
-        let usual = (2 * UNIT) as usize + 2 * acl::BASE_BYTES;
-        let bytes = self.source.bytes(offset, usual)?;
+        let bytes = self.source.bytes(offset, USUAL)?;
         let found = layouts(Behind { offset, bytes });
         if found.len() == 1 {
             return Ok(found);

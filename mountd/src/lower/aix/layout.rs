@@ -38,7 +38,7 @@ impl Behind<'_> {
     }
 
     /// Length of the two words, ACL and PCL that begin at `at`, as the words say it, if that can be.
-    fn acl_bytes(&self, at: u64) -> Option<u64> {
+    pub(super) fn acl_bytes(&self, at: u64) -> Option<u64> {
         let (acl, pcl) = (self.length_at(at), self.length_at(at + 4));
         (acl <= acl::LIMIT && pcl <= acl::LIMIT).then_some(UNIT + acl + pcl)
     }

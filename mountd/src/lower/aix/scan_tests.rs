@@ -502,6 +502,18 @@ fn a_file_over_4_gib_is_taken_for_one_only_if_a_header_says_so() {
     assert_eq!(names(&found), [b"./a", b"./b"]);
 }
 
+/// Adding it up once went over the end of the numbers.
+#[test]
+fn a_size_of_nearly_2_to_the_64_is_no_size() {
+    let huge = Entry {
+        reserved: u32::MAX,
+        size: Some(u32::MAX),
+        ..file(b"./a", b"abc")
+    };
+    let error = scan(&archive(&[huge])).unwrap_err();
+    assert!(matches!(error, ScanError::Truncated), "{error:?}");
+}
+
 #[test]
 fn more_than_packed_data_can_hold_is_told() {
     let packed = Entry {

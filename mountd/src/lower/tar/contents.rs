@@ -10,6 +10,7 @@ use super::error::ImageError;
 use super::format::{Codec, InodeRecord};
 use super::image::Image;
 use super::index::TarIndex;
+use super::readahead::Due;
 use super::source::read_full;
 
 /// The files of an image and what was lately decoded of them.
@@ -60,6 +61,23 @@ impl Contents {
             filled += count;
         }
         Ok(())
+    }
+
+    /// A chunk that will probably be read soon: to be given to [`Self::warm`] in another thread.
+    pub(super) fn due(&self) -> Option<Due> {
+        self.chunks.due()
+    }
+
+    /// Decodes a chunk before it is read.
+    pub(super) fn warm(&self, index: &TarIndex, due: &Due) {
+        if let Some(file) = self.files.get(due.part.file as usize) {
+            self.chunks.warm(index, file, due);
+        }
+    }
+
+    /// Instead of [`Self::warm`], if there can be no other thread.
+    pub(super) fn cool(&self) {
+        self.chunks.cool();
     }
 
     /// Fills `buffer` from `offset` of a packed member, which must be within its size.

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::codecs;
 use super::entries::Entries;
 use super::error::{ImageError, ScanError};
+use super::format::Codec;
 use super::image::Image;
 use super::member::{Member, MemberKind};
 use super::path;
@@ -41,14 +41,9 @@ pub fn aix_backup(image: &Path) -> Result<Option<AixBackup>, ImageError> {
         return Ok(None);
     };
     let stretch = Stretch::new(file, 0, length);
-    let found = match codecs::decoder(codec, stretch) {
-        None => look(&mut PlainSource::new(stretch)),
-        Some(decoder) => {
-            let mut windows = |_: &[u8]| Ok((0, 0));
-            let mut silent = Silent;
-            let meter = Meter::start(&mut silent, length);
-            look(&mut StreamSource::new(decoder, None, &mut windows, &meter))
-        }
+    let found = match codec {
+        Codec::Plain => look(&mut PlainSource::new(stretch)),
+        _ => unpacked(codec, stretch, length),
     };
     match found {
         Err(ScanError::Read(error)) => Err(reading(error)),
@@ -56,6 +51,23 @@ pub fn aix_backup(image: &Path) -> Result<Option<AixBackup>, ImageError> {
         Err(_) => Ok(None),
         Ok(found) => Ok(found),
     }
+}
+
+fn unpacked(
+    codec: Codec,
+    stretch: Stretch<'_>,
+    length: u64,
+) -> Result<Option<AixBackup>, ScanError> {
+    let mut silent = Silent;
+    let meter = Meter::start(&mut silent, length);
+    let mut windows = |_: &[u8]| Ok((0, 0));
+    look(&mut StreamSource::start(
+        codec,
+        stretch,
+        None,
+        &mut windows,
+        &meter,
+    )?)
 }
 
 fn look(source: &mut dyn Source) -> Result<Option<AixBackup>, ScanError> {

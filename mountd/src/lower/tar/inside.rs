@@ -25,20 +25,18 @@ pub(super) fn refusal(image: &Image, main: &Main, failure: &Failure) -> Option<I
     };
     let inside = what.strip_prefix("looks like ")?;
     // Programs are called as their formats are.
-    let name = format!("{codec:?}").to_lowercase();
-    let remedy = format!("run \"{name} -dc IMAGE >NEW\" and use that");
+    let remedy = format!("run \"{codec} -dc IMAGE >NEW\" and use that");
     Some(ImageError::NotArchive {
         path: path.to_path_buf(),
-        what: format!("is {name}-compressed, and inside is what looks like {inside}"),
+        what: format!("is {codec}-compressed, and inside is what looks like {inside}"),
         remedy: remedy_for(path, &remedy),
     })
 }
 
 /// The first bytes of what is stored.
 fn begin(codec: Codec, stored: Stretch<'_>) -> Option<Vec<u8>> {
-    let mut decoder = codecs::decoder(codec, stored)?;
-    let mut no_windows = |_: &[u8]| Ok((0, 0));
-    let mut log = ChunkLog::new(false, &mut no_windows);
+    let mut decoder = codecs::decoder(codec, stored, true).ok()?;
+    let mut log = ChunkLog::new(false, None);
     let mut begin = Vec::new();
     while begin.len() < LOOK {
         match decoder.next(&mut log) {

@@ -159,7 +159,7 @@ impl Making<'_> {
         };
         // Frames are the writer's own; a plain stream has no chunks.
         let mut no_windows = |_: &[u8]| Ok((0, 0));
-        let mut source = StreamSource::new(Box::new(tee), copy.as_mut(), &mut no_windows, &meter);
+        let mut source = StreamSource::over(Box::new(tee), copy.as_mut(), &mut no_windows, &meter);
         scan.archive(&mut source, Rules::default(), &meter)?;
         if meter.entries() == 0 {
             return Err(ScanError::Empty.into());

@@ -61,26 +61,16 @@ const CONVERT: &str = "run \"qemu-img convert -O raw IMAGE NEW.img\" and use tha
 
 const AIX: &str = "make it anew by name on its own system, with mksysb or \"find . -print | \
                    backup -i -f FILE\"";
+const CODECS: &[(&[u8], Codec)] = &[
+    (b"\x1f\x8b", Codec::Gzip),
+    (b"\x28\xb5\x2f\xfd", Codec::Zstd),
+    (b"\xfd7zXZ\0", Codec::Xz),
+    (b"BZh", Codec::Bzip2),
+    (b"\x04\x22\x4d\x18", Codec::Lz4),
+    (b"\x02\x21\x4c\x18", Codec::Lz4),
+];
 
 const COMPRESSIONS: &[Magic] = &[
-    magic(
-        0,
-        b"\xfd7zXZ\0",
-        "it is xz-compressed",
-        "run \"xz -dc IMAGE | zstd -o NEW.tar.zst\"",
-    ),
-    magic(
-        0,
-        b"BZh",
-        "it is bzip2-compressed",
-        "run \"bzip2 -dc IMAGE | zstd -o NEW.tar.zst\"",
-    ),
-    magic(
-        0,
-        b"\x04\x22\x4d\x18",
-        "it is lz4-compressed",
-        "run \"lz4 -dc IMAGE | zstd -o NEW.tar.zst\"",
-    ),
     magic(
         0,
         b"\x89LZO\0\r\n\x1a\n",
@@ -445,6 +435,25 @@ pub(super) fn recognise(file: &File, start: u64) -> io::Result<Found> {
     Ok(found)
 }
 
+/// The compression behind skippable frames, which zstd and lz4 both have; zstd if they go on for
+/// longer than was looked.
+fn behind_skippable(bytes: &[u8]) -> Codec {
+    let mut rest = bytes;
+    while let [low, 0x2a, 0x4d, 0x18, a, b, c, d, ..] = *rest
+        && low & 0xf0 == 0x50
+    {
+        let length = u32::from_le_bytes([a, b, c, d]) as usize;
+        rest = rest
+            .get(8..)
+            .and_then(|rest| rest.get(length..))
+            .unwrap_or_default();
+    }
+    match CODECS.iter().find(|(magic, _)| rest.starts_with(magic)) {
+        Some((_, Codec::Lz4)) => Codec::Lz4,
+        _ => Codec::Zstd,
+    }
+}
+
 /// A VHD of fixed size is the disk and one sector behind it.
 fn has_vhd_footer(file: &File) -> io::Result<bool> {
     const FOOTER: u64 = 512;
@@ -455,12 +464,12 @@ fn has_vhd_footer(file: &File) -> io::Result<bool> {
 
 /// What the first bytes of a file seem to be.
 pub(super) fn recognise_bytes(bytes: &[u8]) -> Found {
-    if bytes.starts_with(b"\x1f\x8b") {
-        return Found::Archive(Codec::Gzip);
+    if let Some((_, codec)) = CODECS.iter().find(|(magic, _)| bytes.starts_with(magic)) {
+        return Found::Archive(*codec);
     }
     let skippable = |magic: &[u8]| magic[0] & 0xf0 == 0x50 && magic[1..] == *b"\x2a\x4d\x18";
-    if bytes.starts_with(b"\x28\xb5\x2f\xfd") || bytes.get(..4).is_some_and(skippable) {
-        return Found::Archive(Codec::Zstd);
+    if bytes.get(..4).is_some_and(skippable) {
+        return Found::Archive(behind_skippable(bytes));
     }
     if crate::lower::aix::is_volume(bytes) {
         return Found::Archive(Codec::Plain);
@@ -525,10 +534,12 @@ mod tests {
             };
             assert_eq!(recognise_bytes(&at(entry.offset, entry.bytes)), expected);
         }
-        assert_eq!(recognise_bytes(b"\x1f\x8b"), Found::Archive(Codec::Gzip));
+        for (magic, codec) in CODECS {
+            assert_eq!(recognise_bytes(magic), Found::Archive(*codec));
+        }
         assert_eq!(
-            recognise_bytes(b"\x28\xb5\x2f\xfd"),
-            Found::Archive(Codec::Zstd)
+            recognise_bytes(b"\x50\x2a\x4d\x18\x01\0\0\0x\x04\x22\x4d\x18"),
+            Found::Archive(Codec::Lz4)
         );
         assert_eq!(
             recognise_bytes(b"\x5e\x2a\x4d\x18"),

@@ -24,6 +24,11 @@ impl<'f> Stretch<'f> {
         }
     }
 
+    /// The file, where the stretch begins in it, and how long it is.
+    pub(super) fn place(&self) -> (&'f File, u64, u64) {
+        (self.file, self.start, self.length)
+    }
+
     /// How long it is.
     pub(super) fn length(&self) -> u64 {
         self.length

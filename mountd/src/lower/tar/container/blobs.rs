@@ -18,7 +18,7 @@ pub(in crate::lower::tar) struct Blob {
 }
 
 /// Where a file of an image is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(in crate::lower::tar) enum BlobPlace {
     /// In the archive, from this offset on.
     Archive(u64),

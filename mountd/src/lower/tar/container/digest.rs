@@ -52,6 +52,10 @@ impl Digest {
 
     /// Whether `bytes` come to this.
     pub(super) fn is_of(&self, bytes: &[u8]) -> bool {
+        // Changed bytes would not get further than this.
+        if cfg!(fuzzing) {
+            return true;
+        }
         self.hex
             == match self.algorithm {
                 Algorithm::Sha256 => hex(&Sha256::digest(bytes)),

@@ -11,6 +11,8 @@ mod docker;
 mod oci;
 mod platform;
 
+use std::collections::HashSet;
+
 use serde::de::DeserializeOwned;
 
 pub(super) use blobs::{ArchiveBlobs, Blob, BlobPlace, Blobs, DirectoryBlobs, NamedFile};
@@ -73,6 +75,7 @@ pub(super) fn container_image(
     } else {
         oci::image(blobs, wanted)?
     };
+    refuse_repetition(&image.layers)?;
     match image.layers.len() {
         0 => Err(unusable(
             "the container image has no layers",
@@ -82,6 +85,21 @@ pub(super) fn container_image(
         count => Err(unusable(
             format!("the container image has {count} layers"),
             "squash it with \"umoci\" or \"buildah commit --squash\"",
+        )),
+    }
+}
+
+/// A layer that is named again and again would make much of little. Only small ones, which do
+/// next to nothing, come more than once.
+fn refuse_repetition(layers: &[Layer]) -> Result<(), ScanError> {
+    const SMALL: u64 = 64 << 10;
+    let mut known = HashSet::new();
+    let repeated = |layer: &&Layer| layer.blob.bytes > SMALL && !known.insert(layer.blob.place);
+    match layers.iter().find(repeated) {
+        None => Ok(()),
+        Some(layer) => Err(unusable(
+            format!("it names the layer {:?} more than once", layer.name),
+            "squash it with \"buildah commit --squash\"",
         )),
     }
 }
