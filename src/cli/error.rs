@@ -164,6 +164,7 @@ impl From<ImageProblem> for CliError {
             }
             // These say themselves what to do.
             ImageProblem::Archive(_)
+            | ImageProblem::Aix(_)
             | ImageProblem::FileSystem(_)
             | ImageProblem::NotUsable { .. } => Self::new(problem.to_string()),
             ImageProblem::Changed { .. } => Self::new(problem.to_string())

@@ -85,7 +85,7 @@ impl Arguments for MountArguments {
 }
 
 /// Prints the mounts, in the words of mount(8).
-fn list() -> CliResult<Exit> {
+pub(super) fn list() -> CliResult<Exit> {
     let mounts =
         mounts::list().map_err(|error| CliError::io("cannot read /proc/self/mountinfo", &error))?;
     let line = |mount: &mounts::Mounted| {

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use super::context::Context;
 use super::error::{CliError, CliResult};
 use super::exit::Exit;
-use super::output;
 use super::verbs::{Arguments, Verb, Words};
+use super::{mount, output};
 use crate::mounts::{self, UnmountProblem};
 
 pub(super) const VERB: Verb = Verb::own::<UmountArguments>(Words {
@@ -28,8 +28,8 @@ const HOLDERS_SHOWN: usize = 4;
 /// Arguments of `wpar umount`.
 #[derive(Debug, clap::Args)]
 pub(super) struct UmountArguments {
-    /// Where it is mounted
-    #[arg(value_name = "DIR", required = true)]
+    /// Where it is mounted; without it, the mounts are listed
+    #[arg(value_name = "DIR")]
     directories: Vec<PathBuf>,
 
     /// Also if it is in use
@@ -39,6 +39,9 @@ pub(super) struct UmountArguments {
 
 impl Arguments for UmountArguments {
     fn run(self, context: &Context) -> CliResult<Exit> {
+        if self.directories.is_empty() {
+            return mount::list();
+        }
         let mut exit = Exit::Success;
         for directory in &self.directories {
             let point = mounts::point_of(directory);

@@ -79,11 +79,6 @@ const STORES: &[Store] = &[
         "an unpacked LXD or Incus image",
         "use the directory IMAGE/rootfs",
     ),
-    store(
-        &["backup.tar.gz", "backup.log"],
-        "a directory of ReaR",
-        "use the file IMAGE/backup.tar.gz",
-    ),
 ];
 
 /// What a directory is as a source.
@@ -100,6 +95,10 @@ pub(super) enum Kind {
 /// # Errors
 /// [`ImageProblem::NotUsable`] with the command that makes it usable.
 pub(super) fn recognise(path: &Path) -> Result<Kind, ImageProblem> {
+    // A system may have anything beside its directories.
+    if File::open(path).is_ok_and(|directory| is_system_at(&directory)) {
+        return Ok(Kind::Tree);
+    }
     match main_file(path) {
         Ok(_) => return Ok(Kind::Layers),
         Err(ImageError::Directory { .. }) => {}
@@ -212,8 +211,17 @@ mod tests {
     #[test]
     fn layers_and_trees_are_told_apart() {
         let temp = tempfile::tempdir().unwrap();
-        make(temp.path(), &["oci-layout", "index.json", "blobs"]);
+        make(temp.path(), &["blobs"]);
+        for name in ["oci-layout", "index.json"] {
+            fs::write(temp.path().join(name), "{}").unwrap();
+        }
         assert!(matches!(recognise(temp.path()), Ok(Kind::Layers)));
+        // A system with such a file in its root is a system.
+        let temp = tempfile::tempdir().unwrap();
+        fs::write(temp.path().join("backup.tar.gz"), "x").unwrap();
+        assert!(matches!(recognise(temp.path()), Ok(Kind::Layers)));
+        make(temp.path(), &["etc", "usr"]);
+        assert!(matches!(recognise(temp.path()), Ok(Kind::Tree)));
         let temp = tempfile::tempdir().unwrap();
         make(temp.path(), &["data", "config", "etc"]);
         assert!(matches!(recognise(temp.path()), Ok(Kind::Tree)));

@@ -15,6 +15,7 @@ use wpar_mountd::lower::tar::{
     ImageError, ImageName, IndexReport, Progress, begins_like_tar, ensure_index, main_file,
 };
 
+use super::aix::{self, AixRefusal};
 use super::{directory, disk};
 use crate::model::Source;
 use crate::model::record::{FileSystemSource, Fingerprint};
@@ -33,6 +34,9 @@ pub enum ImageProblem {
     /// It is no archive that can be used, or its index cannot be made.
     #[error(transparent)]
     Archive(#[from] ImageError),
+    /// It is of another operating system.
+    #[error(transparent)]
+    Aix(#[from] AixRefusal),
     /// It is a file system that the kernel does not show.
     #[error(transparent)]
     FileSystem(#[from] FileSystemError),
@@ -109,26 +113,46 @@ pub fn prepare(
             notes: Vec::new(),
         });
     }
+    if must_be_system
+        && metadata.is_file()
+        && let Some(refusal) = aix::refusal(&name.path)?
+    {
+        return Err(refusal.into());
+    }
     // Before the index: if the image is changed while it is read, the next look at it tells.
     let fingerprint = fingerprint(&path)?;
-    if is_whole
-        && metadata.is_file()
-        && let Some(choice) = of_kernel(&path, must_be_system)?
-    {
-        let disk::Choice { image, notes } = choice;
-        let source = Source::FileSystem(FileSystemSource {
-            path,
-            format: image.format,
-            region: image.region,
-            subvolume: image.subvolume,
-            fingerprint,
-        });
-        return Ok(Ready {
-            source,
-            report: None,
-            notes,
-        });
+    let choice = match is_whole && metadata.is_file() {
+        true => of_kernel(&path, must_be_system)?,
+        false => None,
+    };
+    match choice {
+        Some(choice) => Ok(shown_by_kernel(path, fingerprint, choice)),
+        None => indexed(path, fingerprint, cache, progress),
     }
+}
+
+fn shown_by_kernel(path: PathBuf, fingerprint: Fingerprint, choice: disk::Choice) -> Ready {
+    let disk::Choice { image, notes } = choice;
+    let source = FileSystemSource {
+        path,
+        format: image.format,
+        region: image.region,
+        subvolume: image.subvolume,
+        fingerprint,
+    };
+    Ready {
+        source: Source::FileSystem(source),
+        report: None,
+        notes,
+    }
+}
+
+fn indexed(
+    path: PathBuf,
+    fingerprint: Fingerprint,
+    cache: &Path,
+    progress: &mut dyn Progress,
+) -> Result<Ready, ImageProblem> {
     let report = ensure_index(&path, cache, progress)?;
     let source = Source::Image {
         path,

@@ -3,6 +3,7 @@
 //! Sources are read here and never written. What of them is not to be seen is decided in
 //! [`crate::policy`].
 
+pub mod aix;
 mod directory;
 mod disk;
 pub mod files;

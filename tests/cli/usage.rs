@@ -77,7 +77,6 @@ fn mistakes_get_one_line_and_status_2() {
         ("mount image", &["mount: missing <DIR>"]),
         ("mount -w upper", &["mount: missing <IMAGE>"]),
         ("mount a b c", &["mount: ", "'c'"]),
-        ("umount", &["umount: missing <DIR>..."]),
         ("index", &["index: missing <IMAGE>..."]),
         (
             "index -",

@@ -74,6 +74,18 @@ pub const TARGETS: &[Target] = &[
         mend: as_it_is,
     },
     Target {
+        name: "aix",
+        run: crate::lower::aix::fuzzing::backup,
+        seeds: crate::lower::aix::fuzzing::backups,
+        mend: crate::lower::aix::fuzzing::mend,
+    },
+    Target {
+        name: "packed",
+        run: crate::lower::aix::fuzzing::packed,
+        seeds: crate::lower::aix::fuzzing::members,
+        mend: as_it_is,
+    },
+    Target {
         name: "disk",
         run: crate::lower::filesystem::fuzzing::disk,
         seeds: crate::lower::filesystem::fuzzing::disks,

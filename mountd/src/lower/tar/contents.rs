@@ -3,13 +3,13 @@
 use std::fs::File;
 
 use crate::error::{FsError, FsResult};
+use crate::lower::aix::{PackedStore, Place};
 
 use super::chunks::ChunkStore;
 use super::error::ImageError;
 use super::format::{Codec, InodeRecord};
 use super::image::Image;
 use super::index::TarIndex;
-use super::packed::PackedStore;
 use super::readahead::Due;
 use super::source::read_full;
 
@@ -92,15 +92,12 @@ impl Contents {
         offset: u64,
     ) -> FsResult<()> {
         let extent = index.extent(record.data)?;
-        let bytes = self.packed.member(&extent, record.size, |stored| {
-            self.read(index, stored, extent.data_offset)
-        })?;
-        let from = usize::try_from(offset).map_err(|_| FsError::Damaged)?;
-        let piece = bytes
-            .get(from..)
-            .and_then(|rest| rest.get(..buffer.len()))
-            .ok_or(FsError::Damaged)?;
-        buffer.copy_from_slice(piece);
-        Ok(())
+        let place = Place {
+            offset: extent.data_offset,
+            stored: extent.length,
+            size: record.size,
+        };
+        let stream = |buffer: &mut [u8], at| self.read(index, buffer, at);
+        self.packed.read(place, buffer, offset, &stream)
     }
 }

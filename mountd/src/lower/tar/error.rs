@@ -227,7 +227,7 @@ impl ImageError {
 
 /// Why a scan stopped, before it is known on which image.
 #[derive(Debug)]
-pub(super) enum ScanError {
+pub(in crate::lower) enum ScanError {
     /// The kernel failed to read the image.
     Read(io::Error),
     /// The index or the copy could not be written.
@@ -261,7 +261,7 @@ pub(super) enum ScanError {
 }
 
 /// A name of an archive in a message: quoted, of bounded length, without control characters.
-pub(super) fn quoted(name: &[u8]) -> String {
+pub(in crate::lower) fn quoted(name: &[u8]) -> String {
     const LONGEST: usize = 200;
     let text = String::from_utf8_lossy(name.get(..LONGEST).unwrap_or(name));
     let mut quoted = String::with_capacity(text.len() + 2);

@@ -161,6 +161,9 @@ impl Making<'_> {
         let mut no_windows = |_: &[u8]| Ok((0, 0));
         let mut source = StreamSource::over(Box::new(tee), copy.as_mut(), &mut no_windows, &meter);
         scan.archive(&mut source, Rules::default(), &meter)?;
+        if meter.entries() == 0 {
+            return Err(ScanError::Empty.into());
+        }
         let (_, stream_bytes, remark) = source.finish()?;
         scan.warnings.extend(remark);
         let chunks = match copy {

@@ -59,6 +59,8 @@ const FOREIGN: &str = "no Linux system is kept in one; name the backup of a syst
 const PXAR: &str = "run \"pxar extract IMAGE DIR\" as root and use that directory as the source";
 const CONVERT: &str = "run \"qemu-img convert -O raw IMAGE NEW.img\" and use that";
 
+const AIX: &str = "make it anew by name on its own system, with mksysb or \"find . -print | \
+                   backup -i -f FILE\"";
 const CODECS: &[(&[u8], Codec)] = &[
     (b"\x1f\x8b", Codec::Gzip),
     (b"\x28\xb5\x2f\xfd", Codec::Zstd),
@@ -322,15 +324,33 @@ const OTHERS: &[Magic] = &[
     ),
     magic(
         0,
-        b"\x09\x00\x6b\xea",
-        "looks like an AIX backup by name (a mksysb)",
-        "its programs are for POWER and do not run here; make the backup of a Linux system",
+        b"\x09\x00\x6d\xea",
+        "looks like an AIX backup with the magic number 0xEA6D, of which no description is known",
+        AIX,
     ),
     magic(
         0,
         b"\x09\x00\x6f\xea",
-        "looks like a packed AIX backup (a mksysb)",
-        "its programs are for POWER and do not run here; make the backup of a Linux system",
+        "looks like an AIX backup with the magic number 0xEA6F, of which no description is known",
+        AIX,
+    ),
+    magic(
+        24,
+        b"\x00\x00\xea\x6b",
+        "looks like an AIX backup by i-node",
+        AIX,
+    ),
+    magic(
+        24,
+        b"\x00\x00\xea\x6d",
+        "looks like an AIX backup by i-node",
+        AIX,
+    ),
+    magic(
+        24,
+        b"\x00\x00\xea\x6c",
+        "looks like an AIX backup by i-node, or a dump(8) of another system",
+        AIX,
     ),
     magic(
         0,
@@ -450,6 +470,9 @@ pub(super) fn recognise_bytes(bytes: &[u8]) -> Found {
     let skippable = |magic: &[u8]| magic[0] & 0xf0 == 0x50 && magic[1..] == *b"\x2a\x4d\x18";
     if bytes.get(..4).is_some_and(skippable) {
         return Found::Archive(behind_skippable(bytes));
+    }
+    if crate::lower::aix::is_volume(bytes) {
+        return Found::Archive(Codec::Plain);
     }
     // A header with a good checksum is a header, whatever its file's name looks like.
     let is_tar = bytes

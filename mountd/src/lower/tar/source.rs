@@ -103,7 +103,7 @@ impl StoredBytes for Section<'_> {
 }
 
 /// The uncompressed tar stream, seen through a window that only moves forward.
-pub(super) trait Source {
+pub(in crate::lower) trait Source {
     /// The bytes at `offset`: `length` of them, fewer only where the stream ends. No later call
     /// may name an earlier offset.
     fn bytes(&mut self, offset: u64, length: usize) -> Result<&[u8], ScanError>;
