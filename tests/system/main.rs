@@ -12,6 +12,7 @@ mod common;
 
 mod ahead;
 mod bad_input;
+mod containers;
 mod crash;
 mod diff;
 mod disk_full;
