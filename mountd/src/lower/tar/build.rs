@@ -5,12 +5,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::atomic::AtomicFile;
+use super::copies::Copies;
 use super::error::{ImageError, ScanError};
 use super::explain::{Failure, Scene, remedy_for};
 use super::format::{Codec, FilePlace, Fingerprint, IndexHeader};
 use super::image::{Contents, Image};
 use super::inside;
-use super::pass::{Copies, Pass};
+use super::pass::Pass;
 use super::plan::{self, Main, Outcome};
 use super::progress::{Meter, Progress};
 use super::recognise::{Found, recognise};

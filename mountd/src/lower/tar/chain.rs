@@ -34,7 +34,7 @@ fn choose(names: &[String], wanted: Option<&str>) -> Vec<String> {
     let is_wanted =
         |name: &&String| wanted.is_none_or(|wanted| !wanted.is_empty() && name.starts_with(wanted));
     let dated = names.iter().filter(|name| kind_of(name).is_some());
-    let Some(last) = dated.clone().filter(is_wanted).next_back() else {
+    let Some(last) = dated.clone().rfind(is_wanted) else {
         let single = names
             .iter()
             .find(|name| is_single(name) && wanted.is_none());

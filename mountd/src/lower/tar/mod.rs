@@ -18,15 +18,36 @@
 //!   gets the later one's attributes. A directory that is not empty is replaced by nothing.
 //! * Directories without an entry of their own belong to root, have mode 0755, and the archive's
 //!   time of modification.
-//! * An entry below something that is no directory, be it a symbolic link to one, is left out with
-//!   a warning: links are never followed. (GNU tar does follow them when it extracts, and that is
-//!   how archives write where they should not.)
+//! * An entry below a symbolic link to a directory lands where the link leads, as it would in a
+//!   running system with the image as its root: an absolute target begins at the image's root, `..`
+//!   ends there, and after 40 links there is nothing. Nothing of the host is ever looked at. GNU tar
+//!   follows relative targets in the same way; of targets that are absolute or have `..` in them it
+//!   makes an empty file first and the link at its end (a defence that is not needed here), so that
+//!   it cannot extract entries below them. The engines of containers follow all, as we do.
+//! * An entry below anything else that is no directory is left out, with a warning.
+//! * A directory in the place of a link replaces it, as with GNU tar without
+//!   `--keep-directory-symlink` and in layers of containers.
 //! * A hard link names an inode of an earlier entry, or is left out. So there are no cycles.
 //! * A name has at most 255 bytes, a path at most 1024 components, an attribute 64 KiB.
 //! * A directory's `nlink` is 2 and its subdirectories, as on most file systems.
 //! * `atime` and `ctime` are the time of modification where the archive does not store them.
 //! * An archive whose end mark is missing is shown, with a warning; one that ends within an entry
 //!   is refused. What follows the end mark is not read, as by tar, with a warning.
+//!
+//! # Container images and other wrappings
+//! Found by contents, never by name (`plan` says how):
+//! * Images of `docker save` and OCI image layouts, in a directory or in an archive, also one that is
+//!   compressed. One of several is named by `IMAGE#NAME`; of several platforms, this machine's is
+//!   taken. Layers are laid over one another when the index is made (`tree::layers`), so that many
+//!   cost no more than one. Digests of manifests and of compressed layers are checked; a plain layer
+//!   is not, for that would mean to read all of it, where now only its headers are read.
+//! * A compressed layer within a compressed archive is stored again, decoded, in the seekable copy. A
+//!   plain one is read from where it is.
+//! * The `rootfs` of an image or a backup of LXD and Incus is the root.
+//! * Backups of ReaR that lie in one directory are laid over one another (`chain`); what was removed
+//!   between them is still there, of which a warning tells.
+//! * An Amanda dump is read behind its header. An archive that has nothing but the image of a disk
+//!   in it is refused, with the command that makes it usable.
 //!
 //! # Numbers
 //! The root is 1. All other inodes are numbered from 2 on in the order in which they first appear
@@ -66,6 +87,7 @@ pub(crate) mod codec_fuzzing;
 mod codecs;
 mod container;
 mod contents;
+mod copies;
 mod entries;
 mod error;
 mod explain;
@@ -81,6 +103,7 @@ mod index;
 mod input;
 mod inside;
 mod layer;
+mod layered;
 mod lz4;
 mod lz4_chunk;
 mod lz4_frame;

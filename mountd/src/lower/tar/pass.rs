@@ -1,7 +1,6 @@
 //! Archives of an image into its index, one after the other: the scan of each, and the part of the
 //! stream that it becomes.
 
-use std::collections::HashSet;
 use std::fs::File;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,6 +9,7 @@ use parking_lot::Mutex;
 
 use super::atomic::AtomicFile;
 use super::container::{Digest, Digesting, NamedFile};
+use super::copies::Copies;
 use super::entries::{Rules, Scan};
 use super::error::ScanError;
 use super::explain::Failure;
@@ -22,38 +22,6 @@ use super::source::{PlainSource, StoredBytes, Stretch};
 use super::stored::{Stored, StoredPlace};
 use super::stream::StreamSource;
 use super::write::IndexWriter;
-
-/// Smaller archives are not copied on a suspicion.
-const LARGE: u64 = 4 << 20;
-
-/// Which archives, by their order, are stored again in a seekable copy.
-#[derive(Debug, Default)]
-pub(super) struct Copies {
-    wanted: HashSet<usize>,
-    /// All large ones behind this one that are compressed in the same way: whoever packed one of
-    /// an image's layers into a single frame did so with the others.
-    behind: Option<(usize, Codec)>,
-    /// The one that turned out to need it.
-    found: Option<(usize, Codec)>,
-}
-
-impl Copies {
-    /// Adds what the last pass found out; false if it did not find anything.
-    pub(super) fn learn(&mut self) -> bool {
-        let Some((number, codec)) = self.found.take() else {
-            return false;
-        };
-        self.behind = Some((number, codec));
-        self.wanted.insert(number)
-    }
-
-    fn contains(&self, number: usize, place: &StoredPlace) -> bool {
-        let behind = |(first, codec): (usize, Codec)| {
-            number > first && codec == place.codec && place.bytes > LARGE
-        };
-        self.wanted.contains(&number) || self.behind.is_some_and(behind)
-    }
-}
 
 /// One pass over all archives of an image.
 pub(super) struct Pass<'p, 'm> {
@@ -134,28 +102,7 @@ impl<'p, 'm> Pass<'p, 'm> {
             scan.archive(&mut PlainSource::new(stretch), rules, self.meter)?;
             self.stored.add_part(place, place.bytes, Vec::new());
         } else {
-            let stop = AtomicBool::new(false);
-            let digesting = archive.digest.map(|expected| Digesting {
-                expected,
-                bytes: &stretch,
-                stop: &stop,
-            });
-            let result = std::thread::scope(|scope| {
-                let thread = digesting
-                    .as_ref()
-                    .map(|digesting| scope.spawn(|| digesting.run()));
-                let result = self.decoded(place, stretch, rules, scan);
-                stop.store(result.is_err(), Ordering::Relaxed);
-                let holds = thread.map(|thread| thread.join().unwrap_or(Ok(true)));
-                result.and(holds.transpose().map_err(Failure::from))
-            });
-            if result? == Some(false) {
-                return Err(ScanError::Corrupt {
-                    offset: 0,
-                    why: "its contents do not have the digest that the manifest gives".to_owned(),
-                }
-                .into());
-            }
+            self.checked(archive, stretch, rules, scan)?;
         }
         self.count += 1;
         self.meter.next_archive(place.bytes);
@@ -184,7 +131,7 @@ impl<'p, 'm> Pass<'p, 'm> {
         // Decoders read files; this one has no name and is gone with the pass.
         let file = AtomicFile::create(self.index, self.mode).map_err(ScanError::Write)?;
         unpack(bytes, file.file())?;
-        self.copies.wanted.insert(self.count);
+        self.copies.add(self.count);
         if self.copy.is_none() {
             self.copy = Some(self.start_copy()?);
         }
@@ -205,6 +152,40 @@ impl<'p, 'm> Pass<'p, 'm> {
         let result = self.archive(archive, scan);
         self.files.pop();
         result
+    }
+
+    /// Decodes an archive, and computes its digest at the same time, if one is known.
+    fn checked(
+        &mut self,
+        archive: Archive<'_>,
+        stretch: Stretch<'_>,
+        rules: Rules,
+        scan: &mut Scan,
+    ) -> Result<(), Failure> {
+        let Some(expected) = archive.digest else {
+            return self.decoded(archive.place, stretch, rules, scan);
+        };
+        let stop = AtomicBool::new(false);
+        let digesting = Digesting {
+            expected,
+            bytes: &stretch,
+            stop: &stop,
+        };
+        let holds = std::thread::scope(|scope| {
+            let thread = scope.spawn(|| digesting.run());
+            let result = self.decoded(archive.place, stretch, rules, scan);
+            stop.store(result.is_err(), Ordering::Relaxed);
+            let holds = thread.join().unwrap_or(Ok(false));
+            result.and(holds.map_err(Failure::from))
+        })?;
+        if holds {
+            return Ok(());
+        }
+        Err(ScanError::Corrupt {
+            offset: 0,
+            why: "its contents do not have the digest that the manifest gives".to_owned(),
+        }
+        .into())
     }
 
     fn decoded(
@@ -229,7 +210,7 @@ impl<'p, 'm> Pass<'p, 'm> {
             Ok(finished) => finished,
             Err(failure) => {
                 if matches!(failure.error, ScanError::NeedsCopy) {
-                    self.copies.found = Some((self.count, place.codec));
+                    self.copies.note(self.count, place.codec);
                 }
                 return Err(failure);
             }

@@ -77,34 +77,50 @@ pub(super) fn refuse_disk(scan: &Scan, entries: u64) -> Result<(), ScanError> {
     }
 }
 
+/// How a system lies in an archive that has more than it.
+struct Wrapping {
+    /// A file that tells so.
+    mark: &'static [u8],
+    /// The directory of the system.
+    top: &'static [u8],
+    /// All names that may be in the archive's root.
+    names: &'static [&'static [u8]],
+}
+
+/// LXD and Incus: a unified image (`doc/reference/image_format.md`), and what `export` writes.
+const WRAPPINGS: &[Wrapping] = &[
+    Wrapping {
+        mark: b"metadata.yaml",
+        top: b"rootfs",
+        names: &[b"metadata.yaml", b"rootfs", b"templates"],
+    },
+    Wrapping {
+        mark: b"backup/index.yaml",
+        top: b"backup/container/rootfs",
+        names: &[b"backup"],
+    },
+];
+
+impl Wrapping {
+    fn top_in(&self, tree: &Tree) -> Option<u32> {
+        tree.find_file(self.mark)?;
+        let known = |name| self.names.contains(&name);
+        let top = tree.directory_at(self.top)?;
+        tree.root_names().all(known).then_some(top)
+    }
+}
+
 /// Makes the system the root where it lies in a directory of the archive; answers what the image
 /// is.
 pub(super) fn unwrap(tree: &mut Tree) -> Vec<String> {
-    let has = |tree: &Tree, path: &[u8]| tree.find_file(path).is_some();
-    let mut notes = Vec::new();
-    // LXD and Incus: a unified image, and what `export` writes.
-    let wrappings: [(&[u8], &[u8], &[&[u8]]); 3] = [
-        (b"metadata.yaml", b"rootfs", &[b"templates"]),
-        (b"backup/index.yaml", b"backup/container/rootfs", &[]),
-        (b"backup/index.yaml", b"backup/instance/rootfs", &[]),
-    ];
-    for (mark, top, others) in wrappings {
-        let first = |path: &[u8]| path.split(|byte| *byte == b'/').next().map(<[u8]>::to_vec);
-        let mut known = vec![first(mark), first(top)];
-        known.extend(others.iter().map(|other| Some(other.to_vec())));
-        let only = tree
-            .root_names()
-            .all(|name| known.iter().flatten().any(|known| known == name));
-        if has(tree, mark)
-            && only
-            && let Some(top) = tree.directory_at(top)
-        {
+    for wrapping in WRAPPINGS {
+        if let Some(top) = wrapping.top_in(tree) {
             tree.set_root(top);
-            notes.push("container image of LXD or Incus".to_owned());
-            return notes;
+            return vec!["container image of LXD or Incus".to_owned()];
         }
     }
-    if has(tree, b"etc/vzdump/pct.conf") {
+    let mut notes = Vec::new();
+    if tree.find_file(b"etc/vzdump/pct.conf").is_some() {
         notes.push("backup of a container by Proxmox vzdump".to_owned());
     }
     notes

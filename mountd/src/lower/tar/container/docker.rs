@@ -73,7 +73,7 @@ pub(super) fn image(
         platform.name(),
         count_of(image.layers.len())
     ));
-    if !platform.runs_here() {
+    if platform.is_foreign() {
         image.warnings.push(not_for_here(&platform));
     }
     Ok(image)

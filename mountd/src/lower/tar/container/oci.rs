@@ -190,7 +190,7 @@ fn manifest(
         platform.name(),
         count_of(image.layers.len())
     ));
-    if !platform.os.is_empty() && !platform.runs_here() {
+    if platform.is_foreign() {
         image.warnings.push(not_for_here(&platform));
     }
     Ok(image)

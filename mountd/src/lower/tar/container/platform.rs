@@ -32,6 +32,11 @@ impl Platform {
         }
     }
 
+    /// Whether it is said, and is another one than this machine's.
+    pub(super) fn is_foreign(&self) -> bool {
+        !self.os.is_empty() && !self.architecture.is_empty() && !self.runs_here()
+    }
+
     /// Whether programs for it run here.
     pub(super) fn runs_here(&self) -> bool {
         let here = Self::here();
