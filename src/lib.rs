@@ -12,6 +12,7 @@
 //! | [`launch`] | starting, watching, stopping and entering |
 //! | [`mounts`] | mounts to look into an image |
 //! | [`mountd_client`] | the file system daemon, from outside |
+//! | [`backup`] | what is saved of a system or a WPAR, and how it is found |
 //! | [`cli`] | the commands |
 
 // The documentation is for those who work on this, private items included.
@@ -19,6 +20,7 @@
 // These macros panic when the output cannot be written: a full disk would end a supervisor.
 #![deny(clippy::print_stderr, clippy::print_stdout)]
 
+pub mod backup;
 pub mod cli;
 pub mod diff;
 pub mod launch;

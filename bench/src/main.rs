@@ -9,6 +9,7 @@
 //! with another rival, `ratarmount`, in [`mounts`].
 
 mod archive;
+mod backup;
 mod bytes;
 mod cases;
 mod chart;
@@ -50,6 +51,8 @@ enum Case {
     Index(Options),
     /// Index, mount and read archives: by wpar, and by ratarmount
     Image(image::ImageOptions),
+    /// Back the image's tree up: by wpar, and by tar and zstd
+    Backup(Options),
 }
 
 #[derive(Debug, Args)]
@@ -83,6 +86,7 @@ fn main() -> ExitCode {
         Case::Grow(options) => cases::grow(&options),
         Case::Index(options) => cases::index(&options),
         Case::Image(options) => image::run(&options),
+        Case::Backup(options) => cases::backup(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -333,6 +333,10 @@ fn torn_streams_are_refused_with_the_last_good_entry() {
         fs::write(&cut, &garbage).unwrap();
         let warnings = open(&cut).unwrap().index().warnings();
         assert!(warnings[0].contains("is ignored"), "{line}: {warnings:?}");
+        // It once was a part of the last chunk, which then could not be decoded.
+        let layer = open(&cut).unwrap();
+        assert!(contents(&layer, "zeros") == vec![0; 18 << 20], "{line}");
+        assert_eq!(contents(&layer, "noise").len(), 4_000_000, "{line}");
         let mut flipped = packed;
         let last = flipped.len() - 6;
         flipped[last] ^= 1;

@@ -154,7 +154,12 @@ impl Arguments for MakeArguments {
         let record = create::create(context, &registry, plan)?;
         prepared.report(context, controls, self.verbose);
         if self.start {
-            self.start(context, &registry, &record, lock, begun)?;
+            let fate = match self.preserved {
+                Some(_) => StoreFate::Kept,
+                None => StoreFate::Removed,
+            };
+            let how = (begun, self.verbose);
+            start_new(context, &registry, &record, lock, fate, how)?;
         } else {
             output::say(format_args!("{} was made", record.name));
             context.note(format_args!(
@@ -272,34 +277,29 @@ impl MakeArguments {
         };
         Ok((plan, prepared))
     }
+}
 
-    /// Starts what was made. A start that fails leaves a defined WPAR; one that is interrupted
-    /// leaves none.
-    fn start(
-        &self,
-        context: &Context,
-        registry: &Registry,
-        record: &WparRecord,
-        lock: Lock,
-        begun: Instant,
-    ) -> CliResult<()> {
-        let name = &record.name;
-        let started = lifecycle::start(context, registry, record, Payload::Init, self.verbose);
-        if let Err(interrupt) = context.interrupts.check() {
-            let fate = if self.preserved.is_some() {
-                StoreFate::Kept
-            } else {
-                StoreFate::Removed
-            };
-            lifecycle::end(registry, record)?;
-            remove::remove(context, registry, record, fate, lock)?;
-            return Err(interrupt);
-        }
-        started.map_err(|error| CliError {
-            message: format!("{name} was made but did not start: {}", error.message),
-            ..error
-        })?;
-        lifecycle::say_active_since(name, begun, self.verbose);
-        Ok(())
+/// Starts what was made. A start that fails leaves a defined WPAR; one that is interrupted leaves
+/// none, and of its store what `fate` says.
+pub(super) fn start_new(
+    context: &Context,
+    registry: &Registry,
+    record: &WparRecord,
+    lock: Lock,
+    fate: StoreFate,
+    (begun, verbose): (Instant, bool),
+) -> CliResult<()> {
+    let name = &record.name;
+    let started = lifecycle::start(context, registry, record, Payload::Init, verbose);
+    if let Err(interrupt) = context.interrupts.check() {
+        lifecycle::end(registry, record)?;
+        remove::remove(context, registry, record, fate, lock)?;
+        return Err(interrupt);
     }
+    started.map_err(|error| CliError {
+        message: format!("{name} was made but did not start: {}", error.message),
+        ..error
+    })?;
+    lifecycle::say_active_since(name, begun, verbose);
+    Ok(())
 }

@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use crate::support::Root;
 
-const VERBS: [&str; 12] = [
+const VERBS: [&str; 17] = [
     "mkwpar",
     "startwpar",
     "stopwpar",
@@ -12,6 +12,11 @@ const VERBS: [&str; 12] = [
     "rmwpar",
     "lswpar",
     "clogin",
+    "mksysb",
+    "mkszfile",
+    "lsmksysb",
+    "savewpar",
+    "restwpar",
     "wparexec",
     "diff",
     "mount",

@@ -11,6 +11,7 @@
 mod common;
 
 mod ahead;
+mod backup;
 mod bad_input;
 mod crash;
 mod diff;

@@ -92,7 +92,7 @@ fn codec_of(image: &Path, found: Found) -> Result<Codec, ImageError> {
 
 /// An index tells names and attributes, and parts of the contents of a compressed archive: only
 /// who may read the archive may read it.
-fn index_permissions(archive: &File) -> u32 {
+pub(super) fn index_permissions(archive: &File) -> u32 {
     let everyone = archive
         .metadata()
         .is_ok_and(|metadata| metadata.mode() & 0o004 != 0);

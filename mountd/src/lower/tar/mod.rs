@@ -94,6 +94,7 @@ mod plan;
 mod progress;
 mod readahead;
 mod recognise;
+pub mod save;
 mod scan;
 mod seekable;
 mod sidecar;

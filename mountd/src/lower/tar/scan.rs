@@ -68,6 +68,15 @@ impl<'s> Scanner<'s> {
         }
     }
 
+    /// A scanner that begins with the entry at `offset`, behind whatever was there before.
+    pub(super) fn resume(source: &'s mut dyn Source, offset: u64) -> Self {
+        Self {
+            offset,
+            first: false,
+            ..Self::new(source)
+        }
+    }
+
     /// Reads the header at the current offset; `None` at the end of the archive.
     fn header(&mut self, inside: bool) -> Result<Option<Box<RawHeader>>, ScanError> {
         let offset = self.offset;

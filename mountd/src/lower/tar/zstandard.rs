@@ -94,7 +94,7 @@ impl<'f> ZstdDecoder<'f> {
     }
 
     /// Sees to it that a frame is due or open; false at the end.
-    fn at_frame(&mut self) -> Result<bool, ScanError> {
+    fn at_frame(&mut self, chunks: &mut ChunkLog<'_>) -> Result<bool, ScanError> {
         if self.in_frame {
             return Ok(true);
         }
@@ -104,6 +104,8 @@ impl<'f> ZstdDecoder<'f> {
         // A magic number begins with 28 (a frame) or 50 to 5f (a skippable one).
         if self.frames > 0 && first != 0x28 && first & 0xf0 != 0x50 {
             self.garbage = Some(self.input.position());
+            // Whoever decodes the last chunk must not meet the garbage.
+            chunks.cut(self.input.position(), None)?;
             self.input.skip(u64::MAX)?;
             return Ok(false);
         }
@@ -115,7 +117,7 @@ impl<'f> ZstdDecoder<'f> {
 impl Decoder for ZstdDecoder<'_> {
     fn next(&mut self, chunks: &mut ChunkLog<'_>) -> Result<Option<&[u8]>, ScanError> {
         loop {
-            if !self.at_frame()? {
+            if !self.at_frame(chunks)? {
                 return Ok(None);
             }
             self.output.clear();
