@@ -72,15 +72,6 @@ fn parse(value: &[u8]) -> Option<String> {
         Some(u64::from(high) << 32 | u64::from(word(low)?))
     };
     let (permitted, inheritable) = (both(1, 3)?, both(2, 4)?);
-    let mut names = Vec::new();
-    for number in 0..64 {
-        if (permitted | inheritable) >> number & 1 == 1 {
-            names.push(match NAMES.get(number) {
-                Some(name) => format!("cap_{name}"),
-                None => format!("cap_{number}"),
-            });
-        }
-    }
     let flags = [
         (header & EFFECTIVE != 0, "e"),
         (inheritable != 0, "i"),
@@ -96,9 +87,23 @@ fn parse(value: &[u8]) -> Option<String> {
         .map(|root| format!(" [rootid={root}]"));
     Some(format!(
         "{}={flags}{}",
-        names.join(","),
+        names(permitted | inheritable),
         root.unwrap_or_default()
     ))
+}
+
+/// Names of the capabilities of a set.
+fn names(set: u64) -> String {
+    let is_in = |number: &usize| set >> number & 1 == 1;
+    let name = |number| match NAMES.get(number) {
+        Some(name) => format!("cap_{name}"),
+        None => format!("cap_{number}"),
+    };
+    (0..64)
+        .filter(is_in)
+        .map(name)
+        .collect::<Vec<_>>()
+        .join(",")
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Configuration files that are different: what lies in `etc`, and what packages say is theirs.
 
+use std::time::Duration;
+
 use similar::TextDiff;
 use wpar_mountd::types::FileKind;
 
@@ -11,6 +13,10 @@ use crate::source::files::Files;
 
 /// Largest file whose text is compared, in bytes.
 const TEXT_MAX: u64 = 64 << 10;
+
+/// Time after which a difference need not be the shortest one any more: texts can be made so that this
+/// takes for ever.
+const TIME_MAX: Duration = Duration::from_millis(500);
 
 /// Largest file whose digest is made, in bytes.
 const DIGEST_MAX: u64 = 16 << 20;
@@ -171,7 +177,9 @@ fn unified(before: Option<&Side>, after: Option<&Side>) -> Option<String> {
         String::from_utf8_lossy(contents).into_owned()
     };
     let (before, after) = (text(before), text(after));
-    let difference = TextDiff::from_lines(&before, &after);
+    let difference = TextDiff::configure()
+        .timeout(TIME_MAX)
+        .diff_lines(&before, &after);
     let mut unified = difference.unified_diff();
     let unified = unified
         .context_radius(3)

@@ -1,7 +1,7 @@
 //! Packages that came, went, or changed their version.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use crate::packages::{Family, Package, PackageDatabase, Status};
 
@@ -90,43 +90,42 @@ fn compare_name(
     family: Option<Family>,
     changes: &mut Vec<PackageChange>,
 ) {
-    let key = |package: &Package| (package.architecture.clone(), package.version.clone());
-    let is_in = |list: &[&Package], package: &Package| {
-        list.iter()
-            .any(|other| key(other) == key(package) && other.status == package.status)
-    };
-    let mut gone: Vec<_> = before
-        .iter()
-        .filter(|package| !is_in(after, package))
-        .collect();
-    let mut come: Vec<_> = after
-        .iter()
-        .filter(|package| !is_in(before, package))
-        .collect();
-    let mut add = |before: Option<&Package>, after: Option<&Package>| {
-        changes.push(PackageChange {
-            name: name.to_owned(),
-            kind: kind(before, after, family),
-            before: before.map(Installed::new),
-            after: after.map(Installed::new),
-        });
-    };
+    let mut gone = without(before, after);
+    let mut come: BTreeMap<&str, VecDeque<&Package>> = BTreeMap::new();
+    for package in without(after, before) {
+        come.entry(&package.architecture)
+            .or_default()
+            .push_back(package);
+    }
+    let mut pairs = Vec::new();
     // Of one architecture first.
     gone.retain(|old| {
-        let same = |new: &&Package| new.architecture == old.architecture;
-        match come.iter().position(|new| same(new)) {
-            Some(at) => {
-                add(Some(old), Some(come.remove(at)));
-                false
-            }
-            None => true,
-        }
+        let same = come.get_mut(&*old.architecture);
+        let new = same.and_then(VecDeque::pop_front);
+        pairs.extend(new.map(|new| (Some(*old), Some(new))));
+        new.is_none()
     });
+    let come: Vec<_> = come.into_values().flatten().collect();
     if let ([old], [new]) = (&*gone, &*come) {
-        return add(Some(old), Some(new));
+        pairs.push((Some(*old), Some(*new)));
+    } else {
+        pairs.extend(gone.into_iter().map(|old| (Some(old), None)));
+        pairs.extend(come.into_iter().map(|new| (None, Some(new))));
     }
-    gone.into_iter().for_each(|old| add(Some(old), None));
-    come.into_iter().for_each(|new| add(None, Some(new)));
+    changes.extend(pairs.into_iter().map(|(before, after)| PackageChange {
+        name: name.to_owned(),
+        kind: kind(before, after, family),
+        before: before.map(Installed::new),
+        after: after.map(Installed::new),
+    }));
+}
+
+/// The packages of `some` that `others` does not have.
+fn without<'p>(some: &[&'p Package], others: &[&'p Package]) -> Vec<&'p Package> {
+    let key = |package: &&'p Package| (&package.architecture, &package.version, package.status);
+    let others: HashSet<_> = others.iter().map(key).collect();
+    let is_new = |package: &&&'p Package| !others.contains(&key(package));
+    some.iter().filter(is_new).copied().collect()
 }
 
 fn kind(

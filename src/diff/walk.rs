@@ -17,6 +17,9 @@ use crate::source::files::{join, settle};
 
 const CAPABILITY: &[u8] = b"security.capability";
 
+/// How much memory the changes may take, in bytes: an archive of millions of deep paths is small.
+const CHANGES_MAX: usize = 1 << 30;
+
 pub(super) fn walk(
     a: &Overlay,
     b: &Overlay,
@@ -31,6 +34,7 @@ pub(super) fn walk(
         skips,
         same: Same::new(a, b),
         first_names: Default::default(),
+        room: CHANGES_MAX,
         changes: Vec::new(),
         problems: Vec::new(),
     };
@@ -39,7 +43,7 @@ pub(super) fn walk(
         inodes: [Some(a.root()?), Some(b.root()?)],
     };
     let mut levels: Vec<_> = walk.visit(root).into_iter().collect();
-    while let Some(level) = levels.last_mut() {
+    while let Some(level) = levels.last_mut().filter(|_| walk.room > 0) {
         match level.names.next() {
             Some(pair) => levels.extend(walk.visit(pair)),
             None => {
@@ -76,6 +80,8 @@ struct Walk<'t, 'o> {
     same: Same<'t>,
     /// The name under which an inode with several was first met, on each side.
     first_names: [HashMap<Ino, Vec<u8>>; 2],
+    /// Bytes that more changes may take.
+    room: usize,
     changes: Vec<FileChange>,
     problems: Vec<Problem>,
 }
@@ -97,6 +103,10 @@ impl<'t> Walk<'t, '_> {
                 match self.compare(&pair.path, a, b, known) {
                     Ok(aspects) if aspects.is_empty() => {}
                     Ok(aspects) => self.note(&pair, aspects),
+                    // A living system changed it meanwhile.
+                    Err(FsError::Stale) if self.is_alive() => {
+                        self.note(&pair, vec![Aspect::Content]);
+                    }
                     Err(error) => self.complain(&pair.path, error),
                 }
             }
@@ -107,6 +117,10 @@ impl<'t> Walk<'t, '_> {
             .iter()
             .any(is_directory)
             .then(|| self.enter(pair))
+    }
+
+    fn is_alive(&self) -> bool {
+        self.sides.iter().any(|side| !side.is_immutable())
     }
 
     /// Whether an inode must be the same on both sides because nothing of it is in a store.
@@ -172,6 +186,13 @@ impl<'t> Walk<'t, '_> {
     }
 
     fn note(&mut self, pair: &Pair<'_>, aspects: Vec<Aspect>) {
+        // Twice the path: it is also a key of the search for owners.
+        let needed = size_of::<FileChange>() + 2 * pair.path.len();
+        self.room = self.room.saturating_sub(needed);
+        if self.room == 0 {
+            let why = "too much is different; what comes behind it is not compared";
+            return self.problems.push(Problem::new(&pair.path, why));
+        }
         let is_new = aspects.is_empty();
         let looks = is_new
             || aspects.iter().any(|aspect| {
@@ -206,6 +227,7 @@ impl<'t> Walk<'t, '_> {
     }
 
     fn complain(&mut self, path: &[u8], error: FsError) {
+        self.room = self.room.saturating_sub(size_of::<Problem>() + path.len());
         self.problems.push(Problem::new(path, error));
     }
 

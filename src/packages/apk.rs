@@ -2,8 +2,8 @@
 //! page "Apk spec" of Alpine's wiki.
 
 use super::{
-    Algorithm, ConfigFile, Dependency, Detail, Digest, Family, Package, PackageDatabase,
-    PackageError, Relation, TEXT_MAX, lines, read_file, text,
+    Algorithm, Budget, ConfigFile, Dependency, Detail, Digest, Family, PATH_MAX, Package,
+    PackageDatabase, PackageError, Relation, TEXT_MAX, TooMuch, lines, read_file, text,
 };
 use crate::source::files::{Files, join};
 
@@ -16,14 +16,16 @@ pub(super) fn read(
 ) -> Result<Option<PackageDatabase>, PackageError> {
     for place in PLACES {
         if let Some(installed) = read_file(files, place, TEXT_MAX)? {
-            return Ok(Some(parse(&installed, detail)));
+            let found = parse(&installed, detail).map_err(|too_much| too_much.of(place))?;
+            return Ok(Some(found));
         }
     }
     Ok(None)
 }
 
 /// Reads the data base `installed`.
-pub(super) fn parse(installed: &[u8], detail: Detail) -> PackageDatabase {
+fn parse(installed: &[u8], detail: Detail) -> Result<PackageDatabase, TooMuch> {
+    let mut budget = Budget::default();
     let mut database = PackageDatabase {
         family: Family::Apk,
         packages: Vec::new(),
@@ -33,11 +35,11 @@ pub(super) fn parse(installed: &[u8], detail: Detail) -> PackageDatabase {
     for line in lines(installed).chain([&b""[..]]) {
         match line {
             b"" => stanza.finish(&mut database),
-            [letter, b':', value @ ..] => stanza.line(*letter, value, detail),
+            [letter, b':', value @ ..] => stanza.line(*letter, value, detail, &mut budget)?,
             _ => stanza.is_damaged = true,
         }
     }
-    database
+    Ok(database)
 }
 
 #[derive(Default)]
@@ -49,33 +51,53 @@ struct Stanza {
 }
 
 impl Stanza {
-    fn line(&mut self, letter: u8, value: &[u8], detail: Detail) {
+    fn line(
+        &mut self,
+        letter: u8,
+        value: &[u8],
+        detail: Detail,
+        budget: &mut Budget,
+    ) -> Result<(), TooMuch> {
         self.is_begun = true;
         let package = &mut self.package;
         match letter {
-            b'P' => package.name = text(value),
+            b'P' => {
+                budget.spend(size_of::<Package>())?;
+                package.name = text(value);
+            }
             b'V' => package.version = text(value),
             b'A' => package.architecture = text(value),
             b'T' => package.summary = text(value),
-            b'D' => self.relate(Relation::Requires, value),
-            b'p' => self.relate(Relation::Provides, value),
-            b'i' => self.relate(Relation::InstallIf, value),
-            b'r' => self.relate(Relation::Replaces, value),
+            b'D' => self.relate(Relation::Requires, value, budget)?,
+            b'p' => self.relate(Relation::Provides, value, budget)?,
+            b'i' => self.relate(Relation::InstallIf, value, budget)?,
+            b'r' => self.relate(Relation::Replaces, value, budget)?,
             b'F' | b'R' | b'Z' if detail == Detail::Packages => {}
             b'F' => {
+                budget.spend(value.len())?;
                 self.directory = value.to_vec();
                 if !value.is_empty() {
                     package.paths.push(value.to_vec());
                 }
             }
-            b'R' => package.paths.push(join(&self.directory, value)),
-            b'Z' => self.digest(value),
+            b'R' if self.directory.len() + value.len() >= PATH_MAX => self.is_damaged = true,
+            b'R' => {
+                budget.spend(self.directory.len() + value.len())?;
+                package.paths.push(join(&self.directory, value));
+            }
+            b'Z' => self.digest(value, budget)?,
             _ => {}
         }
+        Ok(())
     }
 
     /// Words of a line; `!name` in requirements is a conflict.
-    fn relate(&mut self, relation: Relation, value: &[u8]) {
+    fn relate(
+        &mut self,
+        relation: Relation,
+        value: &[u8],
+        budget: &mut Budget,
+    ) -> Result<(), TooMuch> {
         for word in value
             .split(|&byte| byte == b' ')
             .filter(|word| !word.is_empty())
@@ -84,22 +106,25 @@ impl Stanza {
                 Some(rest) if relation == Relation::Requires => (Relation::Conflicts, rest),
                 _ => (relation, word),
             };
+            budget.spend(word.len())?;
             let on = text(word);
             self.package.dependencies.push(Dependency { relation, on });
         }
+        Ok(())
     }
 
     /// The digest of the file named last. What lies in `etc` is configuration, by the rule `+etc` of
     /// apk-protected_paths(5).
-    fn digest(&mut self, value: &[u8]) {
+    fn digest(&mut self, value: &[u8], budget: &mut Budget) -> Result<(), TooMuch> {
         let Some(path) = self
             .package
             .paths
             .last()
             .filter(|path| path.starts_with(b"etc/"))
         else {
-            return;
+            return Ok(());
         };
+        budget.spend(path.len())?;
         let digest = value
             .strip_prefix(b"Q1")
             .and_then(|base64| Digest::from_base64(Algorithm::Sha1, base64));
@@ -107,6 +132,7 @@ impl Stanza {
             path: path.clone(),
             digest,
         });
+        Ok(())
     }
 
     fn finish(&mut self, database: &mut PackageDatabase) {

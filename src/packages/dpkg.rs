@@ -5,8 +5,8 @@
 use std::collections::HashMap;
 
 use super::{
-    Algorithm, ConfigFile, Dependency, Detail, Digest, Family, Package, PackageDatabase,
-    PackageError, Relation, Status, TEXT_MAX, lines, names_in, read_file, relative, text,
+    Algorithm, Budget, ConfigFile, Dependency, Detail, Digest, Family, Package, PackageDatabase,
+    PackageError, Relation, Status, TEXT_MAX, TooMuch, lines, names_in, read_file, relative, text,
 };
 use crate::source::files::{Files, join};
 
@@ -34,34 +34,45 @@ pub(super) fn read(
         packages: Vec::new(),
         damaged: 0,
     };
+    let mut budget = Budget::default();
     let status = read_file(files, STATUS, TEXT_MAX)?;
     let is_there = status.is_some();
-    parse(&status.unwrap_or_default(), detail, &mut found);
+    parse(&status.unwrap_or_default(), detail, &mut found, &mut budget)
+        .map_err(|too_much| too_much.of(STATUS))?;
     if detail == Detail::Paths {
-        read_lists(files, &mut found.packages)?;
+        read_lists(files, &mut found.packages, &mut budget)?;
     }
     let parts = names_in(files, STATUS_DIRECTORY)?;
     for part in parts.iter().filter(|name| !name.ends_with(b".md5sums")) {
-        read_part(files, part, detail, &mut found)?;
+        read_part(files, part, detail, &mut found, &mut budget)?;
     }
     Ok((is_there || !parts.is_empty()).then_some(found))
 }
 
 /// Reads the stanzas of a status file.
-pub(super) fn parse(status: &[u8], detail: Detail, into: &mut PackageDatabase) {
+fn parse(
+    status: &[u8],
+    detail: Detail,
+    into: &mut PackageDatabase,
+    budget: &mut Budget,
+) -> Result<(), TooMuch> {
     let mut stanza: Vec<&[u8]> = Vec::new();
     for line in lines(status).chain([&b""[..]]) {
         if !line.trim_ascii().is_empty() {
             stanza.push(line);
         } else if !stanza.is_empty() {
             match package(&fields(&stanza), detail) {
-                Some(Some(package)) => into.packages.push(package),
+                Some(Some(package)) => {
+                    budget.spend(size_of::<Package>())?;
+                    into.packages.push(package);
+                }
                 Some(None) => {}
                 None => into.damaged += 1,
             }
             stanza.clear();
         }
     }
+    Ok(())
 }
 
 /// The fields of a stanza: names in small letters, and lines of the value.
@@ -138,7 +149,11 @@ fn conffile(line: &[u8]) -> Option<ConfigFile> {
 }
 
 /// Reads what the packages own.
-fn read_lists(files: &dyn Files, packages: &mut [Package]) -> Result<(), PackageError> {
+fn read_lists(
+    files: &dyn Files,
+    packages: &mut [Package],
+    budget: &mut Budget,
+) -> Result<(), PackageError> {
     let diverted = read_file(files, DIVERSIONS, TEXT_MAX)?.unwrap_or_default();
     let diverted = diversions(&diverted);
     for package in packages {
@@ -147,7 +162,8 @@ fn read_lists(files: &dyn Files, packages: &mut [Package]) -> Result<(), Package
         for name in [plain, of_architecture] {
             let path = join(INFO, name.as_bytes());
             if let Some(list) = read_file(files, &path, TEXT_MAX)? {
-                package.paths = list_paths(&list, &package.name, &diverted);
+                package.paths = list_paths(&list, &package.name, &diverted, budget)
+                    .map_err(|too_much| too_much.of(&path))?;
                 break;
             }
         }
@@ -156,23 +172,26 @@ fn read_lists(files: &dyn Files, packages: &mut [Package]) -> Result<(), Package
 }
 
 /// The paths of a list, where they really are.
-pub(super) fn list_paths(
+fn list_paths(
     list: &[u8],
     package: &str,
     diverted: &HashMap<&[u8], (&[u8], &[u8])>,
-) -> Vec<Vec<u8>> {
-    let real = |path: &[u8]| match diverted.get(path) {
-        Some((to, by)) if *by != package.as_bytes() => relative(to).to_vec(),
-        _ => relative(path).to_vec(),
-    };
-    lines(list)
-        .filter(|line| !line.is_empty() && *line != b"/.")
-        .map(real)
-        .collect()
+    budget: &mut Budget,
+) -> Result<Vec<Vec<u8>>, TooMuch> {
+    let mut paths = Vec::new();
+    for line in lines(list).filter(|line| !line.is_empty() && *line != b"/.") {
+        let path = match diverted.get(line) {
+            Some((to, by)) if *by != package.as_bytes() => to,
+            _ => line,
+        };
+        budget.spend(path.len())?;
+        paths.push(relative(path).to_vec());
+    }
+    Ok(paths)
 }
 
 /// Diversions: where a path is to, and the package that has it there; three lines each.
-pub(super) fn diversions(text: &[u8]) -> HashMap<&[u8], (&[u8], &[u8])> {
+fn diversions(text: &[u8]) -> HashMap<&[u8], (&[u8], &[u8])> {
     let mut lines = lines(text);
     let mut found = HashMap::new();
     while let (Some(from), Some(to), Some(by)) = (lines.next(), lines.next(), lines.next()) {
@@ -187,26 +206,29 @@ fn read_part(
     name: &[u8],
     detail: Detail,
     into: &mut PackageDatabase,
+    budget: &mut Budget,
 ) -> Result<(), PackageError> {
     let path = join(STATUS_DIRECTORY, name);
     let Some(status) = read_file(files, &path, TEXT_MAX)? else {
         return Ok(());
     };
     let before = into.packages.len();
-    parse(&status, detail, into);
+    parse(&status, detail, into, budget).map_err(|too_much| too_much.of(&path))?;
     if detail == Detail::Paths
         && let Some(package) = into.packages.get_mut(before)
         && let Some(sums) = read_file(files, &[&path, &b".md5sums"[..]].concat(), TEXT_MAX)?
     {
-        package.paths = sums_paths(&sums);
+        package.paths = sums_paths(&sums, budget).map_err(|too_much| too_much.of(&path))?;
     }
     Ok(())
 }
 
 /// Paths of lines of `md5sum`: 32 digits, two characters, a path.
-fn sums_paths(sums: &[u8]) -> Vec<Vec<u8>> {
-    lines(sums)
-        .filter_map(|line| line.get(34..))
-        .map(|path| relative(path).to_vec())
-        .collect()
+fn sums_paths(sums: &[u8], budget: &mut Budget) -> Result<Vec<Vec<u8>>, TooMuch> {
+    let mut paths = Vec::new();
+    for path in lines(sums).filter_map(|line| line.get(34..)) {
+        budget.spend(path.len())?;
+        paths.push(relative(path).to_vec());
+    }
+    Ok(paths)
 }

@@ -16,6 +16,8 @@ use crate::source::files::Files;
 mod apk;
 mod digest;
 mod dpkg;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod pacman;
 #[cfg(test)]
 mod property_tests;
@@ -27,7 +29,10 @@ pub mod version;
 pub use digest::{Algorithm, Digest};
 
 /// Largest text file of a data base that is read, in bytes.
-const TEXT_MAX: u64 = 256 << 20;
+const TEXT_MAX: u64 = 128 << 20;
+
+/// Longest path, as in the kernel.
+const PATH_MAX: usize = 4096;
 
 /// The family of a package data base.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -165,6 +170,40 @@ pub enum PackageError {
         /// What is wrong with it.
         what: &'static str,
     },
+}
+
+/// How much memory what is read may take. Data bases name directories once and use them again and
+/// again, and a byte can stand for a whole object: a small file can mean very much.
+#[derive(Debug)]
+struct Budget(usize);
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self(512 << 20)
+    }
+}
+
+/// There is no room for more.
+#[derive(Debug)]
+struct TooMuch;
+
+impl Budget {
+    /// Takes what one object of this many bytes needs.
+    fn spend(&mut self, bytes: usize) -> Result<(), TooMuch> {
+        const EACH: usize = 64;
+        let needed = bytes.saturating_add(EACH);
+        self.0 = self.0.checked_sub(needed).ok_or(TooMuch)?;
+        Ok(())
+    }
+}
+
+impl TooMuch {
+    fn of(self, path: &[u8]) -> PackageError {
+        PackageError::Format {
+            path: path.escape_ascii().to_string(),
+            what: "it says more than any system has",
+        }
+    }
 }
 
 /// Reads the package data base of a system; `None` if it has none that is known. Of several, the one

@@ -2,8 +2,8 @@
 //! sections that begin with `%NAME%`. Format: alpm-db-desc(5), alpm-db-files(5).
 
 use super::{
-    Algorithm, ConfigFile, Dependency, Detail, Digest, Family, Package, PackageDatabase,
-    PackageError, Relation, TEXT_MAX, lines, names_in, read_file, relative, text,
+    Algorithm, Budget, ConfigFile, Dependency, Detail, Digest, Family, Package, PackageDatabase,
+    PackageError, Relation, TEXT_MAX, TooMuch, lines, names_in, read_file, relative, text,
 };
 use crate::source::files::{Files, join};
 
@@ -29,6 +29,7 @@ pub(super) fn read(
         packages: Vec::new(),
         damaged: 0,
     };
+    let mut budget = Budget::default();
     for name in names.iter().filter(|name| *name != b"ALPM_DB_VERSION") {
         let directory = join(LOCAL, name);
         let description = read_file(files, &join(&directory, b"desc"), TEXT_MAX)?;
@@ -36,10 +37,19 @@ pub(super) fn read(
             found.damaged += 1;
             continue;
         };
+        let cost: usize = package
+            .dependencies
+            .iter()
+            .map(|one| one.on.len() + 64)
+            .sum();
+        let too_much = |error: TooMuch| error.of(&directory);
+        budget
+            .spend(size_of::<Package>() + cost)
+            .map_err(too_much)?;
         if detail == Detail::Paths
             && let Some(list) = read_file(files, &join(&directory, b"files"), TEXT_MAX)?
         {
-            list_files(&list, &mut package);
+            list_files(&list, &mut package, &mut budget).map_err(too_much)?;
         }
         found.packages.push(package);
     }
@@ -59,7 +69,7 @@ fn sections<'a>(text: &'a [u8], mut sink: impl FnMut(&'a [u8], &'a [u8])) {
 }
 
 /// The package of a file `desc`; `None` if it has no name.
-pub(super) fn describe(description: &[u8]) -> Option<Package> {
+fn describe(description: &[u8]) -> Option<Package> {
     let mut package = Package::default();
     sections(description, |section, line| match section {
         b"NAME" => package.name = text(line),
@@ -77,20 +87,31 @@ pub(super) fn describe(description: &[u8]) -> Option<Package> {
 }
 
 /// Reads a file `files`.
-pub(super) fn list_files(list: &[u8], package: &mut Package) {
-    sections(list, |section, line| match section {
-        b"FILES" => {
-            let path = relative(line.strip_suffix(b"/").unwrap_or(line));
-            package.paths.push(path.to_vec());
+fn list_files(list: &[u8], package: &mut Package, budget: &mut Budget) -> Result<(), TooMuch> {
+    let mut fits = Ok(());
+    sections(list, |section, line| {
+        if fits.is_ok() {
+            fits = budget.spend(line.len());
         }
-        b"BACKUP" => {
-            let tab = line.iter().rposition(|&byte| byte == b'\t');
-            let (path, digest) = line.split_at(tab.unwrap_or(line.len()));
-            package.config_files.push(ConfigFile {
-                path: relative(path).to_vec(),
-                digest: Digest::from_hex(Algorithm::Md5, digest.trim_ascii()),
-            });
+        match section {
+            _ if fits.is_err() => {}
+            b"FILES" => {
+                let path = relative(line.strip_suffix(b"/").unwrap_or(line));
+                package.paths.push(path.to_vec());
+            }
+            b"BACKUP" => package.config_files.push(backup(line)),
+            _ => {}
         }
-        _ => {}
     });
+    fits
+}
+
+/// A line of `%BACKUP%`: a path and its digest.
+fn backup(line: &[u8]) -> ConfigFile {
+    let tab = line.iter().rposition(|&byte| byte == b'\t');
+    let (path, digest) = line.split_at(tab.unwrap_or(line.len()));
+    ConfigFile {
+        path: relative(path).to_vec(),
+        digest: Digest::from_hex(Algorithm::Md5, digest.trim_ascii()),
+    }
 }

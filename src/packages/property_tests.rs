@@ -1,55 +1,11 @@
-//! Whatever bytes a data base is made of, its reader neither panics nor hangs, and what it makes of
-//! them is no larger than they are.
+//! Whatever bytes a data base is made of, its reader neither panics nor hangs; and versions have an
+//! order, whatever they are.
 
 use std::cmp::Ordering;
 
-use proptest::prelude::*;
-use wpar_mountd::lower::memory::MemoryLower;
-
-use super::rpm::tests::{BDB, LOG, NDB, SETTLED, SQLITE};
-use super::tests::{DESC, DIVERSIONS, FILES, INSTALLED, LIST, STATUS, tree};
+use super::fuzzing::{PLACES, read_one};
 use super::*;
-
-/// Where each family looks, with a good file to be there.
-const PLACES: [(&str, &[u8]); 11] = [
-    ("var/lib/dpkg/status", STATUS),
-    ("var/lib/dpkg/info/libc6.list", LIST),
-    ("var/lib/dpkg/diversions", DIVERSIONS),
-    ("var/lib/dpkg/status.d/base", STATUS),
-    ("lib/apk/db/installed", INSTALLED),
-    ("var/lib/pacman/local/bash-5.2.026-2/desc", DESC),
-    ("var/lib/pacman/local/bash-5.2.026-2/files", FILES),
-    ("var/lib/rpm/rpmdb.sqlite", SETTLED),
-    ("var/lib/rpm/rpmdb.sqlite-wal", LOG),
-    ("var/lib/rpm/Packages.db", NDB),
-    ("var/lib/rpm/Packages", BDB),
-];
-
-/// What else has to be there for a file to be read at all.
-fn companion(path: &str) -> Option<(&'static str, &'static [u8])> {
-    match path {
-        "var/lib/dpkg/info/libc6.list" | "var/lib/dpkg/diversions" => {
-            Some(("var/lib/dpkg/status", STATUS))
-        }
-        "var/lib/pacman/local/bash-5.2.026-2/files" => {
-            Some(("var/lib/pacman/local/bash-5.2.026-2/desc", DESC))
-        }
-        "var/lib/rpm/rpmdb.sqlite-wal" => Some(("var/lib/rpm/rpmdb.sqlite", SQLITE)),
-        _ => None,
-    }
-}
-
-fn try_reading(path: &str, contents: &[u8]) {
-    let mut builder = MemoryLower::builder().file(path, contents);
-    if let Some((path, contents)) = companion(path) {
-        builder = builder.file(path, contents);
-    }
-    if let Ok(Some(found)) = read(&tree(builder), Detail::Paths) {
-        let paths = found.packages.iter().flat_map(|package| &package.paths);
-        let bytes: usize = paths.map(Vec::len).sum();
-        assert!(bytes <= 64 * (contents.len() + STATUS.len() + SQLITE.len()));
-    }
-}
+use proptest::prelude::*;
 
 /// A change of some bytes: where, as a share of the length, and what.
 fn change() -> impl Strategy<Value = (u32, Vec<u8>)> {
@@ -79,10 +35,10 @@ proptest! {
         place in 0..PLACES.len(),
         contents in prop::collection::vec(any::<u8>(), 0..2048),
     ) {
-        let (path, good) = PLACES[place];
-        try_reading(path, &contents);
+        let place = &PLACES[place];
+        read_one(place, &contents);
         // Behind a beginning that is right.
-        try_reading(path, &[&good[..good.len().min(100)], &contents].concat());
+        read_one(place, &[&place.good[..place.good.len().min(100)], &contents].concat());
     }
 
     #[test]
@@ -91,9 +47,9 @@ proptest! {
         changes in prop::collection::vec(change(), 1..6),
         cut in prop::option::of(any::<u32>()),
     ) {
-        let (path, good) = PLACES[place];
+        let place = &PLACES[place];
         let at = |share: u32, length: usize| share as usize % length.max(1);
-        let mut contents = good.to_vec();
+        let mut contents = place.good.to_vec();
         for (share, bytes) in changes {
             let start = at(share, contents.len());
             let end = (start + bytes.len()).min(contents.len());
@@ -102,7 +58,7 @@ proptest! {
         if let Some(share) = cut {
             contents.truncate(at(share, contents.len()));
         }
-        try_reading(path, &contents);
+        read_one(place, &contents);
     }
 
     #[test]

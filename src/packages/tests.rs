@@ -7,14 +7,12 @@ use wpar_mountd::overlay::Overlay;
 
 use super::*;
 
-pub(super) const STATUS: &[u8] = include_bytes!("../../tests/data/packages/text/dpkg-status");
-pub(super) const LIST: &[u8] = include_bytes!("../../tests/data/packages/text/libc6.list");
-pub(super) const DIVERSIONS: &[u8] = include_bytes!("../../tests/data/packages/text/diversions");
-pub(super) const INSTALLED: &[u8] = include_bytes!("../../tests/data/packages/text/apk-installed");
-pub(super) const DESC: &[u8] =
-    include_bytes!("../../tests/data/packages/text/pacman/bash-5.2.026-2/desc");
-pub(super) const FILES: &[u8] =
-    include_bytes!("../../tests/data/packages/text/pacman/bash-5.2.026-2/files");
+const STATUS: &[u8] = include_bytes!("../../tests/data/packages/text/dpkg-status");
+const LIST: &[u8] = include_bytes!("../../tests/data/packages/text/libc6.list");
+const DIVERSIONS: &[u8] = include_bytes!("../../tests/data/packages/text/diversions");
+const INSTALLED: &[u8] = include_bytes!("../../tests/data/packages/text/apk-installed");
+const DESC: &[u8] = include_bytes!("../../tests/data/packages/text/pacman/bash-5.2.026-2/desc");
+const FILES: &[u8] = include_bytes!("../../tests/data/packages/text/pacman/bash-5.2.026-2/files");
 const NANO: &[u8] = include_bytes!("../../tests/data/packages/text/nano.list");
 
 pub(super) fn tree(builder: Builder) -> Overlay {
@@ -253,4 +251,21 @@ fn a_data_base_cannot_lead_out_of_its_system() {
         .symlink("var/lib/dpkg/status", "../../../../../../etc/hostname")
         .symlink("lib/apk", "/proc/self");
     assert!(read(&tree(builder), Detail::Paths).unwrap().is_none());
+}
+
+#[test]
+fn a_small_file_that_means_very_much_is_refused() {
+    // Each name stands for a path of 4,000 bytes.
+    let mut installed = b"P:bomb\nF:".to_vec();
+    installed.extend(b"x/".repeat(2000));
+    installed.push(b'\n');
+    installed.extend(b"R:a\n".repeat(200_000));
+    let tree = tree(MemoryLower::builder().file("lib/apk/db/installed", installed));
+    assert!(read(&tree, Detail::Packages).unwrap().is_some());
+    let error = read(&tree, Detail::Paths).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "the package data base /lib/apk/db/installed cannot be used: it says more than any system \
+         has"
+    );
 }

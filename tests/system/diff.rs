@@ -1,8 +1,13 @@
 //! `wpar diff` on real systems.
 
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
 use serde_json::Value;
 
-use crate::common::fixtures::fixture;
+use crate::common::fixtures::{fixture, unpack};
+use crate::common::manifest::{Manifest, Record, Times};
 use crate::common::skip::need;
 use crate::common::world::World;
 
@@ -64,7 +69,7 @@ fn what_was_done_in_a_wpar_is_told_while_it_runs_and_after() {
     world.mkwpar(&image, "w1");
     world.ok("startwpar w1");
     let into = world.base("w1").join("root/new.deb");
-    std::fs::copy(&package, into).expect("a package inside");
+    fs::copy(&package, into).expect("a package inside");
     world.inside("w1", CHANGES);
     let image = image.display().to_string();
 
@@ -132,4 +137,68 @@ fn expect_changes(found: &Value) {
     assert_eq!(found["problems"], Value::Array(vec![]));
     // What nobody touched is not told.
     assert!(!files.iter().any(|file| file["path"] == "usr/bin/ls"));
+}
+
+/// Paths that differ between two directories, by reading both: contents, kinds, modes, owners, targets.
+fn differences(a: &Path, b: &Path) -> BTreeSet<String> {
+    let [a_all, b_all] = [a, b].map(|root| Manifest::of(root, Times::Seconds, |_| false));
+    let name = |path: &Path| match path.to_str() {
+        Some(".") => String::new(),
+        Some(path) => path.to_owned(),
+        None => panic!("{} in a fixture", path.display()),
+    };
+    let is_same = |path: &Path, before: &Record| {
+        let Some(after) = b_all.0.get(path) else {
+            return false;
+        };
+        let mut before = before.clone();
+        before.mtime = after.mtime;
+        before == *after
+            && (before.mode & 0o170_000 != 0o100_000
+                || fs::read(a.join(path)).unwrap() == fs::read(b.join(path)).unwrap())
+    };
+    let gone = a_all
+        .0
+        .iter()
+        .filter(|(path, record)| !is_same(path, record));
+    let new = b_all.0.keys().filter(|path| !a_all.0.contains_key(*path));
+    gone.map(|(path, _)| path)
+        .chain(new)
+        .map(|path| name(path))
+        .collect()
+}
+
+#[test]
+fn the_files_are_those_in_which_two_extractions_differ() {
+    let world = need!(World::new());
+    let a = need!(fixture("debian12-minbase"));
+    let b = need!(fixture("debian12-sysvinit"));
+    let dirs = ["a", "b"].map(|name| world.scratch().join(name));
+    for (image, dir) in [&a, &b].into_iter().zip(&dirs) {
+        fs::create_dir(dir).unwrap();
+        unpack(image, dir);
+    }
+    let expected = differences(&dirs[0], &dirs[1]);
+    assert!(expected.len() > 100, "the fixtures are nearly the same");
+    let ways = [
+        (&a, &b, "images"),
+        (&dirs[0], &b, "a directory and an image"),
+        (&dirs[0], &dirs[1], "directories"),
+    ];
+    for (a, b, what) in ways {
+        let [a, b] = [a, b].map(|path| path.display().to_string());
+        let found = diff(&world, &["--only", "files", &a, &b]);
+        let list = found["files"].as_array().expect("files").iter();
+        // What the other comparison does not look at.
+        let only = |file: &&Value, unseen: &str| {
+            let aspects = file["aspects"].as_array().expect("aspects");
+            !aspects.is_empty() && aspects.iter().all(|aspect| *aspect == unseen)
+        };
+        let seen = list.filter(|file| !only(file, "links") && !only(file, "attributes"));
+        let paths = seen.map(|file| file["path"].as_str().unwrap().to_owned());
+        let paths: BTreeSet<String> = paths.collect();
+        let odd: Vec<_> = paths.symmetric_difference(&expected).collect();
+        assert!(odd.is_empty(), "{what}: {odd:#?}");
+        assert_eq!(found["problems"], Value::Array(vec![]), "{what}");
+    }
 }

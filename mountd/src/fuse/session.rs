@@ -15,7 +15,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
 use super::{Adapter, REQUEST_SIZE};
 use crate::overlay::Overlay;
-use crate::sys::descriptor;
+use crate::sys::{allocator, descriptor};
 use crate::takeover::{Agreement, Kept};
 use crate::trail::{Recorder, Trail};
 use crate::wire::uring::Serving;
@@ -46,6 +46,7 @@ fn greet(
     adapter: Adapter,
     open: impl FnOnce(Adapter) -> io::Result<Session<Adapter>>,
 ) -> io::Result<Greeted> {
+    allocator::keep_little();
     let (overlay, remember) = (Arc::clone(&adapter.overlay), adapter.remember);
     let rings = Arc::clone(&adapter.rings);
     let recorder = Arc::clone(&adapter.recorder);

@@ -9,17 +9,14 @@
 use std::collections::HashSet;
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::find::Found;
+use super::listed::{FIRST, Listing};
 use super::node::Node;
 use super::{LookedUp, Overlay};
 use crate::error::{FsError, FsResult};
 use crate::types::{EntryName, FileKind, Ino};
 use crate::upper::names::{self, ListedKind, UpperName};
-
-/// Position of `.`; that of `..` is one more. Those of names are larger.
-const FIRST: u64 = 1;
 
 /// One entry of a directory.
 #[derive(Clone, Copy, Debug)]
@@ -39,56 +36,6 @@ pub trait DirectorySink {
     /// Takes an entry, with its inode if the caller asked for inodes and it is not `.` or `..`;
     /// false if there was no room for it.
     fn push(&mut self, entry: &DirectoryEntry<'_>, inode: Option<LookedUp<'_>>) -> bool;
-}
-
-/// A whole directory, sorted by position.
-#[derive(Debug)]
-pub(super) struct Listing {
-    entries: Vec<ListedEntry>,
-}
-
-#[derive(Debug)]
-struct ListedEntry {
-    position: u64,
-    name: Box<[u8]>,
-    ino: Ino,
-    kind: FileKind,
-    /// Whether the name was taken away since. Changed under the `names` lock, for writing.
-    gone: AtomicBool,
-}
-
-impl ListedEntry {
-    fn new(name: &[u8], ino: Ino, kind: FileKind) -> Self {
-        Self {
-            position: position_of(name),
-            name: name.into(),
-            ino,
-            kind,
-            gone: AtomicBool::new(false),
-        }
-    }
-
-    fn is_there(&self) -> bool {
-        !self.gone.load(Ordering::Relaxed)
-    }
-}
-
-impl Listing {
-    /// The entry of a name, whether it is there or gone.
-    fn find(&self, name: &[u8]) -> Option<&ListedEntry> {
-        let position = position_of(name);
-        let start = self
-            .entries
-            .partition_point(|entry| entry.position < position);
-        // Of names with one hash the later ones follow without a gap.
-        self.entries
-            .get(start..)?
-            .iter()
-            .zip(position..)
-            .take_while(|(entry, at)| entry.position == *at)
-            .map(|(entry, _)| entry)
-            .find(|entry| *entry.name == *name)
-    }
 }
 
 impl Overlay {
@@ -119,14 +66,10 @@ impl Overlay {
             }
         }
         let listing = self.listing(ino, &node, position <= FIRST)?;
-        let start = listing
-            .entries
-            .partition_point(|entry| entry.position <= position);
-        let rest = listing.entries.get(start..).unwrap_or(&[]);
-        for listed in rest.iter().filter(|entry| entry.is_there()) {
+        for listed in listing.behind(position) {
             let inode = if with_inodes {
                 // Gone since the listing was made: only a living lower does that.
-                let Some(found) = self.find(ino, &node, EntryName::new(&listed.name)?)? else {
+                let Some(found) = self.find(ino, &node, EntryName::new(listed.name)?)? else {
                     continue;
                 };
                 Some(self.count_found(found)?)
@@ -134,7 +77,7 @@ impl Overlay {
                 None
             };
             let entry = DirectoryEntry {
-                name: &listed.name,
+                name: listed.name,
                 ino: listed.ino,
                 kind: listed.kind,
                 position: listed.position,
@@ -149,18 +92,15 @@ impl Overlay {
     /// Whether a directory shows no names. Under the `names` lock.
     pub(super) fn is_empty_directory(&self, ino: Ino, node: &Node) -> FsResult<bool> {
         let listing = self.listing(ino, node, true)?;
-        Ok(!listing.entries.iter().any(ListedEntry::is_there))
+        Ok(listing.behind(0).next().is_none())
     }
 
     /// A name goes: takes it out of the listing of `parent`, if there is one. Under the `names`
     /// lock, for writing.
     pub(super) fn unlist(&self, parent: Ino, name: EntryName<'_>) {
-        let Some(listing) = self.listings.get(parent) else {
-            return;
-        };
-        match listing.find(name.as_bytes()) {
-            Some(entry) => entry.gone.store(true, Ordering::Relaxed),
-            None => self.listings.evict(parent),
+        let listing = self.listings.get(parent);
+        if listing.is_some_and(|listing| !listing.mark_gone(name.as_bytes())) {
+            self.listings.evict(parent);
         }
     }
 
@@ -179,39 +119,31 @@ impl Overlay {
     }
 
     fn merge(&self, ino: Ino, node: &Node) -> FsResult<Listing> {
-        let mut entries = Vec::new();
+        let mut listing = Listing::default();
         if node.removed {
-            return Ok(Listing { entries });
+            return Ok(listing);
         }
         let mut covered = HashSet::new();
         if node.place.is_some() {
-            self.list_store(ino, node, &mut entries, &mut covered)?;
+            self.list_store(ino, node, &mut listing, &mut covered)?;
         }
         if let Some(lower) = node.lower {
+            let mut pushed = Ok(());
             self.lower.entries(lower, &mut |entry| {
-                if !covered.contains(entry.name) {
-                    let ino = Ino(entry.node.0);
-                    entries.push(ListedEntry::new(entry.name, ino, entry.kind));
+                if pushed.is_ok() && !covered.contains(entry.name) {
+                    pushed = listing.push(entry.name, Ino(entry.node.0), entry.kind);
                 }
             })?;
+            pushed?;
         }
-        entries.sort_unstable_by(|a, b| (a.position, &a.name).cmp(&(b.position, &b.name)));
-        // Two names with one hash must not have one position.
-        for at in 1..entries.len() {
-            if let [before, after] = &mut entries[at - 1..=at]
-                && after.position <= before.position
-            {
-                after.position = before.position + 1;
-            }
-        }
-        Ok(Listing { entries })
+        Ok(listing.complete())
     }
 
     fn list_store(
         &self,
         ino: Ino,
         node: &Node,
-        entries: &mut Vec<ListedEntry>,
+        listing: &mut Listing,
         covered: &mut HashSet<Box<[u8]>>,
     ) -> FsResult<()> {
         let directory = self.directory(ino)?;
@@ -227,24 +159,13 @@ impl Overlay {
                 continue;
             };
             let record = object.record();
-            entries.push(ListedEntry::new(&name, record.ino, record.kind));
+            listing.push(&name, record.ino, record.kind)?;
             if node.lower.is_some() {
                 covered.insert(name);
             }
         }
         Ok(())
     }
-}
-
-/// Position of a name: FNV-1a, mixed, and kept clear of the sign bit and of `.` and `..`.
-fn position_of(name: &[u8]) -> u64 {
-    const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
-    const PRIME: u64 = 0x0100_0000_01b3;
-    let hash = name.iter().fold(OFFSET, |hash, &byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(PRIME)
-    });
-    let mixed = (hash ^ (hash >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (mixed >> 2) + FIRST + 2
 }
 
 /// Turns what was found into an error if it is not a directory.
@@ -260,22 +181,12 @@ mod tests {
     use std::collections::BTreeSet;
     use std::sync::Arc;
 
-    use super::{DirectoryEntry, DirectorySink, LookedUp, Overlay, position_of};
+    use super::{DirectoryEntry, DirectorySink, LookedUp, Overlay};
     use crate::error::FsError;
     use crate::lower::LowerLayer;
     use crate::lower::memory::MemoryLower;
     use crate::types::{EntryName, Ino};
     use crate::upper::UpperStore;
-
-    #[test]
-    fn positions_are_those_of_earlier_versions_and_fit_in_off_t() {
-        // A program may keep a position over an upgrade of the daemon.
-        assert_eq!(position_of(b"etc"), position_of(b"etc"));
-        for name in [&b"a"[..], b"b", b"", &[0xff; 255]] {
-            let position = position_of(name);
-            assert!(position > 2 && position < 1 << 63, "{position}");
-        }
-    }
 
     /// A few names, as a reader with a small buffer gets them, and where they end.
     struct Part {

@@ -44,6 +44,7 @@ mod attr;
 mod blocks;
 mod caches;
 mod copy_up;
+mod counts;
 #[cfg(test)]
 mod crash_tests;
 mod create;
@@ -55,6 +56,7 @@ mod find;
 mod interleaving_tests;
 mod io;
 mod link;
+mod listed;
 mod listing;
 #[cfg(test)]
 mod name_tests;

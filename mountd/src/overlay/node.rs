@@ -5,7 +5,7 @@
 //! names its parent by number, so a parent stays as long as a child does).
 //!
 //! Nearly all that the kernel knows of a large tree was never changed. Of these there is nothing
-//! but a count, in a map of its own that needs 17 bytes for each. As soon as an inode gets a
+//! but a count, among the [`Counts`], which need two bytes for each. As soon as an inode gets a
 //! [`Node`], its count moves to the node's entry.
 
 use std::collections::HashMap;
@@ -13,9 +13,9 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::counts::Counts;
 use super::node_journal::{Inheritance, Move, NodeJournal};
 use crate::lower::LowerNode;
-use crate::number_map::NumberMap;
 use crate::types::Ino;
 
 /// Where an inode of the store is.
@@ -82,26 +82,32 @@ pub(super) enum Tracked {
     Unknown,
 }
 
+/// Of an inode with a node, or with children whose place stands on it.
 #[derive(Debug, Default)]
 struct Entry {
     node: Option<Arc<Node>>,
+    /// 0 without a node: then they are among the counts.
     lookups: u64,
     /// Entries whose place stands on this one.
     children: u32,
 }
 
-/// Maps of counts.
-const COUNTS: usize = 64;
+type Entries = HashMap<Ino, Entry>;
+
+/// What is under the table's lock.
+#[derive(Debug)]
+struct Known {
+    entries: Entries,
+    /// Lookups of inodes without a node.
+    counts: Counts,
+}
 
 /// The table.
 #[derive(Debug)]
 pub(super) struct NodeTable {
-    entries: Mutex<HashMap<Ino, Entry>>,
-    /// Told of every change of an entry with a node, under the lock of the entries.
+    known: Mutex<Known>,
+    /// Told of every change of an entry with a node, under the lock.
     journal: Option<NodeJournal>,
-    /// Lookups of inodes without a node, by number. Locked under `entries` only. Several maps, so
-    /// that what one gives back when it grows is soon of use to another.
-    counted: [Mutex<NumberMap<u32>>; COUNTS],
 }
 
 impl NodeTable {
@@ -113,22 +119,23 @@ impl NodeTable {
             children: 0,
         };
         Self {
-            entries: Mutex::new(HashMap::from([(Ino::ROOT, entry)])),
+            known: Mutex::new(Known {
+                entries: HashMap::from([(Ino::ROOT, entry)]),
+                counts: Counts::new(),
+            }),
             journal: None,
-            counted: std::array::from_fn(|_| Mutex::default()),
         }
     }
 
     /// Goes on as `inheritance` says, and notes it in `journal` from now on.
     pub(super) fn inherit(&mut self, inheritance: Inheritance, journal: NodeJournal) {
-        let mut entries = self.entries.lock();
+        let mut known = self.known.lock();
         for (ino, (node, lookups)) in inheritance.nodes {
             if ino != Ino::ROOT {
-                store(&mut entries, ino, node);
-                entries.entry(ino).or_default().lookups = lookups;
+                known.store(ino, node).lookups = lookups;
             }
         }
-        drop(entries);
+        drop(known);
         self.journal = Some(journal);
     }
 
@@ -136,7 +143,7 @@ impl NodeTable {
     pub(super) fn announce(&self, planned: &Move, which: bool) {
         if let Some(journal) = &self.journal {
             // Under the lock, like all that is noted.
-            let _entries = self.entries.lock();
+            let _known = self.known.lock();
             journal.announce(planned, which);
         }
     }
@@ -145,22 +152,20 @@ impl NodeTable {
     /// often it was looked up is not known, but it was: what the kernel gives back at the end is
     /// at least that.
     pub(super) fn adopt(&self, ino: Ino, node: &Node) {
-        let mut entries = self.entries.lock();
-        if node.is_derivable(ino) && !entries.contains_key(&ino) {
-            let mut counted = self.counted(ino).lock();
-            if counted.get(&ino.0).is_none() {
-                counted.insert(ino.0, 1);
+        let mut known = self.known.lock();
+        if node.is_derivable(ino) && !known.entries.contains_key(&ino) {
+            if !known.counts.has(ino) {
+                known.counts.add(ino);
             }
             return;
         }
-        self.store(&mut entries, ino, node.clone());
-        let entry = entries.entry(ino).or_default();
+        let entry = known.store(ino, node.clone());
         entry.lookups = entry.lookups.max(1);
-        self.note(&entries, ino);
+        self.note(&known.entries, ino);
     }
 
     /// Tells the journal what the entry of `ino` is now.
-    fn note(&self, entries: &HashMap<Ino, Entry>, ino: Ino) {
+    fn note(&self, entries: &Entries, ino: Ino) {
         let Some(journal) = &self.journal else {
             return;
         };
@@ -173,7 +178,7 @@ impl NodeTable {
     }
 
     /// Tells the journal how often the inode was looked up.
-    fn note_lookups(&self, entries: &HashMap<Ino, Entry>, ino: Ino) {
+    fn note_lookups(&self, entries: &Entries, ino: Ino) {
         if let Some(journal) = &self.journal
             && let Some(entry) = entries.get(&ino)
             && entry.node.is_some()
@@ -183,7 +188,7 @@ impl NodeTable {
         }
     }
 
-    fn tidy(entries: &HashMap<Ino, Entry>, journal: &NodeJournal) {
+    fn tidy(entries: &Entries, journal: &NodeJournal) {
         if journal.is_long(entries.len()) {
             let nodes = entries
                 .iter()
@@ -192,18 +197,14 @@ impl NodeTable {
         }
     }
 
-    fn counted(&self, ino: Ino) -> &Mutex<NumberMap<u32>> {
-        &self.counted[ino.0 as usize % COUNTS]
-    }
-
     pub(super) fn get(&self, ino: Ino) -> Tracked {
-        let entries = self.entries.lock();
-        match entries.get(&ino) {
+        let known = self.known.lock();
+        match known.entries.get(&ino) {
             Some(Entry {
                 node: Some(node), ..
             }) => Tracked::Node(Arc::clone(node)),
             Some(_) => Tracked::OnlyCounted,
-            None if self.counted(ino).lock().get(&ino.0).is_some() => Tracked::OnlyCounted,
+            None if known.counts.has(ino) => Tracked::OnlyCounted,
             None => Tracked::Unknown,
         }
     }
@@ -211,74 +212,32 @@ impl NodeTable {
     /// Counts a lookup of an inode that is found to be `node`. What is already known of it
     /// stays: a second name of an inode must not change the place it is known by.
     pub(super) fn count(&self, ino: Ino, node: impl FnOnce() -> Node) {
-        let mut entries = self.entries.lock();
-        if let Some(entry) = entries.get_mut(&ino).filter(|entry| entry.node.is_some()) {
+        let mut known = self.known.lock();
+        let entry = known.entries.get_mut(&ino);
+        if let Some(entry) = entry.filter(|entry| entry.node.is_some()) {
             entry.lookups += 1;
-            return self.note_lookups(&entries, ino);
+            return self.note_lookups(&known.entries, ino);
         }
         let node = node();
-        if !node.is_derivable(ino) {
-            self.store(&mut entries, ino, node);
-        } else if self.count_compactly(ino) {
-            return;
+        if node.is_derivable(ino) {
+            return known.counts.add(ino);
         }
-        entries.entry(ino).or_default().lookups += 1;
-        self.note(&entries, ino);
-    }
-
-    /// Counts a lookup of an inode without a node; false if the count is full.
-    fn count_compactly(&self, ino: Ino) -> bool {
-        let mut counted = self.counted(ino).lock();
-        match counted.get_mut(&ino.0) {
-            Some(lookups) => match lookups.checked_add(1) {
-                Some(more) => *lookups = more,
-                None => return false,
-            },
-            None => counted.insert(ino.0, 1),
-        }
-        true
+        known.store(ino, node).lookups += 1;
+        self.note(&known.entries, ino);
     }
 
     /// Whether the kernel knows the inode.
     pub(super) fn is_known(&self, ino: Ino) -> bool {
-        let entries = self.entries.lock();
-        entries.get(&ino).is_some_and(|entry| entry.lookups > 0)
-            || self.counted(ino).lock().get(&ino.0).is_some()
+        let known = self.known.lock();
+        let entry = known.entries.get(&ino);
+        entry.is_some_and(|entry| entry.lookups > 0) || known.counts.has(ino)
     }
 
     /// Replaces what is known of an inode.
     pub(super) fn set(&self, ino: Ino, node: Node) {
-        let mut entries = self.entries.lock();
-        self.store(&mut entries, ino, node);
-        self.note(&entries, ino);
-    }
-
-    fn store(&self, entries: &mut HashMap<Ino, Entry>, ino: Ino, node: Node) {
-        store(entries, ino, node);
-        if let Some(lookups) = self.counted(ino).lock().remove(&ino.0) {
-            entries.entry(ino).or_default().lookups += u64::from(lookups);
-        }
-    }
-
-    /// Takes lookups of an inode without a node back; `None` if there are none, else how many of
-    /// `count` are left to be taken elsewhere.
-    fn forget_compactly(&self, ino: Ino, count: u64) -> Option<u64> {
-        const SMALL: usize = 1024;
-        let mut counted = self.counted(ino).lock();
-        let lookups = counted.get_mut(&ino.0)?;
-        let left = u64::from(*lookups).saturating_sub(count);
-        let elsewhere = count.saturating_sub(u64::from(*lookups));
-        match u32::try_from(left) {
-            Ok(left) if left > 0 => *lookups = left,
-            _ => {
-                counted.remove(&ino.0);
-                if counted.capacity() > SMALL && counted.len() < counted.capacity() / 4 {
-                    let kept = counted.len() * 2;
-                    counted.shrink_to(kept);
-                }
-            }
-        }
-        Some(elsewhere)
+        let mut known = self.known.lock();
+        known.store(ino, node);
+        self.note(&known.entries, ino);
     }
 
     /// Takes `count` lookups back. If nothing holds the entry any more it is removed, and so are
@@ -287,15 +246,15 @@ impl NodeTable {
         if ino == Ino::ROOT {
             return None;
         }
-        let mut entries = self.entries.lock();
-        let counted = self.forget_compactly(ino, count);
-        let count = counted.unwrap_or(count);
+        let mut known = self.known.lock();
+        let Known { entries, counts } = &mut *known;
+        let counted = counts.take_back(ino, count);
         let Some(entry) = entries.get_mut(&ino) else {
-            let gone = self.counted(ino).lock().get(&ino.0).is_none();
-            return counted.map(|_| gone.then_some((ino, None)).into_iter().collect());
+            let gone = || (!counts.has(ino)).then_some((ino, None));
+            return (counted > 0).then(|| gone().into_iter().collect());
         };
-        entry.lookups = entry.lookups.saturating_sub(count);
-        self.note_lookups(&entries, ino);
+        entry.lookups = entry.lookups.saturating_sub(count - counted);
+        self.note_lookups(entries, ino);
         let mut removed = Vec::new();
         let mut at = Some(ino);
         while let Some(ino) = at.take() {
@@ -312,11 +271,11 @@ impl NodeTable {
                 journal.gone(ino);
             }
             if let Some(parent) = entry.node.as_ref().and_then(|node| node.parent()) {
-                release(&mut entries, parent);
+                release(entries, parent);
                 at = Some(parent);
             }
             // The kernel may know one that only children were remembered of.
-            if self.counted(ino).lock().get(&ino.0).is_none() {
+            if !counts.has(ino) {
                 removed.push((ino, entry.node));
             }
         }
@@ -328,29 +287,32 @@ impl NodeTable {
         Some(removed)
     }
 
-    /// Number of entries.
+    /// Number of inodes that something is known of.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.entries.lock().len()
-            + self
-                .counted
-                .iter()
-                .map(|map| map.lock().len())
-                .sum::<usize>()
+        let known = self.known.lock();
+        known.entries.len() + known.counts.len()
     }
 }
 
-fn store(entries: &mut HashMap<Ino, Entry>, ino: Ino, node: Node) {
-    if let Some(parent) = node.parent() {
-        entries.entry(parent).or_default().children += 1;
-    }
-    let old = entries.entry(ino).or_default().node.replace(Arc::new(node));
-    if let Some(parent) = old.and_then(|old| old.parent()) {
-        release(entries, parent);
+impl Known {
+    /// Gives an inode a node, and with it its count; returns its entry.
+    fn store(&mut self, ino: Ino, node: Node) -> &mut Entry {
+        if let Some(parent) = node.parent() {
+            self.entries.entry(parent).or_default().children += 1;
+        }
+        let node = Some(Arc::new(node));
+        let old = std::mem::replace(&mut self.entries.entry(ino).or_default().node, node);
+        if let Some(parent) = old.and_then(|old| old.parent()) {
+            release(&mut self.entries, parent);
+        }
+        let entry = self.entries.entry(ino).or_default();
+        entry.lookups += self.counts.take(ino);
+        entry
     }
 }
 
-fn release(entries: &mut HashMap<Ino, Entry>, parent: Ino) {
+fn release(entries: &mut Entries, parent: Ino) {
     if let Some(entry) = entries.get_mut(&parent) {
         entry.children = entry.children.saturating_sub(1);
     }

@@ -1,5 +1,6 @@
 //! The only `unsafe` of this crate, each use with its reason.
 
+pub(crate) mod allocator;
 pub(crate) mod descriptor;
 pub(crate) mod extents;
 pub(crate) mod map;

@@ -86,21 +86,22 @@ pub(super) fn open(context: &Context, a: &OsStr, b: &OsStr) -> CliResult<Option<
     let mut records = Vec::new();
     for operand in [&a, &b] {
         if let Operand::Wpar(name) = operand {
-            let record = lifecycle::record(&context.registry()?, name)?;
+            let registry = context.registry()?;
+            let record = lifecycle::record(&registry, name)?;
             if record.source == Source::Host {
                 controls = record.copy_controls;
             }
-            records.push(record);
+            records.push((registry, record));
         }
     }
     if a == b {
         return Ok(None);
     }
     // Always in one order: two commands must not wait for each other.
-    records.sort_by(|a, b| a.name.as_str().cmp(b.name.as_str()));
+    records.sort_by(|(_, a), (_, b)| a.name.as_str().cmp(b.name.as_str()));
     let mut opened = records
         .into_iter()
-        .map(|record| wpar(context, record))
+        .map(|(registry, record)| wpar(context, &registry, record))
         .collect::<CliResult<Vec<_>>>()?;
     let mut open_one = |operand: Operand| match operand {
         Operand::Host => host(context, controls),
@@ -210,13 +211,12 @@ fn read_only(lower: LowerSpec) -> MountSpec {
     }
 }
 
-fn wpar(context: &Context, mut record: WparRecord) -> CliResult<Opened> {
-    let registry = context.registry()?;
+fn wpar(context: &Context, registry: &Registry, mut record: WparRecord) -> CliResult<Opened> {
     let name = record.name.clone();
-    let lock = context.lock(&registry, &name)?;
-    let state = lifecycle::look(&registry, &record, true).state;
+    let lock = context.lock(registry, &name)?;
+    let state = lifecycle::look(registry, &record, true).state;
     let spec = match state {
-        WparState::Defined => offline(context, &registry, &mut record)?,
+        WparState::Defined => offline(context, registry, &mut record)?,
         // Its daemon has the store. What it shows is what the WPAR has written, to the last byte;
         // the numbers of users in it are the WPAR's own.
         WparState::Active => read_only(LowerSpec::Directory {

@@ -6,7 +6,8 @@
 use std::collections::HashMap;
 
 use super::super::{
-    Algorithm, ConfigFile, Dependency, Detail, Digest, Package, Relation, relative, text,
+    Algorithm, Budget, ConfigFile, Dependency, Detail, Digest, PATH_MAX, Package, Relation,
+    TooMuch, relative, text,
 };
 use super::bytes::{array, be16, be32, place, slice};
 
@@ -42,26 +43,12 @@ const FLAG_CONFIG: u32 = 1;
 /// `RPMFILE_GHOST`: owned, but not in the package.
 const FLAG_GHOST: u32 = 64;
 
-/// Longest path, as in the kernel.
-const PATH_MAX: usize = 4096;
+/// Longest header that is looked into, in bytes: twice what rpm itself takes for one with a million
+/// files.
+const HEADER_MAX: usize = 64 << 20;
 
-/// How many bytes of paths may be made of all headers of a data base: directories are stored once and
-/// named again and again, and a small header can mean very much.
-#[derive(Debug)]
-pub(super) struct Budget(usize);
-
-impl Default for Budget {
-    fn default() -> Self {
-        Self(512 << 20)
-    }
-}
-
-impl Budget {
-    fn spend(&mut self, bytes: usize) -> Option<()> {
-        self.0 = self.0.checked_sub(bytes)?;
-        Some(())
-    }
-}
+/// Most directories of a package.
+const DIRECTORIES_MAX: usize = 1 << 20;
 
 struct Entry {
     kind: u32,
@@ -79,6 +66,9 @@ impl<'a> Header<'a> {
     fn parse(bytes: &'a [u8]) -> Option<Self> {
         const LENGTHS: usize = 8;
         const ENTRY: usize = 16;
+        if bytes.len() > HEADER_MAX {
+            return None;
+        }
         let count = place(be32(bytes, 0)?)?;
         let length = place(be32(bytes, 4)?)?;
         let index = slice(bytes, LENGTHS, count.checked_mul(ENTRY)?)?;
@@ -96,25 +86,24 @@ impl<'a> Header<'a> {
     }
 
     /// The strings of a tag, fewer if the data end before.
-    fn strings(&self, tag: u32) -> Vec<&'a [u8]> {
+    fn strings(&self, tag: u32) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let found = self.entries.get(&tag).and_then(|entry| {
             let data = self.data.get(entry.offset..)?;
-            TYPE_STRINGS
-                .contains(&entry.kind)
-                .then_some((data, entry.count))
+            let is_text = TYPE_STRINGS.contains(&entry.kind);
+            is_text.then_some((data, entry.count))
         });
         let (data, count) = found.unwrap_or_default();
         // What is behind the last NUL is no string.
-        let end = data.iter().rposition(|&byte| byte == 0).unwrap_or(0);
-        let data = data.get(..end).unwrap_or_default();
-        if data.is_empty() && end == 0 {
-            return Vec::new();
-        }
-        data.split(|&byte| byte == 0).take(count).collect()
+        let end = data.iter().rposition(|&byte| byte == 0);
+        let (data, count) = match end {
+            Some(end) => (data.get(..end).unwrap_or_default(), count),
+            None => (data, 0),
+        };
+        data.split(|&byte| byte == 0).take(count)
     }
 
     fn string(&self, tag: u32) -> Option<&'a [u8]> {
-        self.strings(tag).first().copied()
+        self.strings(tag).next()
     }
 
     /// The numbers of a tag, fewer if the data end before.
@@ -134,10 +123,18 @@ impl<'a> Header<'a> {
 }
 
 /// The package of a header; `None` if it makes no sense.
-pub(super) fn package(bytes: &[u8], detail: Detail, budget: &mut Budget) -> Option<Package> {
-    let header = Header::parse(bytes)?;
+pub(super) fn package(
+    bytes: &[u8],
+    detail: Detail,
+    budget: &mut Budget,
+) -> Result<Option<Package>, TooMuch> {
+    let header = Header::parse(bytes);
+    let name = header.as_ref().and_then(|header| header.string(NAME));
+    let (Some(header), Some(name)) = (&header, name.filter(|name| !name.is_empty())) else {
+        return Ok(None);
+    };
+    budget.spend(size_of::<Package>())?;
     let part = |tag| header.string(tag).map(text).unwrap_or_default();
-    let name = header.string(NAME).filter(|name| !name.is_empty())?;
     let version = match header.numbers(EPOCH).first() {
         Some(epoch) => format!("{epoch}:{}-{}", part(VERSION), part(RELEASE)),
         None => format!("{}-{}", part(VERSION), part(RELEASE)),
@@ -147,77 +144,90 @@ pub(super) fn package(bytes: &[u8], detail: Detail, budget: &mut Budget) -> Opti
         architecture: part(ARCHITECTURE),
         version,
         summary: part(SUMMARY),
-        dependencies: dependencies(&header),
+        dependencies: dependencies(header, budget)?,
         ..Package::default()
     };
     if detail == Detail::Paths {
-        add_files(&header, &mut package, budget)?;
+        add_files(header, &mut package, budget)?;
     }
-    Some(package)
+    Ok(Some(package))
 }
 
-fn add_files(header: &Header<'_>, package: &mut Package, budget: &mut Budget) -> Option<()> {
+fn add_files(
+    header: &Header<'_>,
+    package: &mut Package,
+    budget: &mut Budget,
+) -> Result<(), TooMuch> {
     let states = header.numbers(FILE_STATES);
     let flags = header.numbers(FILE_FLAGS);
-    let digests = header.strings(FILE_DIGESTS);
-    let algorithm = match header.numbers(FILE_DIGEST_ALGORITHM).first() {
-        // The numbers of RFC 4880, section 9.4.
-        None | Some(1) => Some(Algorithm::Md5),
-        Some(2) => Some(Algorithm::Sha1),
-        Some(8) => Some(Algorithm::Sha256),
-        Some(9) => Some(Algorithm::Sha384),
-        Some(10) => Some(Algorithm::Sha512),
-        Some(_) => None,
-    };
+    let mut digests = header.strings(FILE_DIGESTS);
+    let algorithm = algorithm(header);
     for (index, path) in paths(header, budget)?.into_iter().enumerate() {
+        let digest = digests.next().unwrap_or_default();
         // Not installed, on a shared file system, or of another word size.
         if states.get(index).is_some_and(|&state| state != 0) {
             continue;
         }
         let flag = flags.get(index).copied().unwrap_or(0);
         if flag & FLAG_CONFIG != 0 && flag & FLAG_GHOST == 0 {
-            let hex = digests.get(index).copied().unwrap_or_default();
+            budget.spend(path.len())?;
             package.config_files.push(ConfigFile {
                 path: path.clone(),
-                digest: algorithm.and_then(|algorithm| Digest::from_hex(algorithm, hex)),
+                digest: algorithm.and_then(|algorithm| Digest::from_hex(algorithm, digest)),
             });
         }
         package.paths.push(path);
     }
-    Some(())
+    Ok(())
+}
+
+/// How the digests of files are made: the numbers of RFC 4880, section 9.4.
+fn algorithm(header: &Header<'_>) -> Option<Algorithm> {
+    match header.numbers(FILE_DIGEST_ALGORITHM).first() {
+        None | Some(1) => Some(Algorithm::Md5),
+        Some(2) => Some(Algorithm::Sha1),
+        Some(8) => Some(Algorithm::Sha256),
+        Some(9) => Some(Algorithm::Sha384),
+        Some(10) => Some(Algorithm::Sha512),
+        Some(_) => None,
+    }
 }
 
 /// All paths of a header, in its order. One too long to exist is empty, to keep the places.
-fn paths(header: &Header<'_>, budget: &mut Budget) -> Option<Vec<Vec<u8>>> {
-    let directories = header.strings(DIRECTORY_NAMES);
+fn paths(header: &Header<'_>, budget: &mut Budget) -> Result<Vec<Vec<u8>>, TooMuch> {
+    let directories: Vec<_> = header
+        .strings(DIRECTORY_NAMES)
+        .take(DIRECTORIES_MAX)
+        .collect();
     let indexes = header.numbers(DIRECTORY_INDEXES);
     let mut paths = Vec::new();
-    for (base, index) in header.strings(BASE_NAMES).into_iter().zip(indexes) {
-        let directory = directories.get(place(index)?).copied().unwrap_or_default();
+    let mut add = |directory: &[u8], base: &[u8]| {
         let length = directory.len().saturating_add(base.len());
-        budget.spend(length.min(PATH_MAX))?;
-        paths.push(if length < PATH_MAX {
-            [relative(directory), base].concat()
-        } else {
-            Vec::new()
+        let fits = length < PATH_MAX;
+        budget.spend(if fits { length } else { 0 })?;
+        paths.push(match fits {
+            true => [relative(directory), base].concat(),
+            false => Vec::new(),
         });
+        Ok(())
+    };
+    for (base, index) in header.strings(BASE_NAMES).zip(indexes) {
+        let directory = place(index).and_then(|index| directories.get(index));
+        add(directory.copied().unwrap_or_default(), base)?;
     }
-    if paths.is_empty() {
-        let old = header.strings(OLD_FILE_NAMES);
-        paths = old
-            .into_iter()
-            .map(|path| relative(path).to_vec())
-            .collect();
+    for path in header.strings(OLD_FILE_NAMES) {
+        add(b"", relative(path))?;
     }
-    Some(paths)
+    Ok(paths)
 }
 
-fn dependencies(header: &Header<'_>) -> Vec<Dependency> {
+fn dependencies(header: &Header<'_>, budget: &mut Budget) -> Result<Vec<Dependency>, TooMuch> {
     let mut found = Vec::new();
     for (names, flags, versions, relation) in RELATIONS {
         let flags = header.numbers(flags);
-        let versions = header.strings(versions);
-        for (index, name) in header.strings(names).into_iter().enumerate() {
+        let mut versions = header.strings(versions);
+        for (index, name) in header.strings(names).enumerate() {
+            let version = versions.next().unwrap_or_default();
             let sign = match flags.get(index).map_or(0, |flags| flags & 0xe) {
                 0x2 => "<",
                 0x4 => ">",
@@ -226,13 +236,13 @@ fn dependencies(header: &Header<'_>) -> Vec<Dependency> {
                 0xc => ">=",
                 _ => "",
             };
-            let version = versions.get(index).copied().map(text).unwrap_or_default();
+            budget.spend(name.len() + version.len())?;
             let on = match sign {
                 "" => text(name),
-                sign => format!("{} {sign} {version}", text(name)),
+                sign => format!("{} {sign} {}", text(name), text(version)),
             };
             found.push(Dependency { relation, on });
         }
     }
-    found
+    Ok(found)
 }

@@ -5,7 +5,7 @@
 //! All of them are read by hand, with every number checked against what is there: the file comes from
 //! an image, and the libraries that write these formats want a path, a lock and to write.
 
-use super::{Detail, Family, PackageDatabase, PackageError, read_file, reading};
+use super::{Budget, Detail, Family, PackageDatabase, PackageError, TooMuch, read_file, reading};
 use crate::source::files::{Files, join};
 
 mod bdb;
@@ -14,16 +14,14 @@ mod header;
 mod ndb;
 mod sqlite;
 #[cfg(test)]
-pub(super) mod tests;
+mod tests;
 mod wal;
-
-use header::Budget;
 
 /// Where distributions keep it.
 const PLACES: [&[u8]; 3] = [b"var/lib/rpm", b"usr/lib/sysimage/rpm", b"usr/share/rpm"];
 
 /// Largest data base that is read, in bytes.
-const FILE_MAX: u64 = 1 << 30;
+const FILE_MAX: u64 = 512 << 20;
 
 /// Why a data base cannot be read further; what was read before is right.
 type Damage = &'static str;
@@ -79,14 +77,18 @@ fn collect(
         damaged: 0,
     };
     let mut budget = Budget::default();
-    let end = reader(
-        &mut |header| match header::package(header, detail, &mut budget) {
-            Some(package) => found.packages.push(package),
-            None => found.damaged += 1,
-        },
-    );
+    let mut fits = true;
+    let end = reader(&mut |header| {
+        match header::package(header, detail, &mut budget) {
+            _ if !fits => {}
+            Ok(Some(package)) => found.packages.push(package),
+            Ok(None) => found.damaged += 1,
+            Err(TooMuch) => fits = false,
+        };
+    });
     match end {
-        Ok(()) => Ok(found),
+        Ok(()) if fits => Ok(found),
+        Ok(()) => Err(TooMuch.of(path)),
         // Half a list would be taken for a system from which much was removed.
         Err(what) => Err(PackageError::Format {
             path: path.escape_ascii().to_string(),

@@ -12,11 +12,11 @@ macro_rules! data {
     };
 }
 
-pub(in crate::packages) const SQLITE: &[u8] = data!("rpmdb.sqlite");
-pub(in crate::packages) const LOG: &[u8] = data!("rpmdb.sqlite-wal");
-pub(in crate::packages) const SETTLED: &[u8] = data!("settled.sqlite");
-pub(in crate::packages) const NDB: &[u8] = data!("Packages.db");
-pub(in crate::packages) const BDB: &[u8] = data!("Packages");
+const SQLITE: &[u8] = data!("rpmdb.sqlite");
+const LOG: &[u8] = data!("rpmdb.sqlite-wal");
+const SETTLED: &[u8] = data!("settled.sqlite");
+const NDB: &[u8] = data!("Packages.db");
+const BDB: &[u8] = data!("Packages");
 
 /// What `rpm -qa` and `rpm -qal` say.
 fn expect_as_rpm(found: &PackageDatabase, what: &str) {

@@ -125,16 +125,20 @@ impl NodeTable {
                 name: shard.names.get(record).into(),
                 kind: record.kind()?,
             };
-            Some((found, record.known()))
+            Some((found, record.known(), record.children))
         };
+        // Only of directories: what has no children is met once.
         let mut told = HashSet::new();
         let mut chain = Vec::new();
         for number in shards.iter().flat_map(|shard| shard.records.keys()) {
             let mut at = LowerNode(*number);
             while at != LowerNode::ROOT
-                && told.insert(at)
-                && let Some((found, known)) = record(at)
+                && !told.contains(&at)
+                && let Some((found, known, children)) = record(at)
             {
+                if children > 0 {
+                    told.insert(at);
+                }
                 let node = std::mem::replace(&mut at, found.parent);
                 chain.push((node, found, known));
             }

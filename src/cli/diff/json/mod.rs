@@ -1,11 +1,10 @@
-//! The differences for programs. Names and values here are a promise, as in `tests/cli/golden/diff.json`.
+//! The differences for programs. Names and values here are a promise: `docs/diff-json.md`.
 //!
 //! One object: `version` (1; a field that is added does not change it), `a` and `b` (the systems),
 //! `same`, then a member for each section that was asked for, and `problems`. Strings that come
 //! from a system are escaped as [`crate::diff::escape`] says, so that each stands for one row of
 //! bytes. `before` is what A has, `after` what B has, null what one of them has not.
 
-use serde::Serialize;
 use wpar_mountd::types::Timestamp;
 
 use super::operand::System;
@@ -16,177 +15,14 @@ use crate::diff::files::{Aspect, FileChange, FileState, kind_name};
 use crate::diff::kernels::KernelCount;
 use crate::diff::packages_changed::{Installed, PackageChangeKind};
 use crate::diff::{Difference, Section, escape};
-use crate::packages::Family;
 
-#[derive(Serialize)]
-struct Document {
-    version: u32,
-    a: SystemObject,
-    b: SystemObject,
-    same: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    identity: Option<Vec<IdentityObject>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    packages: Option<PackagesObject>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    users: Option<Vec<AccountObject>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    services: Option<Vec<ServiceObject>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    privileges: Option<Vec<PrivilegeObject>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    config: Option<Vec<ConfigObject>>,
-    /// Null if they are the same.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    kernels: Option<Option<KernelsObject>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    files: Option<Vec<FileObject>>,
-    problems: Vec<ProblemObject>,
-}
+mod objects;
 
-#[derive(Serialize)]
-struct SystemObject {
-    /// As it was named.
-    name: String,
-    /// `host`, `wpar`, `image`, `directory`.
-    kind: &'static str,
-    runs: bool,
-    id: String,
-    version_id: String,
-    pretty_name: String,
-    architecture: Option<&'static str>,
-    init: Option<&'static str>,
-}
-
-#[derive(Serialize)]
-struct IdentityObject {
-    what: String,
-    /// Of what is not told: `set`.
-    before: Option<String>,
-    after: Option<String>,
-}
-
-#[derive(Serialize)]
-struct PackagesObject {
-    /// `dpkg`, `rpm`, `apk`, `pacman`, of A and of B.
-    families: [Option<Family>; 2],
-    changes: Vec<PackageObject>,
-}
-
-#[derive(Serialize)]
-struct PackageObject {
-    name: String,
-    /// `added`, `removed`, `upgraded`, `downgraded`, `changed`.
-    change: &'static str,
-    before: Option<InstalledObject>,
-    after: Option<InstalledObject>,
-}
-
-#[derive(Serialize)]
-struct InstalledObject {
-    version: String,
-    architecture: String,
-    complete: bool,
-}
-
-#[derive(Serialize)]
-struct AccountObject {
-    /// `user` or `group`.
-    kind: &'static str,
-    name: String,
-    /// `added`, `removed`, `changed`.
-    change: &'static str,
-    fields: Vec<FieldObject>,
-    /// `changed`, `locked`, `unlocked`, `removed`; never a password.
-    password: Option<&'static str>,
-}
-
-#[derive(Serialize)]
-struct FieldObject {
-    name: &'static str,
-    before: Option<String>,
-    after: Option<String>,
-}
-
-#[derive(Serialize)]
-struct ServiceObject {
-    /// `systemd`, `openrc`, `sysvinit`.
-    manager: &'static str,
-    name: String,
-    before: Option<String>,
-    after: Option<String>,
-}
-
-#[derive(Serialize)]
-struct PrivilegeObject {
-    path: String,
-    before: Option<String>,
-    after: Option<String>,
-    /// Its contents are others, and no changed package explains that.
-    contents: bool,
-    package: Option<String>,
-}
-
-#[derive(Serialize)]
-struct ConfigObject {
-    path: String,
-    /// `packaged`, `edited`, `unknown`.
-    before: Option<&'static str>,
-    after: Option<&'static str>,
-    package: Option<String>,
-    /// Unified, with `-v`, if everybody may read the file.
-    text: Option<String>,
-}
-
-#[derive(Serialize)]
-struct KernelsObject {
-    before: KernelCountObject,
-    after: KernelCountObject,
-}
-
-#[derive(Serialize)]
-struct KernelCountObject {
-    kernels: usize,
-    modules: usize,
-}
-
-#[derive(Serialize)]
-struct FileObject {
-    path: String,
-    /// `added`, `removed`, `changed`.
-    change: &'static str,
-    /// `type`, `content`, `target`, `device`, `mode`, `owner`, `attributes`, `links`, `time`.
-    aspects: Vec<&'static str>,
-    before: Option<FileStateObject>,
-    after: Option<FileStateObject>,
-    package: Option<String>,
-    /// Whether a change of that package explains it.
-    explained: bool,
-}
-
-#[derive(Serialize)]
-struct FileStateObject {
-    kind: &'static str,
-    /// Octal.
-    mode: String,
-    uid: u32,
-    gid: u32,
-    size: u64,
-    mtime: TimeObject,
-}
-
-#[derive(Serialize)]
-struct TimeObject {
-    /// Since 1970.
-    seconds: i64,
-    nanoseconds: u32,
-}
-
-#[derive(Serialize)]
-struct ProblemObject {
-    path: String,
-    why: String,
-}
+use objects::{
+    AccountObject, ConfigObject, Document, FieldObject, FileObject, FileStateObject,
+    IdentityObject, InstalledObject, KernelCountObject, KernelsObject, PackageObject,
+    PackagesObject, PrivilegeObject, ProblemObject, ServiceObject, SystemObject, TimeObject,
+};
 
 pub(super) fn render(
     systems: &[System; 2],
