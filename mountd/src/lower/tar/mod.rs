@@ -41,6 +41,9 @@
 //! more than 16 MiB in one piece (zstd as the command line tool packs it: one frame) cannot be
 //! divided; the scan then writes a seekable copy of it beside the index.
 //!
+//! # Writing
+//! [`save`] writes archives of our own, with the index inside: `docs/mksysb-format.md`.
+//!
 //! # The index
 //! `docs/index-format.md` describes the file. It is versioned, little-endian, and made of records of
 //! fixed size; names of a directory are sorted and lie together, so that a lookup is a binary search
