@@ -53,6 +53,7 @@
 
 mod acl;
 mod atomic;
+mod attributes;
 mod build;
 mod cache;
 mod chunks;
