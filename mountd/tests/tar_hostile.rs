@@ -545,6 +545,86 @@ fn zstd_bomb(image: &Path, size: u64) {
     out.flush().unwrap();
 }
 
+/// A gzip stream of these pieces, each packed on its own.
+fn gzip_of(image: &Path, pieces: impl Iterator<Item = Vec<u8>>) {
+    let mut out = BufWriter::new(File::create(image).unwrap());
+    out.write_all(&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255])
+        .unwrap();
+    let (mut hasher, mut length) = (crc32fast::Hasher::new(), 0_u32);
+    for piece in pieces {
+        out.write_all(&sync_flushed(&piece)).unwrap();
+        hasher.update(&piece);
+        length = length.wrapping_add(piece.len() as u32);
+    }
+    // An empty last block.
+    out.write_all(&[1, 0, 0, 0xff, 0xff]).unwrap();
+    out.write_all(&hasher.finalize().to_le_bytes()).unwrap();
+    out.write_all(&length.to_le_bytes()).unwrap();
+    out.flush().unwrap();
+}
+
+/// A PAX header with these records, and an empty file.
+fn member_with(records: &[u8]) -> Vec<u8> {
+    let (directory, path) = scratch("member");
+    let mut archive = Archive::new(&path);
+    archive.member(b'x', "x", "", records);
+    archive.header(b'0', "file", "", 0);
+    archive.0.flush().unwrap();
+    let bytes = fs::read(&path).unwrap();
+    drop(directory);
+    bytes
+}
+
+#[test]
+fn attributes_that_unpack_to_gigabytes_are_refused() {
+    let (_directory, image) = scratch("image");
+    let mut value = vec![b'v'; 60_000];
+    let members = (0..700_u32).map(|number| {
+        value[..4].copy_from_slice(&number.to_le_bytes());
+        let names = (0..9).map(|name| record(&format!("SCHILY.xattr.user.{name}"), &value));
+        let path = record("path", number.to_string().as_bytes());
+        member_with(&[names.collect::<Vec<_>>().concat(), path].concat())
+    });
+    gzip_of(&image, members);
+    assert!(fs::metadata(&image).unwrap().len() < 4 << 20);
+    let seen = read_within_limits(&image);
+    assert!(
+        seen.starts_with("refused") && seen.contains("exhaust memory"),
+        "{seen}"
+    );
+}
+
+#[test]
+fn acls_that_unpack_to_gigabytes_are_refused() {
+    let (_directory, image) = scratch("image");
+    let acl = format!("user::rw-,group::r--,other::r--{}", " ".repeat(1 << 20));
+    let members = (0..300_u32).map(|number| {
+        let path = record("path", number.to_string().as_bytes());
+        member_with(&[record("SCHILY.acl.access", acl.as_bytes()), path].concat())
+    });
+    gzip_of(&image, members);
+    let seen = read_within_limits(&image);
+    assert!(
+        seen.starts_with("refused") && seen.contains("exhaust memory"),
+        "{seen}"
+    );
+}
+
+#[test]
+fn directories_without_entries_that_unpack_to_gigabytes_are_refused() {
+    let (_directory, image) = scratch("image");
+    let members = (0..2500_u32).map(|number| {
+        let path = format!("{number}/{}", "d/".repeat(1000));
+        member_with(&record("path", path.as_bytes()))
+    });
+    gzip_of(&image, members);
+    let seen = read_within_limits(&image);
+    assert!(
+        seen.starts_with("refused") && seen.contains("exhaust memory"),
+        "{seen}"
+    );
+}
+
 #[test]
 fn gigabytes_of_zeros_in_gzip() {
     let (_directory, image) = scratch("image");

@@ -87,6 +87,10 @@ impl Scene<'_> {
                 path,
                 limit: super::tree::COUNT_LIMIT as u64,
             },
+            ScanError::TooMuchMemory(most) => ImageError::TooMuchMemory {
+                path,
+                mebibytes: most >> 20,
+            },
             ScanError::Interrupted => ImageError::Interrupted { path },
             // The second pass takes any stretch.
             ScanError::NeedsCopy => ImageError::Corrupt {

@@ -38,6 +38,7 @@ const ENTRIES_BETWEEN: u64 = 128;
 /// A [`Progress`] that the scanner and the source beneath it share.
 pub(super) struct Meter<'p> {
     progress: RefCell<&'p mut dyn Progress>,
+    total: u64,
     entries: Cell<u64>,
 }
 
@@ -47,8 +48,14 @@ impl<'p> Meter<'p> {
         progress.start(total_bytes);
         Self {
             progress: RefCell::new(progress),
+            total: total_bytes,
             entries: Cell::new(0),
         }
+    }
+
+    /// Bytes of the file, as far as they are known.
+    pub(super) fn total(&self) -> u64 {
+        self.total
     }
 
     /// Entries so far.

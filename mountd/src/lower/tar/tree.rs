@@ -63,6 +63,8 @@ pub(super) struct Tree {
     table: HashTable<u32>,
     hasher: RandomState,
     pending: HashMap<u32, PendingAcl>,
+    /// Bytes of all that was ever put aside.
+    pending_bytes: u64,
     /// The last directory that was looked up, by the bytes that led there.
     recent: Option<(Vec<u8>, u32)>,
     generated_mtime: Timestamp,
@@ -83,6 +85,7 @@ impl Tree {
             table: HashTable::new(),
             hasher: RandomState::new(),
             pending: HashMap::new(),
+            pending_bytes: 0,
             recent: None,
             generated_mtime,
         };
@@ -387,6 +390,9 @@ impl Tree {
             }
         }
         if acl.iter().any(Option::is_some) {
+            let texts = acl.iter().flatten().map(Vec::len);
+            let values = xattrs.iter().map(|(name, value)| name.len() + value.len());
+            self.pending_bytes += texts.chain(values).sum::<usize>() as u64;
             self.pending.insert(number, PendingAcl { xattrs, acl });
         } else {
             self.store_xattrs(number, &xattrs);
@@ -440,6 +446,17 @@ impl Tree {
         self.xattr_sets.insert_unique(hash, place, rehash);
         self.xattrs.extend_from_slice(&set);
         place.0 + 1
+    }
+
+    /// About how many bytes the tree takes.
+    pub(super) fn memory(&self) -> u64 {
+        let bytes = self.inodes.len() * size_of::<InodeRecord>()
+            + self.dentries.len() * (size_of::<Name>() + 2 * size_of::<u32>())
+            + self.extents.len() * size_of::<Extent>()
+            + self.names.len()
+            + self.targets.len()
+            + self.xattrs.len();
+        bytes as u64 + self.pending_bytes
     }
 
     /// Whether any entry carries attributes.
