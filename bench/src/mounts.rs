@@ -66,7 +66,7 @@ impl Side {
     }
 
     /// What is kept beside an archive.
-    fn beside(&self, archive: &Path) -> impl Iterator<Item = PathBuf> {
+    pub(crate) fn beside(&self, archive: &Path) -> impl Iterator<Item = PathBuf> {
         self.kept.iter().map(move |ending| {
             let mut name = OsString::from(archive);
             name.push(ending);

@@ -384,7 +384,7 @@ fn what_is_no_image_is_told_with_the_next_step() {
     fs::write(at("empty"), "").unwrap();
     fs::write(at("text"), "hello\n".repeat(1000)).unwrap();
     fs::write(at("zeros"), [0; 10_240]).unwrap();
-    fs::write(at("xz"), b"\xfd7zXZ\0........").unwrap();
+    fs::write(at("lzip"), b"LZIP\x01........").unwrap();
     fs::write(at("zip"), b"PK\x03\x04........").unwrap();
     fs::write(at("squash"), b"hsqs........").unwrap();
     fs::write(at("mksysb"), b"\x09\x00\x6b\xea....").unwrap();
@@ -407,8 +407,8 @@ fn what_is_no_image_is_told_with_the_next_step() {
             "is gzip-compressed, but no tar archive is inside",
         ),
         (
-            "xz",
-            "cannot be read directly: it is xz-compressed; run \"xz -dc ",
+            "lzip",
+            "cannot be read directly: it is lzip-compressed; run \"lzip -dc ",
         ),
         ("zip", "it looks like a zip archive; unpack it"),
         (
