@@ -388,7 +388,10 @@ fn what_is_no_image_is_told_with_the_next_step() {
     fs::write(at("zip"), b"PK\x03\x04........").unwrap();
     fs::write(at("squash"), b"hsqs........").unwrap();
     fs::write(at("mksysb"), b"\x09\x00\x6b\xea....").unwrap();
-    shell(directory.path(), "mkfifo pipe; echo text | gzip >text.gz");
+    shell(
+        directory.path(),
+        "mkfifo pipe; echo text | gzip >text.gz; gzip <squash >squash.gz",
+    );
     let cases = [
         ("missing", "no such file; check the path"),
         ("directory", "is a directory, not an archive; pack it with"),
@@ -410,7 +413,11 @@ fn what_is_no_image_is_told_with_the_next_step() {
         ("zip", "it looks like a zip archive; unpack it"),
         (
             "squash",
-            "it looks like a squashfs file system; mount it read-only",
+            "it looks like a squashfs file system; it needs no index",
+        ),
+        (
+            "squash.gz",
+            "it is gzip-compressed, and inside is what looks like a squashfs file system; run \"gzip -dc ",
         ),
         (
             "mksysb",

@@ -10,6 +10,7 @@ use super::error::{ImageError, ScanError};
 use super::explain::{Failure, Scene, remedy_for};
 use super::format::{Codec, FilePlace, Fingerprint, IndexHeader};
 use super::image::{Contents, Image};
+use super::inside;
 use super::pass::Pass;
 use super::plan::{self, Main, Outcome};
 use super::progress::{Meter, Progress};
@@ -38,7 +39,8 @@ pub(super) fn build(
             Ok(()) => return Ok(()),
             Err(failure) => {
                 if !(matches!(failure.error, ScanError::NeedsCopy) && copies.learn()) {
-                    return Err(job.scene().explain(failure));
+                    let refusal = inside::refusal(image, &job.main, &failure);
+                    return Err(refusal.unwrap_or_else(|| job.scene().explain(failure)));
                 }
             }
         }
@@ -91,7 +93,7 @@ fn codec_of(image: &Path, found: Found) -> Result<Codec, ImageError> {
 
 /// An index tells names and attributes, and parts of the contents of a compressed archive: only
 /// who may read the archive may read it.
-fn index_permissions(archive: &File) -> u32 {
+pub(super) fn index_permissions(archive: &File) -> u32 {
     let everyone = archive
         .metadata()
         .is_ok_and(|metadata| metadata.mode() & 0o004 != 0);

@@ -3,6 +3,7 @@
 use super::acl::IdTable;
 use super::error::{ScanError, quoted};
 use super::explain::Failure;
+use super::format::ArchiveKind;
 use super::member::{Member, MemberData, MemberKind};
 use super::path;
 use super::progress::Meter;
@@ -10,6 +11,7 @@ use super::recognise::{Found, LOOK, recognise_bytes};
 use super::scan::{ArchiveEnd, Scanner};
 use super::source::Source;
 use super::tree::{LayerEntry, Tree};
+use crate::lower::aix;
 use crate::types::{FileKind, Timestamp};
 
 /// Most warnings that an index keeps; the others are counted.
@@ -28,10 +30,38 @@ pub(super) struct Rules {
     pub(super) base: u64,
 }
 
+/// What reads the entries of an archive of some kind.
+pub(in crate::lower) trait Entries {
+    /// The next entry, `None` after the last one.
+    ///
+    /// # Errors
+    /// What is wrong with the archive.
+    fn next(&mut self) -> Result<Option<Member>, ScanError>;
+
+    /// The contents of the member that was returned last, as they are stored.
+    ///
+    /// # Errors
+    /// Those of reading.
+    fn contents(&mut self, data: &MemberData) -> Result<&[u8], ScanError>;
+
+    /// How the entries ended; known once [`Self::next`] answered `None`.
+    fn end(&self) -> Option<ArchiveEnd>;
+
+    /// How far the archive file has been read.
+    fn position(&self) -> u64;
+
+    /// What is to be said about the archive as a whole, after its last entry.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
 /// A scan under way: of one archive, or of several one after the other.
 pub(super) struct Scan {
     pub(super) tree: Tree,
     pub(super) warnings: Warnings,
+    /// Of the archive that was scanned last.
+    pub(super) kind: ArchiveKind,
     last_entry: Option<Vec<u8>>,
     /// The first entry, if it is itself an image of something, and what it looks like.
     pub(super) lone: Option<(String, &'static str)>,
@@ -45,6 +75,7 @@ impl Scan {
         Self {
             tree: Tree::new(generated_mtime),
             warnings: Warnings::default(),
+            kind: ArchiveKind::Tar,
             last_entry: None,
             lone: None,
             tables: [IdTable::default(), IdTable::default()],
@@ -61,12 +92,19 @@ impl Scan {
         rules: Rules,
         meter: &Meter<'_>,
     ) -> Result<(), Failure> {
-        let mut scanner = Scanner::new(source);
         self.last_entry = None;
         if rules.is_layer {
             self.tree.begin_layer();
         }
-        if let Err(error) = self.all(&mut scanner, rules, meter) {
+        let begins = source.bytes(0, aix::MAGIC_BYTES)?;
+        let scanned = if aix::is_volume(begins) {
+            self.kind = ArchiveKind::AixBackup;
+            self.all(&mut aix::Scanner::new(source), rules, meter)
+        } else {
+            self.kind = ArchiveKind::Tar;
+            self.all(&mut Scanner::new(source), rules, meter)
+        };
+        if let Err(error) = scanned {
             return Err(Failure {
                 last_entry: self.last_entry.take(),
                 ..error.into()
@@ -75,13 +113,12 @@ impl Scan {
         if rules.is_layer {
             self.tree.end_layer();
         }
-        self.note_end(scanner.end());
         Ok(())
     }
 
     fn all(
         &mut self,
-        scanner: &mut Scanner<'_>,
+        scanner: &mut dyn Entries,
         rules: Rules,
         meter: &Meter<'_>,
     ) -> Result<(), ScanError> {
@@ -107,17 +144,19 @@ impl Scan {
                 self.warnings.entry(last, &remark);
             }
         }
+        self.note_end(scanner);
         Ok(())
     }
 
     /// Keeps `etc/passwd` and `etc/group`: ACLs may name users without their numbers.
-    fn note_table(&mut self, scanner: &mut Scanner<'_>, member: &Member) -> Result<(), ScanError> {
+    fn note_table(&mut self, scanner: &mut dyn Entries, member: &Member) -> Result<(), ScanError> {
         let names: [&[u8]; 2] = [b"passwd", b"group"];
         for (name, table) in names.into_iter().zip(&mut self.tables) {
             if member.path.ends_with(name)
                 && path::components(&member.path).eq([b"etc", name])
                 && member.kind == MemberKind::Node(FileKind::Regular)
                 && member.data.extents.is_none()
+                && member.data.packed.is_none()
                 && member.data.size <= TABLE_LIMIT
             {
                 *table = IdTable::parse(scanner.contents(&member.data)?);
@@ -138,8 +177,11 @@ impl Scan {
         }
     }
 
-    fn note_end(&mut self, end: Option<ArchiveEnd>) {
-        self.warnings.extend(match end {
+    fn note_end(&mut self, scanner: &dyn Entries) {
+        for warning in scanner.warnings() {
+            self.warnings.extend(Some(warning));
+        }
+        self.warnings.extend(match scanner.end() {
             Some(ArchiveEnd::Unmarked) => Some(
                 "the archive has no end mark: if the backup was interrupted, entries are missing"
                     .to_owned(),
@@ -159,10 +201,12 @@ impl Scan {
 /// The name of a first entry that is itself an image of a disk, and what it looks like. Images of
 /// clouds come so, as the only entry.
 fn lone_image(
-    scanner: &mut Scanner<'_>,
+    scanner: &mut dyn Entries,
     member: &Member,
 ) -> Result<Option<(String, &'static str)>, ScanError> {
-    if member.kind != MemberKind::Node(FileKind::Regular) || member.data.size < LONE_LEAST {
+    let is_file =
+        member.kind == MemberKind::Node(FileKind::Regular) && member.data.packed.is_none();
+    if !is_file || member.data.size < LONE_LEAST {
         return Ok(None);
     }
     let offset = match member.data.extents.as_deref() {

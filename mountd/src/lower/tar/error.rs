@@ -86,6 +86,17 @@ pub enum ImageError {
         /// The last good entry's name, quoted, or "none".
         last_entry: String,
     },
+    /// An archive that was being made was not made to its end.
+    #[error(
+        "image {} was not made: after {bytes} bytes there was no end mark of an archive, so the \
+         program that makes it has failed; nothing was kept", path.display()
+    )]
+    Unfinished {
+        /// The image.
+        path: PathBuf,
+        /// How much had come.
+        bytes: u64,
+    },
     /// Bytes in the archive make no sense.
     #[error(
         "image {} is damaged at byte {offset}: {why}; the last good entry is {last_entry}; fetch \
@@ -216,7 +227,7 @@ impl ImageError {
 
 /// Why a scan stopped, before it is known on which image.
 #[derive(Debug)]
-pub(super) enum ScanError {
+pub(in crate::lower) enum ScanError {
     /// The kernel failed to read the image.
     Read(io::Error),
     /// The index or the copy could not be written.
@@ -250,7 +261,7 @@ pub(super) enum ScanError {
 }
 
 /// A name of an archive in a message: quoted, of bounded length, without control characters.
-pub(super) fn quoted(name: &[u8]) -> String {
+pub(in crate::lower) fn quoted(name: &[u8]) -> String {
     const LONGEST: usize = 200;
     let text = String::from_utf8_lossy(name.get(..LONGEST).unwrap_or(name));
     let mut quoted = String::with_capacity(text.len() + 2);

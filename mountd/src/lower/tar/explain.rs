@@ -89,8 +89,7 @@ impl Scene<'_> {
                 path,
                 what: match self.codec {
                     Codec::Plain => "does not begin with a whole tar header".to_owned(),
-                    Codec::Gzip => "is gzip-compressed, but no tar archive is inside".to_owned(),
-                    Codec::Zstd => "is zstd-compressed, but no tar archive is inside".to_owned(),
+                    codec => format!("is {codec}-compressed, but no tar archive is inside"),
                 },
                 remedy: "name the backup of a system".to_owned(),
             },

@@ -5,10 +5,11 @@
 //! the archive. Nothing is ever extracted, and no name of an archive is ever a name of the host.
 //!
 //! # What is read
-//! v7, ustar, PAX and GNU archives, in any mixture: long names and links, base-256 numbers, hard
+//! v7, ustar, PAX, GNU and star archives, in any mixture: long names and links, base-256 numbers, hard
 //! links, devices, pipes; times in nanoseconds, extended attributes of GNU tar (`SCHILY.xattr.*`)
 //! and bsdtar (`LIBARCHIVE.xattr.*`), ACLs in text form, SELinux labels; sparse files of old GNU
-//! tar and of PAX 0.0, 0.1 and 1.0. All of it plain, or within gzip or zstd, which is found out
+//! tar, of star and of PAX 0.0, 0.1 and 1.0. And backups by name of AIX, whose scanner and packed
+//! members are in [`super::aix`]. All of it plain, or within gzip or zstd, which is found out
 //! from the contents.
 //!
 //! # What the tree is
@@ -56,11 +57,13 @@
 //! the last.
 //!
 //! # Compressed archives
-//! The stream is divided into chunks of some MiB that can be decoded on their own: gzip with the
-//! 32 KiB before each, kept in the index; zstd at frame boundaries. Decoded chunks are cached, and
-//! each carries a hash, so that damage shows as an error of the reads that meet it. A stream with
-//! more than 16 MiB in one piece (zstd as the command line tool packs it: one frame) cannot be
-//! divided; the scan then writes a seekable copy of it beside the index.
+//! The stream is divided into chunks that can be decoded on their own: gzip with the 32 KiB before
+//! each, kept in the index; zstd at frames, xz and bzip2 at blocks, lz4 at blocks, with the 64 KiB
+//! before those that are linked. Decoded chunks are cached, those behind a chunk that was read
+//! after the one before it are decoded ahead, and each carries a hash, so that damage shows as an
+//! error of the reads that meet it. A stream with more than 16 MiB in one piece (zstd as the
+//! command line tool packs it: one frame; xz likewise, and with threads in blocks of 24 MiB and
+//! more) cannot be divided; the scan then writes a seekable copy of it beside the index.
 //!
 //! # The index
 //! `docs/index-format.md` describes the file. It is versioned, little-endian, and made of records of
@@ -70,11 +73,16 @@
 //! other archive: size, time of modification and hashes of samples must match.
 
 mod acl;
+mod ahead;
 mod atomic;
+mod bits;
 mod build;
+mod bzip2;
 mod cache;
 mod chain;
 mod chunks;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod codec_fuzzing;
 mod codecs;
 mod container;
 mod contents;
@@ -86,39 +94,58 @@ mod fingerprint;
 mod format;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod glance;
 mod gzip;
 mod header;
 mod image;
 mod index;
+mod inside;
 mod layer;
 mod layered;
+mod lz4;
+mod making;
 mod member;
 mod name;
 mod number;
-mod packed;
+mod parallel;
 mod part_reader;
 mod pass;
 mod path;
 mod pax;
 mod plan;
 mod progress;
+mod readahead;
 mod recognise;
+pub mod save;
 mod scan;
 mod seekable;
 mod sidecar;
 mod source;
 mod sparse;
+mod star;
 mod stored;
 mod stream;
 mod tree;
 mod wrapping;
 mod write;
+mod xz;
+mod xz_table;
 mod zstandard;
+mod zstd_frames;
 
+pub(in crate::lower) use entries::Entries;
 pub use error::{ImageError, IndexFault};
+pub(in crate::lower) use error::{ScanError, quoted};
 pub use format::{ArchiveKind, Codec};
+pub use glance::{AixBackup, aix_backup};
 pub use index::TarIndex;
 pub use layer::TarLower;
+pub use making::index_stream;
+pub(in crate::lower) use member::{Member, MemberData, MemberKind, encode_device};
 pub use name::ImageName;
 pub use progress::{Progress, Silent};
+pub use recognise::begins_like_tar;
+pub(in crate::lower) use scan::ArchiveEnd;
 pub use sidecar::{BuildReason, IndexReport, ensure_index, main_file, side_file};
+pub(in crate::lower) use source::Source;
+pub(crate) use source::read_full;

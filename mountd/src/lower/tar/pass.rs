@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 
 use super::atomic::AtomicFile;
-use super::codecs;
 use super::container::{Digest, Digesting, NamedFile};
 use super::copies::Copies;
 use super::entries::{Rules, Scan};
@@ -203,11 +202,8 @@ impl<'p, 'm> Pass<'p, 'm> {
         let copy = self.copy.as_mut().filter(|_| copies);
         let (writer, meter) = (&mut self.writer, self.meter);
         let mut windows = |window: &[u8]| writer.window(window).map_err(ScanError::Write);
-        let Some(decoder) = codecs::decoder(place.codec, stretch) else {
-            return Err(ScanError::NotTar.into());
-        };
         let copy = copy.map(|copy| &mut copy.writer);
-        let mut source = StreamSource::new(decoder, copy, &mut windows, meter);
+        let mut source = StreamSource::start(place.codec, stretch, copy, &mut windows, meter)?;
         let scanned = scan.archive(&mut source, rules, meter);
         let finished = scanned.and_then(|()| Ok(source.finish()?));
         let (chunks, stream_bytes, remark) = match finished {

@@ -90,7 +90,7 @@ fn file(image: &Image, main: &Main, pass: &mut Pass<'_, '_>) -> Result<Outcome, 
     let mut notes = main.header.notes.clone();
     notes.extend(wrapping::unwrap(&mut scan.tree));
     Ok(Outcome {
-        kind: ArchiveKind::Tar,
+        kind: scan.kind,
         scan,
         notes,
     })

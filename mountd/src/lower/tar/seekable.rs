@@ -170,7 +170,7 @@ impl CopyWriter {
 
     /// Writes the seek table; answers size and hash of the tail of what is now a whole file.
     pub(super) fn finish(mut self) -> io::Result<Fingerprint> {
-        let table = seek_table(&self.chunks);
+        let table = seek_table(&self.chunks, None);
         self.out.write_all(&table)?;
         self.out.flush()?;
         let bytes = self.stored_offset + table.len() as u64;
@@ -245,9 +245,11 @@ fn pack(work: &Receiver<Job>) {
     }
 }
 
-fn seek_table(chunks: &[ChunkRecord]) -> Vec<u8> {
+/// The seek table of these frames and, if there is one, of a skippable frame behind them.
+pub(super) fn seek_table(chunks: &[ChunkRecord], skippable: Option<usize>) -> Vec<u8> {
     const FOOTER: usize = 9;
-    let content = chunks.len() * 8 + FOOTER;
+    let count = chunks.len() + usize::from(skippable.is_some());
+    let content = count * 8 + FOOTER;
     let mut table = Vec::with_capacity(content + 8);
     table.extend(0x184D_2A5E_u32.to_le_bytes());
     table.extend((content as u32).to_le_bytes());
@@ -255,7 +257,11 @@ fn seek_table(chunks: &[ChunkRecord]) -> Vec<u8> {
         table.extend((chunk.stored_bytes as u32).to_le_bytes());
         table.extend(chunk.length.to_le_bytes());
     }
-    table.extend((chunks.len() as u32).to_le_bytes());
+    if let Some(bytes) = skippable {
+        table.extend((bytes as u32).to_le_bytes());
+        table.extend(0_u32.to_le_bytes());
+    }
+    table.extend((count as u32).to_le_bytes());
     table.push(0);
     table.extend(0x8F92_EAB1_u32.to_le_bytes());
     table

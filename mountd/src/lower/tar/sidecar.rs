@@ -15,13 +15,14 @@ use rustix::io::Errno;
 use crate::types::NAME_MAX;
 
 use super::atomic::directory_of;
-use super::build::build;
+use super::build::{build, index_permissions};
 use super::error::{ImageError, IndexFault};
 use super::format::{ArchiveKind, Codec, hash};
 use super::image::Image;
 use super::index::TarIndex;
 use super::name::ImageName;
 use super::progress::Progress;
+use super::save;
 
 /// What the name of an image's index ends in.
 const SUFFIX: &str = ".wparidx";
@@ -157,8 +158,23 @@ pub fn ensure_index(
     };
     let directory = directory_of(&path);
     std::fs::create_dir_all(directory).map_err(|error| ImageError::writing(&path, error))?;
+    if let Some(index) = shipped_inside(&opened, &path)? {
+        return Ok(report(&index, None));
+    }
     build(&opened, &path, progress)?;
     Ok(report(&TarIndex::open(&path)?, Some(reason)))
+}
+
+/// Unpacks the index that is in the image, if there is a good one, to `path`.
+fn shipped_inside(image: &Image, path: &Path) -> Result<Option<TarIndex>, ImageError> {
+    let permissions = index_permissions(image.main());
+    let unpacked = save::unpack(image.main(), path, permissions);
+    match unpacked.map_err(|error| ImageError::writing(path, error))? {
+        Some(()) => Ok(usable(image, path)
+            .ok()
+            .filter(|index| index.verify().is_ok())),
+        None => Ok(None),
+    }
 }
 
 /// The index at `path`, if it is one of this image.
@@ -182,7 +198,8 @@ fn reason_of(error: ImageError) -> Result<BuildReason, ImageError> {
     }
 }
 
-fn report(index: &TarIndex, built_because: Option<BuildReason>) -> IndexReport {
+/// What there is to tell about an index.
+pub(super) fn report(index: &TarIndex, built_because: Option<BuildReason>) -> IndexReport {
     IndexReport {
         path: index.path().to_path_buf(),
         built_because,

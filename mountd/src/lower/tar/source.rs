@@ -24,6 +24,11 @@ impl<'f> Stretch<'f> {
         }
     }
 
+    /// The file, where the stretch begins in it, and how long it is.
+    pub(super) fn place(&self) -> (&'f File, u64, u64) {
+        (self.file, self.start, self.length)
+    }
+
     /// How long it is.
     pub(super) fn length(&self) -> u64 {
         self.length
@@ -98,7 +103,7 @@ impl StoredBytes for Section<'_> {
 }
 
 /// The uncompressed tar stream, seen through a window that only moves forward.
-pub(super) trait Source {
+pub(in crate::lower) trait Source {
     /// The bytes at `offset`: `length` of them, fewer only where the stream ends. No later call
     /// may name an earlier offset.
     fn bytes(&mut self, offset: u64, length: usize) -> Result<&[u8], ScanError>;
@@ -178,7 +183,7 @@ impl<B: StoredBytes> Source for PlainSource<B> {
 }
 
 /// Reads at `offset` until `buffer` is full or the file ends; returns how many bytes.
-pub(super) fn read_full(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+pub(crate) fn read_full(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
         match file.read_at(&mut buffer[filled..], offset + filled as u64) {

@@ -18,6 +18,11 @@ use super::tree::{Name, ROOT, Tree};
 /// Level at which windows are packed.
 const WINDOW_LEVEL: i32 = 3;
 
+/// Packs a window for an index.
+pub(super) fn pack_window(window: &[u8]) -> io::Result<Vec<u8>> {
+    ::zstd::bulk::compress(window, WINDOW_LEVEL)
+}
+
 /// Texts that go into an index, one statement to a line.
 #[derive(Debug, Default)]
 pub(super) struct Texts {
@@ -55,11 +60,10 @@ impl IndexWriter {
         Ok((self.out.get_ref().try_clone()?, self.start))
     }
 
-    /// Packs a window and stores it; answers its place in the section and its packed length.
-    pub(super) fn window(&mut self, window: &[u8]) -> io::Result<(u64, u32)> {
-        let packed = ::zstd::bulk::compress(window, WINDOW_LEVEL)?;
+    /// Stores a packed window; answers its place in the section and its length.
+    pub(super) fn window(&mut self, packed: &[u8]) -> io::Result<(u64, u32)> {
         let at = self.at - self.start;
-        self.put(&packed)?;
+        self.put(packed)?;
         Ok((at, packed.len() as u32))
     }
 
