@@ -1,5 +1,5 @@
 //! The targets in `cargo test`: each for a short while with the same inputs every time, or for as
-//! many seconds as `WPAR_FUZZ_SECONDS` says, with others each time.
+//! many seconds as `WPAR_FUZZ_SECONDS` says, with others each time; `WPAR_FUZZ_TARGET=NAME` only one.
 //!
 //! What fails is kept in the directory for temporary files, and named; put into
 //! `tests/data/fuzz/TARGET` it is tried for ever.
@@ -23,7 +23,9 @@ const INPUTS: usize = 400;
 fn any_bytes_give_an_answer_or_an_error() {
     let seconds = std::env::var("WPAR_FUZZ_SECONDS").ok();
     let seconds = seconds.map(|text| Duration::from_secs(text.parse().unwrap()));
-    for target in TARGETS {
+    let only = std::env::var("WPAR_FUZZ_TARGET").ok();
+    let wanted = |target: &&Target| only.as_deref().is_none_or(|only| only == target.name);
+    for target in TARGETS.iter().filter(wanted) {
         let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/fuzz");
         let mut seeds = (target.seeds)();
         if let Some(corpus) = std::env::var_os("WPAR_FUZZ_CORPUS") {

@@ -211,6 +211,8 @@ fn read_only(lower: LowerSpec) -> MountSpec {
 fn wpar(context: &Context, registry: &Registry, mut record: WparRecord) -> CliResult<Opened> {
     let name = record.name.clone();
     let lock = context.lock(registry, &name)?;
+    // Another command may have ended meanwhile.
+    record = lifecycle::record(registry, &name)?;
     let state = lifecycle::look(registry, &record, true).state;
     let spec = match state {
         WparState::Defined => offline(context, registry, &mut record)?,

@@ -38,14 +38,9 @@ impl IdTable {
     }
 }
 
-/// Why a text is no ACL that can be used.
+/// The text is no ACL that can be used.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum AclFault {
-    /// Not the syntax of an ACL.
-    Syntax,
-    /// A name without a number that the image's own tables do not know.
-    UnknownName(Vec<u8>),
-}
+pub(super) struct NoAcl;
 
 fn id(bytes: &[u8]) -> Option<u32> {
     super::number::decimal(bytes)
@@ -60,13 +55,16 @@ pub(super) struct Acl {
     pub(super) value: Vec<u8>,
     /// Whether it says no more than permission bits do.
     pub(super) is_mode: bool,
+    /// Whether entries are missing, of users or groups that the image does not know. All others, the
+    /// mask above all, are there: without them the owning group would have the mask's permissions.
+    pub(super) is_partial: bool,
 }
 
 /// The kernel's value for an ACL in text form: entries `tag:name:perms[:id]` divided by commas or
 /// newlines. An id after the permissions counts before the name, a name of digits is an id, any
 /// other name is looked up in `users` or `groups`.
-pub(super) fn from_text(text: &[u8], users: &IdTable, groups: &IdTable) -> Result<Acl, AclFault> {
-    let mut entries = Vec::new();
+pub(super) fn from_text(text: &[u8], users: &IdTable, groups: &IdTable) -> Result<Acl, NoAcl> {
+    let (mut entries, mut is_partial) = (Vec::new(), false);
     for line in text.split(|byte| matches!(byte, b',' | b'\n')) {
         let line = line
             .split(|byte| *byte == b'#')
@@ -77,9 +75,12 @@ pub(super) fn from_text(text: &[u8], users: &IdTable, groups: &IdTable) -> Resul
             continue;
         }
         if entries.len() == MOST_ENTRIES {
-            return Err(AclFault::Syntax);
+            return Err(NoAcl);
         }
-        entries.push(entry(line, users, groups)?);
+        match entry(line, users, groups)? {
+            (tag, Some(id), permissions) => entries.push((tag, id, permissions)),
+            (_, None, _) => is_partial = true,
+        }
     }
     entries.sort_unstable();
     let count = |tag| entries.iter().filter(|entry| entry.0 == tag).count();
@@ -93,7 +94,7 @@ pub(super) fn from_text(text: &[u8], users: &IdTable, groups: &IdTable) -> Resul
             .windows(2)
             .any(|pair| (pair[0].0, pair[0].1) == (pair[1].0, pair[1].1))
     {
-        return Err(AclFault::Syntax);
+        return Err(NoAcl);
     }
     let is_mode = entries.len() == 3;
     let mut value = VERSION.to_le_bytes().to_vec();
@@ -102,14 +103,21 @@ pub(super) fn from_text(text: &[u8], users: &IdTable, groups: &IdTable) -> Resul
         value.extend(permissions.to_le_bytes());
         value.extend(id.to_le_bytes());
     }
-    Ok(Acl { value, is_mode })
+    Ok(Acl {
+        value,
+        is_mode,
+        is_partial,
+    })
 }
 
-fn entry(line: &[u8], users: &IdTable, groups: &IdTable) -> Result<(u16, u32, u16), AclFault> {
+/// Tag, id and permissions of an entry; no id if nobody is known by its name.
+type Entry = (u16, Option<u32>, u16);
+
+fn entry(line: &[u8], users: &IdTable, groups: &IdTable) -> Result<Entry, NoAcl> {
     let mut fields = line
         .split(|byte| *byte == b':')
         .map(|field| field.trim_ascii());
-    let mut next = || fields.next().ok_or(AclFault::Syntax);
+    let mut next = || fields.next().ok_or(NoAcl);
     let kind = next()?;
     let name = next()?;
     // "other::rwx" may lose one of its colons: "other:rwx".
@@ -118,23 +126,22 @@ fn entry(line: &[u8], users: &IdTable, groups: &IdTable) -> Result<(u16, u32, u1
         Err(_) if matches!(kind, b"other" | b"mask" | b"o" | b"m") => (&b""[..], name),
         Err(fault) => return Err(fault),
     };
-    let permissions = bits(permissions).ok_or(AclFault::Syntax)?;
+    let permissions = bits(permissions).ok_or(NoAcl)?;
     let number = next().ok();
     let named = |table: &IdTable| {
         number
             .and_then(id)
             .or_else(|| id(name))
             .or_else(|| table.0.get(name).copied())
-            .ok_or_else(|| AclFault::UnknownName(name.to_vec()))
     };
     match (kind, name.is_empty()) {
-        (b"user" | b"u", true) => Ok((USER_OBJ, NO_ID, permissions)),
-        (b"user" | b"u", false) => Ok((USER, named(users)?, permissions)),
-        (b"group" | b"g", true) => Ok((GROUP_OBJ, NO_ID, permissions)),
-        (b"group" | b"g", false) => Ok((GROUP, named(groups)?, permissions)),
-        (b"mask" | b"m", true) => Ok((MASK, NO_ID, permissions)),
-        (b"other" | b"o", true) => Ok((OTHER, NO_ID, permissions)),
-        _ => Err(AclFault::Syntax),
+        (b"user" | b"u", true) => Ok((USER_OBJ, Some(NO_ID), permissions)),
+        (b"user" | b"u", false) => Ok((USER, named(users), permissions)),
+        (b"group" | b"g", true) => Ok((GROUP_OBJ, Some(NO_ID), permissions)),
+        (b"group" | b"g", false) => Ok((GROUP, named(groups), permissions)),
+        (b"mask" | b"m", true) => Ok((MASK, Some(NO_ID), permissions)),
+        (b"other" | b"o", true) => Ok((OTHER, Some(NO_ID), permissions)),
+        _ => Err(NoAcl),
     }
 }
 
@@ -165,18 +172,44 @@ pub(super) fn mode_bits(value: &[u8]) -> Option<u16> {
     Some(of(USER_OBJ)? << 6 | of(MASK).or(of(GROUP_OBJ))? << 3 | of(OTHER)?)
 }
 
-/// Whether `value` is an ACL in the kernel's encoding, as far as its shape goes.
+/// Whether `value` is an ACL that the kernel takes (`posix_acl_valid`): entries in the order of their
+/// tags, the three that each has once, and a mask where users or groups are named.
 pub(super) fn is_kernel_value(value: &[u8]) -> bool {
-    value.get(..4) == Some(&VERSION.to_le_bytes()[..])
-        && value.len() > 4
-        && (value.len() - 4).is_multiple_of(8)
+    let (Some(version), Some(entries)) = (value.get(..4), value.get(4..)) else {
+        return false;
+    };
+    if version != VERSION.to_le_bytes() || !entries.len().is_multiple_of(8) {
+        return false;
+    }
+    let entries = entries.chunks_exact(8).map(|entry| {
+        let number = |at: usize| u16::from_le_bytes([entry[at], entry[at + 1]]);
+        let id = u32::from_le_bytes([entry[4], entry[5], entry[6], entry[7]]);
+        (number(0), number(2), id)
+    });
+    // Of user, group, mask and others; named ones before and after stand between them.
+    let (mut last, mut seen) = (0, 0);
+    for (tag, permissions, id) in entries {
+        let once = !matches!(tag, USER | GROUP);
+        if ![USER_OBJ, USER, GROUP_OBJ, GROUP, MASK, OTHER].contains(&tag)
+            || tag < last
+            || (once && seen & tag != 0)
+            || permissions > 7
+            || (!once && id == NO_ID)
+        {
+            return false;
+        }
+        last = tag;
+        seen |= tag;
+    }
+    let all = USER_OBJ | GROUP_OBJ | OTHER;
+    seen & all == all && (seen & (USER | GROUP) == 0 || seen & MASK != 0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn convert(text: &[u8]) -> Result<Acl, AclFault> {
+    fn convert(text: &[u8]) -> Result<Acl, NoAcl> {
         let users = IdTable::parse(b"root:x:0:0:::\nlisa:x:1000:1000\nbad\n");
         let groups = IdTable::parse(b"wheel:x:10:\n");
         from_text(text, &users, &groups)
@@ -203,7 +236,8 @@ mod tests {
                 convert(text),
                 Ok(Acl {
                     value: expected.to_vec(),
-                    is_mode: false
+                    is_mode: false,
+                    is_partial: false
                 }),
                 "{}",
                 text.escape_ascii()
@@ -238,20 +272,63 @@ mod tests {
             b"user::rw-,group::r--,other::r--,mask::r--,user:1:r--,user:1:rw-",
             b"nonsense",
         ] {
-            assert_eq!(
-                convert(text),
-                Err(AclFault::Syntax),
-                "{}",
-                text.escape_ascii()
-            );
+            assert_eq!(convert(text), Err(NoAcl), "{}", text.escape_ascii());
         }
-        assert_eq!(
-            convert(b"user::rw-,user:ghost:rwx,group::r--,mask::rwx,other::---"),
-            Err(AclFault::UnknownName(b"ghost".to_vec()))
-        );
         assert!(!is_kernel_value(&[2, 0, 0, 0]));
         assert!(!is_kernel_value(&[
             3, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255
         ]));
+    }
+
+    #[test]
+    fn the_mask_stays_when_a_name_is_not_known() {
+        let found = convert(b"user::rw-,user:ghost:rwx,group::---,mask::rwx,other::---").unwrap();
+        assert!(found.is_partial && !found.is_mode);
+        assert_eq!(mode_bits(&found.value), Some(0o670));
+        let group = &found.value[4 + 8..][..4];
+        assert_eq!(
+            group,
+            [4, 0, 0, 0],
+            "the owning group itself may do nothing"
+        );
+    }
+
+    #[test]
+    fn values_that_the_kernel_refuses_are_known() {
+        let value = |entries: &[(u16, u16, u32)]| {
+            let mut value = VERSION.to_le_bytes().to_vec();
+            for (tag, permissions, id) in entries {
+                value.extend(tag.to_le_bytes());
+                value.extend(permissions.to_le_bytes());
+                value.extend(id.to_le_bytes());
+            }
+            value
+        };
+        let (user, group, other) = ((1, 7, NO_ID), (4, 5, NO_ID), (32, 0, NO_ID));
+        let (lisa, wheel, mask) = ((2, 7, 1000), (8, 4, 10), (16, 7, NO_ID));
+        assert!(is_kernel_value(&value(&[user, group, other])));
+        assert!(is_kernel_value(&value(&[
+            user,
+            lisa,
+            (2, 0, 5),
+            group,
+            wheel,
+            mask,
+            other
+        ])));
+        for bad in [
+            &[user, group][..],
+            &[group, user, other],
+            &[user, user, group, other],
+            &[user, lisa, group, other],
+            &[user, group, other, (64, 0, 0)],
+            &[user, group, (32, 8, NO_ID)],
+            &[user, (2, 7, NO_ID), group, mask, other],
+        ] {
+            assert!(!is_kernel_value(&value(bad)), "{bad:?}");
+        }
+        let mut long = value(&[user, group, other]);
+        long.push(0);
+        assert!(!is_kernel_value(&long));
     }
 }

@@ -56,6 +56,12 @@ pub(in crate::lower) trait Entries {
     }
 }
 
+/// How many times the bytes of an archive's file its tree may take in memory. A header of 512 bytes
+/// takes a fourth of that; compressors make it ten times smaller, a bomb a thousand times.
+pub(super) const AMPLIFICATION: u64 = 64;
+/// What any tree may take.
+const MEMORY_FLOOR: u64 = 256 << 20;
+
 /// A scan under way: of one archive, or of several one after the other.
 pub(super) struct Scan {
     pub(super) tree: Tree,
@@ -122,6 +128,7 @@ impl Scan {
         rules: Rules,
         meter: &Meter<'_>,
     ) -> Result<(), ScanError> {
+        let before = self.tree.memory();
         while let Some(mut member) = scanner.next()? {
             meter.entry(scanner.position())?;
             self.note_table(scanner, &member)?;
@@ -142,6 +149,11 @@ impl Scan {
             }
             if let Err(remark) = self.tree.add(member)? {
                 self.warnings.entry(last, &remark);
+            }
+            let stored = meter.total().max(scanner.position());
+            let most = stored.saturating_mul(AMPLIFICATION).max(MEMORY_FLOOR);
+            if self.tree.memory().saturating_sub(before) > most {
+                return Err(ScanError::TooMuchMemory(most));
             }
         }
         self.note_end(scanner);
@@ -172,7 +184,7 @@ impl Scan {
         if lost > 0 {
             self.warnings.extend(Some(format!(
                 "{lost} ACLs name users or groups that the image does not know, or make no sense; \
-                 their files have permission bits only"
+                 their files have what is left of these, or permission bits only"
             )));
         }
     }

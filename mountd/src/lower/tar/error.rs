@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use super::entries::AMPLIFICATION;
+
 /// Why an image cannot be used: what failed, on which file, why, and what to do next.
 #[derive(Debug, Error)]
 pub enum ImageError {
@@ -119,6 +121,18 @@ pub enum ImageError {
         path: PathBuf,
         /// The limit.
         limit: u64,
+    },
+    /// What the archive says of its entries is out of all proportion to its size.
+    #[error(
+        "image {} would take over {mebibytes} MiB of memory to index, {AMPLIFICATION} times its own \
+         size: it seems to be made to exhaust memory; do not trust where it comes from",
+        path.display()
+    )]
+    TooMuchMemory {
+        /// The image.
+        path: PathBuf,
+        /// The limit, in MiB.
+        mebibytes: u64,
     },
     /// The archive is not the one that was indexed.
     #[error(
@@ -256,6 +270,8 @@ pub(in crate::lower) enum ScanError {
     Unusable { what: String, remedy: String },
     /// More entries than can be counted.
     TooMany,
+    /// More memory than this, in bytes.
+    TooMuchMemory(u64),
     /// The caller asked to stop.
     Interrupted,
 }

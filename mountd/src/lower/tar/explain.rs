@@ -107,6 +107,10 @@ impl Scene<'_> {
                 path,
                 what,
             },
+            ScanError::TooMuchMemory(most) => ImageError::TooMuchMemory {
+                path,
+                mebibytes: most >> 20,
+            },
             ScanError::Interrupted => ImageError::Interrupted { path },
             // The second pass takes any stretch.
             ScanError::NeedsCopy => ImageError::Corrupt {

@@ -75,6 +75,7 @@
 mod acl;
 mod ahead;
 mod atomic;
+mod attributes;
 mod bits;
 mod build;
 mod bzip2;

@@ -3,13 +3,12 @@
 
 use crate::types::Timestamp;
 
+use super::attributes::Attributes;
 use super::number;
 use super::sparse::{self, Extent, SparseMap};
 
-/// Longest name of an extended attribute (`XATTR_NAME_MAX`).
-pub(super) const XATTR_NAME_MAX: usize = 255;
-/// Longest value of an extended attribute (`XATTR_SIZE_MAX`), and of the list of the names.
-pub(super) const XATTR_SIZE_MAX: usize = 65536;
+/// Longest name that a header for all entries may give them; it is copied for each.
+const GLOBAL_NAME_LIMIT: usize = 4096;
 
 /// What extended headers say about an entry; what they leave out is `None`.
 #[derive(Clone, Debug, Default)]
@@ -23,12 +22,10 @@ pub(super) struct PaxFields {
     pub(super) atime: Option<Timestamp>,
     pub(super) ctime: Option<Timestamp>,
     pub(super) device: (Option<u32>, Option<u32>),
-    /// Extended attributes in the kernel's terms, no name twice.
-    pub(super) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Extended attributes in the kernel's terms.
+    pub(super) xattrs: Attributes,
     /// ACLs as text: for access, and the default for new files.
     pub(super) acl: [Option<Vec<u8>>; 2],
-    /// Attributes that had to be left out.
-    pub(super) lost_attributes: u32,
     sparse: PaxSparse,
 }
 
@@ -92,13 +89,13 @@ impl PaxFields {
             b"SCHILY.devminor" => self.device.1 = id(value),
             b"SCHILY.acl.access" => self.acl[0] = text,
             b"SCHILY.acl.default" => self.acl[1] = text,
-            b"SCHILY.acl.ace" => self.lost_attributes += 1,
+            b"SCHILY.acl.ace" => self.xattrs.lose(),
             b"RHT.security.selinux" => {
                 let mut label = value.to_vec();
                 if label.last() != Some(&0) {
                     label.push(0);
                 }
-                self.xattr(b"security.selinux".to_vec(), label);
+                self.xattrs.set(b"security.selinux", label);
             }
             _ => return self.prefixed_record(key, value),
         }
@@ -107,14 +104,12 @@ impl PaxFields {
 
     fn prefixed_record(&mut self, key: &[u8], value: &[u8]) -> Option<()> {
         if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
-            self.xattr(
-                unescape(name, |code| matches!(code, b"25" | b"3D")),
-                value.to_vec(),
-            );
+            let name = unescape(name, |code| matches!(code, b"25" | b"3D"));
+            self.xattrs.set(&name, value.to_vec());
         } else if let Some(name) = key.strip_prefix(b"LIBARCHIVE.xattr.") {
             match decode_base64(value) {
-                Some(value) => self.xattr(unescape(name, |_| true), value),
-                None => self.lost_attributes += 1,
+                Some(value) => self.xattrs.set(&unescape(name, |_| true), value),
+                None => self.xattrs.lose(),
             }
         } else if let Some(key) = key.strip_prefix(b"GNU.sparse.") {
             return self.sparse.record(key, value);
@@ -122,21 +117,21 @@ impl PaxFields {
         Some(())
     }
 
-    fn xattr(&mut self, name: Vec<u8>, value: Vec<u8>) {
-        let names: usize = self.xattrs.iter().map(|(name, _)| name.len() + 1).sum();
-        let known = self.xattrs.iter_mut().find(|(known, _)| *known == name);
-        if name.is_empty()
-            || name.len() > XATTR_NAME_MAX
-            || name.contains(&0)
-            || value.len() > XATTR_SIZE_MAX
-            || (known.is_none() && names + name.len() + 1 > XATTR_SIZE_MAX)
-        {
-            self.lost_attributes += 1;
-        } else if let Some((_, known)) = known {
-            *known = value;
-        } else {
-            self.xattrs.push((name, value));
+    /// Drops what a header for all entries must not say, since each entry would have a copy of it:
+    /// attributes, ACLs, maps of holes, long names. Tells whether there was any. No archiver is known
+    /// that writes such, but a small archive could fill any memory with it.
+    pub(super) fn keep_to_globals(&mut self) -> bool {
+        let mut dropped = self.xattrs.clear();
+        for text in &mut self.acl {
+            dropped |= text.take().is_some();
         }
+        for name in [&mut self.path, &mut self.link] {
+            dropped |= name
+                .take_if(|name| name.len() > GLOBAL_NAME_LIMIT)
+                .is_some();
+        }
+        let sparse = std::mem::take(&mut self.sparse);
+        dropped || sparse.is_any()
     }
 
     /// The layout of the data, and the true name of a sparse file in `path`; `None` if the records
@@ -164,6 +159,14 @@ impl PaxFields {
 }
 
 impl PaxSparse {
+    fn is_any(&self) -> bool {
+        let numbers = [self.major, self.minor, self.real_size, self.offset];
+        numbers.iter().any(Option::is_some)
+            || self.name.is_some()
+            || self.map.is_some()
+            || self.pairs.is_some()
+    }
+
     fn record(&mut self, key: &[u8], value: &[u8]) -> Option<()> {
         match key {
             b"major" => self.major = Some(number::decimal(value)?),
@@ -265,7 +268,10 @@ mod tests {
         let header = [record("SCHILY.xattr.user.x", value), record("path", b"p/q")].concat();
         fields.read(&header).unwrap();
         assert_eq!(fields.path.as_deref(), Some(&b"p/q"[..]));
-        assert_eq!(fields.xattrs, [(b"user.x".to_vec(), value.to_vec())]);
+        assert_eq!(
+            fields.xattrs.into_list(),
+            [(b"user.x".to_vec(), value.to_vec())]
+        );
     }
 
     #[test]
@@ -306,28 +312,30 @@ mod tests {
         fields
             .read(&record("LIBARCHIVE.xattr.user.bad", b"A"))
             .unwrap();
-        let names: Vec<_> = fields
-            .xattrs
-            .iter()
-            .map(|(name, _)| name.as_slice())
-            .collect();
+        assert_eq!(fields.xattrs.lost(), 1);
+        let found = fields.xattrs.into_list();
+        let names: Vec<_> = found.iter().map(|(name, _)| name.as_slice()).collect();
         assert_eq!(names, [&b"user.a=b%c%41"[..], b"user.A%zz", b"user.p"]);
-        assert_eq!(fields.xattrs[1].1, [0, 1, 2, 255]);
-        assert_eq!(fields.xattrs[2].1, [0, 1, 2, 255]);
-        assert_eq!(fields.lost_attributes, 1);
+        assert_eq!(found[1].1, [0, 1, 2, 255]);
+        assert_eq!(found[2].1, [0, 1, 2, 255]);
     }
 
     #[test]
-    fn attributes_over_the_kernels_limits_are_left_out() {
+    fn a_header_for_all_entries_cannot_give_each_a_copy_of_much() {
         let mut fields = PaxFields::default();
-        fields.xattr(vec![b'n'; XATTR_NAME_MAX + 1], vec![]);
-        fields.xattr(b"user.big".to_vec(), vec![0; XATTR_SIZE_MAX + 1]);
-        fields.xattr(b"user.big".to_vec(), vec![0; XATTR_SIZE_MAX]);
-        for number in 0..400 {
-            fields.xattr(format!("user.{number:0>250}").into_bytes(), vec![]);
+        for (key, value) in [
+            ("mtime", &b"5"[..]),
+            ("path", &[b'p'; GLOBAL_NAME_LIMIT + 1]),
+            ("SCHILY.xattr.user.x", &[0; 60_000]),
+            ("SCHILY.acl.access", b"user::rw-"),
+            ("GNU.sparse.map", b"0,1"),
+        ] {
+            fields.read(&record(key, value)).unwrap();
+            assert_eq!(fields.keep_to_globals(), key != "mtime", "{key}");
         }
-        assert_eq!(fields.xattrs.len(), 1 + (XATTR_SIZE_MAX - 9) / 256);
-        assert_eq!(fields.lost_attributes, 2 + 401 - fields.xattrs.len() as u32);
+        assert!(fields.mtime.is_some() && fields.path.is_none() && fields.acl[0].is_none());
+        assert!(matches!(fields.layout(3), Some(PaxLayout::Plain)));
+        assert!(fields.xattrs.into_list().is_empty());
     }
 
     #[test]

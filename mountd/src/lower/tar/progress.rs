@@ -39,6 +39,7 @@ const ENTRIES_BETWEEN: u64 = 128;
 /// A [`Progress`] that the scanner and the source beneath it share.
 pub(super) struct Meter<'p> {
     progress: RefCell<&'p mut dyn Progress>,
+    total: Cell<u64>,
     entries: Cell<u64>,
     /// What was done before the archive that is being read.
     done: Cell<u64>,
@@ -50,6 +51,7 @@ impl<'p> Meter<'p> {
         progress.start(total_bytes);
         Self {
             progress: RefCell::new(progress),
+            total: Cell::new(total_bytes),
             entries: Cell::new(0),
             done: Cell::new(0),
         }
@@ -58,6 +60,7 @@ impl<'p> Meter<'p> {
     /// Starts over with other archives: so many bytes of them, no entries.
     pub(super) fn restart(&self, total_bytes: u64) {
         self.progress.borrow_mut().start(total_bytes);
+        self.total.set(total_bytes);
         self.entries.set(0);
         self.done.set(0);
     }
@@ -65,6 +68,11 @@ impl<'p> Meter<'p> {
     /// An archive of so many bytes is done, positions are those of the next one.
     pub(super) fn next_archive(&self, bytes: u64) {
         self.done.set(self.done.get() + bytes);
+    }
+
+    /// Bytes of the file, as far as they are known.
+    pub(super) fn total(&self) -> u64 {
+        self.total.get()
     }
 
     /// Entries so far.

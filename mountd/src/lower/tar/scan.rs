@@ -49,6 +49,10 @@ struct Extended {
     pax: PaxFields,
     long_path: Option<Vec<u8>>,
     long_link: Option<Vec<u8>>,
+    /// Whether an `x` header came; then later ones for all entries do not count for this one.
+    own: bool,
+    /// Whether a header for all entries said what it must not.
+    global_excess: bool,
 }
 
 impl<'s> Scanner<'s> {
@@ -198,8 +202,15 @@ impl<'s> Scanner<'s> {
             mut pax,
             long_path,
             long_link,
+            global_excess,
+            ..
         } = extended;
         let mut remarks = Vec::new();
+        if global_excess {
+            remarks.push(
+                "follows a header for all entries with attributes, ACLs or holes, which do not count",
+            );
+        }
         let stored = pax.size.unwrap_or(raw.size);
         let layout = pax.layout(stored);
         let path = pax.path.or(long_path).unwrap_or(raw.path);
@@ -217,7 +228,7 @@ impl<'s> Scanner<'s> {
         let rdev = device_number(kind, pax.device, raw.device, &mut remarks);
         let uid = owner(pax.uid.or(raw.uid), &mut remarks);
         let gid = owner(pax.gid.or(raw.gid), &mut remarks);
-        if pax.lost_attributes > 0 {
+        if pax.xattrs.lost() > 0 {
             remarks.push("has extended attributes that cannot be shown (too long, or not Linux')");
         }
         let whole = |seconds| Timestamp {
@@ -238,7 +249,7 @@ impl<'s> Scanner<'s> {
             atime: pax.atime.or(atime).unwrap_or(mtime),
             ctime: pax.ctime.or(ctime).unwrap_or(mtime),
             data,
-            xattrs: pax.xattrs,
+            xattrs: pax.xattrs.into_list(),
             acl: pax.acl,
             remarks,
         })
@@ -390,11 +401,15 @@ impl Entries for Scanner<'_> {
                 b'x' | b'X' => {
                     let records = self.body(raw.size, EXTENDED_LIMIT)?;
                     extended.pax.read(&records).ok_or_else(|| bad_records(at))?;
+                    extended.own = true;
                 }
                 b'g' => {
                     let records = self.body(raw.size, EXTENDED_LIMIT)?;
                     self.globals.read(&records).ok_or_else(|| bad_records(at))?;
-                    extended.pax.read(&records).ok_or_else(|| bad_records(at))?;
+                    extended.global_excess |= self.globals.keep_to_globals();
+                    if !extended.own {
+                        extended.pax = self.globals.clone();
+                    }
                 }
                 b'L' => extended.long_path = Some(self.long_name(raw.size)?),
                 b'K' => extended.long_link = Some(self.long_name(raw.size)?),

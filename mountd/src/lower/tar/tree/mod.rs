@@ -20,7 +20,7 @@ use hashbrown::HashTable;
 
 use crate::types::{FileKind, Timestamp};
 
-use crate::lower::tar::acl::{self, AclFault, IdTable};
+use crate::lower::tar::acl::{self, IdTable, NoAcl};
 use crate::lower::tar::error::ScanError;
 use crate::lower::tar::format::{INODE_PACKED, INODE_SPARSE, InodeRecord, NO_DENTRY};
 use crate::lower::tar::member::{Member, MemberData, MemberKind};
@@ -67,9 +67,13 @@ pub(in crate::lower::tar) struct Tree {
     pub(in crate::lower::tar) extents: Vec<Extent>,
     /// Sets of extended attributes, as the index stores them.
     pub(in crate::lower::tar) xattrs: Vec<u8>,
+    /// Where sets begin in `xattrs`, by their bytes: most inodes have the same few.
+    xattr_sets: HashTable<(u64, u32)>,
     table: HashTable<u32>,
     hasher: RandomState,
     pending: HashMap<u32, PendingAcl>,
+    /// Bytes of all that was ever put aside.
+    pending_bytes: u64,
     /// The last directory that was looked up, by the bytes that led there.
     recent: Option<(Vec<u8>, u32)>,
     generated_mtime: Timestamp,
@@ -90,9 +94,11 @@ impl Tree {
             targets: Vec::new(),
             extents: Vec::new(),
             xattrs: Vec::new(),
+            xattr_sets: HashTable::new(),
             table: HashTable::new(),
             hasher: RandomState::new(),
             pending: HashMap::new(),
+            pending_bytes: 0,
             recent: None,
             generated_mtime,
             layer: None,
@@ -213,6 +219,9 @@ impl Tree {
         let old = existing
             .and_then(|at| self.dentries.get(at as usize))
             .map(|found| found.inode);
+        if let Some(fault) = link_fault(&member) {
+            return Ok(Err(fault.to_owned()));
+        }
         let makes_directory = member.kind == MemberKind::Node(FileKind::Directory);
         if let Some(old) = old.filter(|old| self.is_directory(*old)) {
             if makes_directory {
@@ -330,7 +339,7 @@ impl Tree {
     }
 
     fn set_attributes(&mut self, number: u32, member: Member) {
-        let is_directory = self.is_directory(number);
+        let kind = self.kind(number);
         self.pending.remove(&number);
         let Some(record) = self.inode_mut(number) else {
             return;
@@ -341,7 +350,7 @@ impl Tree {
         record.mtime = member.mtime;
         record.atime = member.atime;
         record.ctime = member.ctime;
-        self.add_xattrs(number, member.xattrs, member.acl, is_directory);
+        self.add_xattrs(number, member.xattrs, member.acl, kind);
     }
 
     /// Stores the attributes now, or puts them aside until all names of users are known.
@@ -350,23 +359,35 @@ impl Tree {
         number: u32,
         mut xattrs: Vec<(Vec<u8>, Vec<u8>)>,
         mut acl: [Option<Vec<u8>>; 2],
-        is_directory: bool,
+        kind: Option<FileKind>,
     ) {
-        for (text, name) in acl.iter_mut().zip(ACL_NAMES) {
+        // What the kernel would let no inode of this kind have.
+        let takes = match kind {
+            Some(FileKind::Directory) => [true, true],
+            Some(FileKind::Symlink) => [false, false],
+            _ => [true, false],
+        };
+        if !matches!(kind, Some(FileKind::Directory | FileKind::Regular)) {
+            xattrs.retain(|(name, _)| !name.starts_with(b"user."));
+        }
+        for ((text, name), takes) in acl.iter_mut().zip(ACL_NAMES).zip(takes) {
             // The kernel's own encoding has numbers already and needs no guess.
             let known = xattrs.iter().position(|(known, _)| known == name);
             match known {
-                Some(at) if acl::is_kernel_value(&xattrs[at].1) => *text = None,
+                Some(at) if takes && acl::is_kernel_value(&xattrs[at].1) => *text = None,
                 Some(at) => {
                     xattrs.remove(at);
                 }
                 None => {}
             }
-        }
-        if !is_directory {
-            acl[1] = None;
+            if !takes {
+                *text = None;
+            }
         }
         if acl.iter().any(Option::is_some) {
+            let texts = acl.iter().flatten().map(Vec::len);
+            let values = xattrs.iter().map(|(name, value)| name.len() + value.len());
+            self.pending_bytes += texts.chain(values).sum::<usize>() as u64;
             self.pending.insert(number, PendingAcl { xattrs, acl });
         } else {
             self.store_xattrs(number, &xattrs);
@@ -397,16 +418,40 @@ impl Tree {
         }
     }
 
+    /// Stores a set of attributes, unless the same set is there; answers its place, from 1 on.
     fn append_xattrs(&mut self, xattrs: &[(Vec<u8>, Vec<u8>)]) -> u64 {
-        let at = self.xattrs.len() as u64 + 1;
-        self.xattrs.extend((xattrs.len() as u32).to_le_bytes());
+        let mut set = (xattrs.len() as u32).to_le_bytes().to_vec();
         for (name, value) in xattrs {
-            self.xattrs.extend((name.len() as u32).to_le_bytes());
-            self.xattrs.extend((value.len() as u32).to_le_bytes());
-            self.xattrs.extend_from_slice(name);
-            self.xattrs.extend_from_slice(value);
+            set.extend((name.len() as u32).to_le_bytes());
+            set.extend((value.len() as u32).to_le_bytes());
+            set.extend_from_slice(name);
+            set.extend_from_slice(value);
         }
-        at
+        let (stored, hasher) = (&self.xattrs, &self.hasher);
+        let bytes = |place: &(u64, u32)| {
+            let at = place.0 as usize;
+            stored.get(at..at + place.1 as usize).unwrap_or_default()
+        };
+        let hash = hasher.hash_one(&*set);
+        if let Some((at, _)) = self.xattr_sets.find(hash, |place| bytes(place) == set) {
+            return at + 1;
+        }
+        let place = (self.xattrs.len() as u64, set.len() as u32);
+        let rehash = |place: &(u64, u32)| hasher.hash_one(bytes(place));
+        self.xattr_sets.insert_unique(hash, place, rehash);
+        self.xattrs.extend_from_slice(&set);
+        place.0 + 1
+    }
+
+    /// About how many bytes the tree takes.
+    pub(in crate::lower::tar) fn memory(&self) -> u64 {
+        let bytes = self.inodes.len() * size_of::<InodeRecord>()
+            + self.dentries.len() * (size_of::<Name>() + 2 * size_of::<u32>())
+            + self.extents.len() * size_of::<Extent>()
+            + self.names.len()
+            + self.targets.len()
+            + self.xattrs.len();
+        bytes as u64 + self.pending_bytes
     }
 
     /// Whether any entry carries attributes.
@@ -415,7 +460,7 @@ impl Tree {
     }
 
     /// Turns the ACLs that came as text into attributes, with the image's own users and groups;
-    /// answers how many could not be.
+    /// answers how many could not be, or not whole.
     pub(in crate::lower::tar) fn settle_acls(&mut self, users: &IdTable, groups: &IdTable) -> u64 {
         let mut pending: Vec<_> = std::mem::take(&mut self.pending).into_iter().collect();
         pending.sort_unstable_by_key(|(number, _)| *number);
@@ -425,11 +470,15 @@ impl Tree {
                 let Some(text) = text else { continue };
                 match acl::from_text(text, users, groups) {
                     // Permission bits say it already; a default ACL has no such bits.
-                    Ok(found) if found.is_mode && name == ACL_NAMES[0] => {
-                        self.set_permissions(number, &found.value);
+                    Ok(found) => {
+                        lost += u64::from(found.is_partial);
+                        if found.is_mode && name == ACL_NAMES[0] {
+                            self.set_permissions(number, &found.value);
+                        } else {
+                            xattrs.push((name.to_vec(), found.value));
+                        }
                     }
-                    Ok(found) => xattrs.push((name.to_vec(), found.value)),
-                    Err(AclFault::Syntax | AclFault::UnknownName(_)) => lost += 1,
+                    Err(NoAcl) => lost += 1,
                 }
             }
             self.store_xattrs(number, &xattrs);
@@ -437,6 +486,24 @@ impl Tree {
         lost
     }
 }
+
+/// What is wrong with the target of a symbolic link; the kernel could not answer with it.
+fn link_fault(member: &Member) -> Option<&'static str> {
+    if member.kind != MemberKind::Node(FileKind::Symlink) {
+        return None;
+    }
+    match &member.link {
+        target if target.is_empty() => Some("is a symbolic link to nothing; left out"),
+        target if target.contains(&0) => Some("is a symbolic link with a zero byte; left out"),
+        target if target.len() > TARGET_MAX => {
+            Some("is a symbolic link with a target of over 4095 bytes; left out")
+        }
+        _ => None,
+    }
+}
+
+/// Longest target of a symbolic link (`PATH_MAX` without the zero behind it).
+const TARGET_MAX: usize = 4095;
 
 /// The kernel's names of the two ACLs.
 const ACL_NAMES: [&[u8]; 2] = [b"system.posix_acl_access", b"system.posix_acl_default"];
