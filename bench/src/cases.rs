@@ -157,7 +157,7 @@ pub(crate) fn backup(options: &Options) -> Fallible<()> {
         first.extend(answers.first_bytes.into_iter().map(milliseconds));
     }
     let mut report = Report::new("backup", machine, &options.image);
-    for (side, made) in [("wpar", &ours), ("tar | zstd -T0 -3", &tar)] {
+    for (side, made) in [("wpar", &ours), ("tar, zstd -T0 -3", &tar)] {
         let times: Vec<_> = made.iter().map(|made| milliseconds(made.time)).collect();
         report.add(Row::new("backup", side, "ms", &times));
         let bytes: Vec<_> = made.iter().map(|made| made.bytes as f64).collect();
@@ -165,8 +165,8 @@ pub(crate) fn backup(options: &Options) -> Fallible<()> {
     }
     report.add(Row::new("first opening", "wpar", "ms", &open));
     report.add(Row::new("first byte of a file", "wpar", "ms", &first));
-    report.compare("backup", "tar | zstd -T0 -3", "wpar");
-    report.compare("size", "wpar", "tar | zstd -T0 -3");
+    report.compare("backup", "tar, zstd -T0 -3", "wpar");
+    report.compare("size", "wpar", "tar, zstd -T0 -3");
     finish(options, &report)
 }
 

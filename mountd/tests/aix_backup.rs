@@ -73,7 +73,13 @@ fn the_golden_archive_is_what_the_writer_writes() {
 fn the_golden_archive_is_seen_as_it_is() {
     let bytes = fs::read(golden_file()).unwrap();
     check_golden(&Image::new(&bytes), Codec::Plain);
-    for (program, codec) in [("gzip", Codec::Gzip), ("zstd", Codec::Zstd)] {
+    for (program, codec) in [
+        ("gzip", Codec::Gzip),
+        ("zstd", Codec::Zstd),
+        ("xz", Codec::Xz),
+        ("bzip2", Codec::Bzip2),
+        ("lz4", Codec::Lz4),
+    ] {
         if have(program) {
             let packed = Command::new(program).arg("-c").arg(golden_file()).output();
             check_golden(&Image::new(&packed.unwrap().stdout), codec);
@@ -272,6 +278,22 @@ fn damaged_packed_data_fails_for_its_member_only() {
     assert_eq!(file.read_at(&mut start, 0), Ok(100));
     assert_eq!(start, text[..100]);
     assert_eq!(file.read_at(&mut start, 599_950), Err(FsError::Damaged));
+}
+
+#[test]
+fn a_backup_of_aix_is_no_wrapping_of_another_system() {
+    let manifest = br#"[{"Config":"c.json","Layers":["l.tar"]}]"#;
+    let entries = [
+        file(b"./manifest.json", manifest),
+        file(b"./metadata.yaml", b"architecture: x86_64\n"),
+        file(b"./rootfs/etc/passwd", b"inner"),
+        file(b"./etc/passwd", b"outer"),
+    ];
+    let layer = Image::new(&archive(&entries, Tail::Zeros(512)))
+        .open()
+        .unwrap();
+    assert_eq!(contents(&layer, "etc/passwd"), b"outer");
+    assert_eq!(contents(&layer, "manifest.json"), manifest);
 }
 
 #[test]

@@ -68,11 +68,8 @@ fn is_disk(mount: &Mount) -> bool {
 
 /// A mount below one that is left out cannot be reached.
 fn parent_is_member(members: &[Mount], mount: &Mount, all: &[Mount]) -> bool {
-    let nearest = mount.point.ancestors().skip(1).find_map(|above| {
-        all.iter()
-            .any(|other| other.point == above)
-            .then_some(above)
-    });
+    let is_mount = |above: &&Path| all.iter().any(|other| other.point == **above);
+    let nearest = mount.point.ancestors().skip(1).find(is_mount);
     nearest.is_none_or(|above| members.iter().any(|member| member.point == above))
 }
 

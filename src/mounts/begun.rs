@@ -24,12 +24,14 @@ pub(super) enum Begun {
 /// What the helper mounted.
 pub(super) struct Helped {
     point: PathBuf,
-    connection: Option<OwnedFd>,
+    connection: OwnedFd,
+    /// It is served, and stays.
+    finished: bool,
 }
 
 impl Drop for Helped {
     fn drop(&mut self) {
-        if self.connection.take().is_some() {
+        if !self.finished {
             let _ = fusermount::unmount(&self.point, true);
         }
     }
@@ -46,7 +48,8 @@ impl Begun {
             let connection = fusermount::mount(&order.point, &order.source, read_only)?;
             return Ok(Self::Attached(Helped {
                 point: order.point.clone(),
-                connection: Some(connection),
+                connection,
+                finished: false,
             }));
         }
         let wanted = Wanted {
@@ -68,12 +71,7 @@ impl Begun {
     pub(super) fn connection(&self) -> BorrowedFd<'_> {
         match self {
             Self::Detached(mount) => mount.connection.as_fd(),
-            Self::Attached(Helped {
-                connection: Some(connection),
-                ..
-            }) => connection.as_fd(),
-            // Only ever so in its drop.
-            Self::Attached(_) => rustix::stdio::stdin(),
+            Self::Attached(helped) => helped.connection.as_fd(),
         }
     }
 
@@ -91,8 +89,10 @@ impl Begun {
                 Ok(connection)
             }
             Self::Attached(mut helped) => {
-                let connection = helped.connection.take();
-                connection.ok_or_else(|| "the connection is lost".to_owned())
+                let connection = helped.connection.try_clone();
+                let connection = connection.map_err(|error| error.to_string())?;
+                helped.finished = true;
+                Ok(connection)
             }
         }
     }

@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::io;
 use std::mem::ManuallyDrop;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -30,6 +30,9 @@ use crate::sys::signals::SignalDescriptor;
 
 /// How long a daemon may take to write its store after the mount is gone.
 const DAEMON_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Those that ask for the end, and the one that tells that a child has ended.
+const SIGNALS: [i32; 4] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGCHLD];
 
 /// What the keeper says once: that the mount is there, or why not.
 pub(super) type Report = Result<(), String>;
@@ -80,9 +83,8 @@ struct Keeper {
     starter: Option<Channel<Report, MountOrder>>,
 }
 
-/// How waiting ended.
+/// What ends the life of a mount, or of its daemon.
 enum Event {
-    Wanted,
     DaemonEnded,
     Asked,
 }
@@ -109,8 +111,7 @@ impl Keeper {
 
     fn try_make(starter: &Channel<Report, MountOrder>, order: MountOrder) -> Result<Self, String> {
         let text = |error: io::Error| error.to_string();
-        let signals =
-            SignalDescriptor::new(&[libc::SIGTERM, libc::SIGINT, libc::SIGHUP]).map_err(text)?;
+        let signals = SignalDescriptor::new(&SIGNALS).map_err(text)?;
         let inheritance = Inheritance::new(&order.spec).map_err(text)?;
         let begun = Begun::new(&order)?;
         let mut daemon = Daemon::spawn(
@@ -121,13 +122,10 @@ impl Keeper {
         )
         .map_err(|error| format!("cannot start the file system daemon: {error}"))?;
         let line = Line::new(inheritance);
-        let answer = match wait(&daemon, &signals, daemon.answer_descriptor(), starter) {
-            Ok(Event::Asked) => Err("interrupted".to_owned()),
-            Ok(_) => daemon
-                .answer()
-                .map_err(|reason| reason.unwrap_or_else(|| "the file system daemon ended".into())),
-            Err(error) => Err(error),
-        };
+        let answer = await_answer(&daemon, &signals, starter).and_then(|()| {
+            let answer = daemon.answer();
+            answer.map_err(|reason| reason.unwrap_or_else(|| "the file system daemon ended".into()))
+        });
         let attached = answer.and_then(|()| begun.finish(&order.point));
         match attached {
             Ok(connection) => {
@@ -157,24 +155,27 @@ impl Keeper {
                     Some(successor) => self = successor,
                     None => return Ok(()),
                 },
-                Event::Asked | Event::Wanted => return self.end(),
+                Event::Asked => return self.end(),
             }
         }
     }
 
     fn wait(&mut self) -> Result<Event, String> {
-        self.inquiries.retain(|inquiry| !inquiry.is_over());
-        let mut watch = Watch::default();
-        let daemon = watch.add(self.daemon.process_descriptor());
-        let signals = watch.add(self.signals.as_fd());
-        let starter = watch.add_optional(self.starter.as_ref().map(AsFd::as_fd));
-        watch.wait(None).map_err(|error| error.to_string())?;
-        let asked = watch.happened(signals) || watch.happened(starter);
-        Ok(match watch.happened(daemon) {
-            true => Event::DaemonEnded,
-            false if asked => Event::Asked,
-            false => Event::Wanted,
-        })
+        loop {
+            let mut watch = Watch::default();
+            let daemon = watch.add(self.daemon.process_descriptor());
+            watch.add(self.signals.as_fd());
+            let starter = watch.add_optional(self.starter.as_ref().map(AsFd::as_fd));
+            watch.wait(None).map_err(|error| error.to_string())?;
+            let (ended, left) = (watch.happened(daemon), watch.happened(starter));
+            self.inquiries.retain(|inquiry| !inquiry.is_over());
+            if ended {
+                return Ok(Event::DaemonEnded);
+            }
+            if is_asked(&self.signals) || left {
+                return Ok(Event::Asked);
+            }
+        }
     }
 
     /// Takes the mount off, at once for new users of it, and lets the daemon write what it has.
@@ -235,25 +236,32 @@ fn log() -> io::Result<File> {
         .map_err(io::Error::from)
 }
 
-/// Waits during the making, which is given up with the starter or by a signal.
-fn wait(
+/// Whether a signal asks for the end; that a child has ended does not.
+fn is_asked(signals: &SignalDescriptor) -> bool {
+    let mut asked = false;
+    while let Some(signal) = signals.next() {
+        asked |= signal != libc::SIGCHLD;
+    }
+    asked
+}
+
+/// Waits for the daemon's answer, or its end; fails if nobody wants the mount any more.
+fn await_answer(
     daemon: &Daemon,
     signals: &SignalDescriptor,
-    wanted: BorrowedFd<'_>,
     starter: &Channel<Report, MountOrder>,
-) -> Result<Event, String> {
-    let mut watch = Watch::default();
-    let answer = watch.add(wanted);
-    let process = watch.add(daemon.process_descriptor());
-    let signals = watch.add(signals.as_fd());
-    let starter = watch.add(starter.as_fd());
-    watch.wait(None).map_err(|error| error.to_string())?;
-    Ok(if watch.happened(signals) || watch.hung_up(starter) {
-        Event::Asked
-    } else if watch.happened(answer) {
-        Event::Wanted
-    } else {
-        debug_assert!(watch.happened(process));
-        Event::DaemonEnded
-    })
+) -> Result<(), String> {
+    loop {
+        let mut watch = Watch::default();
+        let answer = watch.add(daemon.answer_descriptor());
+        watch.add(signals.as_fd());
+        let starter = watch.add(starter.as_fd());
+        watch.wait(None).map_err(|error| error.to_string())?;
+        if is_asked(signals) || watch.hung_up(starter) {
+            return Err("interrupted".to_owned());
+        }
+        if watch.happened(answer) {
+            return Ok(());
+        }
+    }
 }

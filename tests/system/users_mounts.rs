@@ -76,7 +76,7 @@ impl Place {
 /// What a user does with a mount, and what comes of it.
 const SESSION: &str = "
     wpar mount \"$1\" mnt
-    wpar mount
+    wpar mount | grep \"$PWD\"
     cat mnt/etc/secret; ls mnt/root
     wpar umount mnt
     wpar mount -w upper \"$1\" mnt
@@ -85,7 +85,7 @@ const SESSION: &str = "
     wpar mount -w upper \"$1\" mnt
     cat mnt/etc/mine; ls mnt/etc/secret 2>&1 || :
     wpar umount mnt
-    wpar mount
+    wpar mount | grep \"$PWD\" || :
     ls .cache/wpar | wc -l";
 
 /// The image with a file that only its root may read.

@@ -17,6 +17,8 @@ use libz_rs_sys::{
 const RAW: c_int = -15;
 /// `data_type`: stopped between two blocks.
 const AT_BOUNDARY: c_int = 128;
+/// `data_type`: the block that was read last is the last one of the stream, so nothing begins here.
+const LAST_BLOCK: c_int = 64;
 /// `data_type`: bits of the last byte taken that were not used.
 const UNUSED_BITS: c_int = 7;
 
@@ -123,7 +125,7 @@ impl Inflate {
         };
         match code {
             Z_STREAM_END => Ok(step(Stop::End)),
-            Z_OK if at_blocks && stream.data_type & AT_BOUNDARY != 0 => {
+            Z_OK if at_blocks && stream.data_type & (AT_BOUNDARY | LAST_BLOCK) == AT_BOUNDARY => {
                 Ok(step(Stop::Boundary((stream.data_type & UNUSED_BITS) as u8)))
             }
             Z_OK | Z_BUF_ERROR => Ok(step(Stop::Waiting)),

@@ -13,9 +13,10 @@ use crate::error::{FsError, FsResult};
 use super::bits::{BitString, find_mark};
 use super::error::ScanError;
 use super::format::ChunkRecord;
+use super::input::Input;
 use super::parallel::{Cutter, Job, Parallel};
 use super::source::Stretch;
-use super::stream::{ChunkLog, Decoder, Input};
+use super::stream::{ChunkLog, Decoder};
 
 /// Begins a block.
 const BLOCK: u64 = 0x3141_5926_5359;

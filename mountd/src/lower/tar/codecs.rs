@@ -5,10 +5,10 @@ use crate::error::{FsError, FsResult};
 use super::error::ScanError;
 use super::format::{ChunkRecord, Codec};
 use super::gzip::{self, GzipDecoder};
-use super::lz4::{self, Lz4Decoder};
+use super::lz4::Lz4Decoder;
 use super::source::Stretch;
 use super::stream::{CHUNK_LIMIT, Decoder};
-use super::{bzip2, xz, zstandard};
+use super::{bzip2, lz4_chunk, xz, zstandard};
 
 /// A decoder of all that is `stored`; `copying`: everything is copied, chunks do not matter.
 ///
@@ -53,6 +53,6 @@ pub(super) fn decode_chunk(
         Codec::Zstd => zstandard::decode_chunk(chunk, stored),
         Codec::Xz => xz::decode_chunk(chunk, stored),
         Codec::Bzip2 => bzip2::decode_chunk(chunk, stored),
-        Codec::Lz4 => lz4::decode_chunk(chunk, stored, window),
+        Codec::Lz4 => lz4_chunk::decode_chunk(chunk, stored, window),
     }
 }

@@ -10,8 +10,9 @@ use crate::sys::inflate::{Inflate, Step, Stop};
 
 use super::error::ScanError;
 use super::format::ChunkRecord;
+use super::input::Input;
 use super::source::Stretch;
-use super::stream::{CHUNK_TARGET, ChunkLog, Decoder, Input};
+use super::stream::{CHUNK_TARGET, ChunkLog, Decoder};
 
 /// How far back a deflate stream may refer.
 const WINDOW: usize = 32 * 1024;

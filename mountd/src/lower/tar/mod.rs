@@ -65,6 +65,9 @@
 //! command line tool packs it: one frame; xz likewise, and with threads in blocks of 24 MiB and
 //! more) cannot be divided; the scan then writes a seekable copy of it beside the index.
 //!
+//! # Writing
+//! [`save`] writes archives of our own, with the index inside: `docs/mksysb-format.md`.
+//!
 //! # The index
 //! `docs/index-format.md` describes the file. It is versioned, little-endian, and made of records of
 //! fixed size; names of a directory are sorted and lie together, so that a lookup is a binary search
@@ -100,10 +103,13 @@ mod gzip;
 mod header;
 mod image;
 mod index;
+mod input;
 mod inside;
 mod layer;
 mod layered;
 mod lz4;
+mod lz4_chunk;
+mod lz4_frame;
 mod making;
 mod member;
 mod name;

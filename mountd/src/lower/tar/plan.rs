@@ -79,16 +79,22 @@ fn file(image: &Image, main: &Main, pass: &mut Pass<'_, '_>) -> Result<Outcome, 
         ..Default::default()
     };
     pass.archive(archive, &mut scan)?;
-    let outer = Outer::of(pass)?;
-    if let Some(container) = layered::container_in(image, &scan, &outer)? {
-        return layered::layers(container, main, Some(&outer), pass);
+    // A system of AIX is what it is, whatever names are in its root.
+    let may_wrap = scan.kind == ArchiveKind::Tar;
+    if may_wrap {
+        let outer = Outer::of(pass)?;
+        if let Some(container) = layered::container_in(image, &scan, &outer)? {
+            return layered::layers(container, main, Some(&outer), pass);
+        }
     }
     if image.wanted().is_some() {
         return Err(not_chosen().into());
     }
     wrapping::refuse_disk(&scan, pass.meter.entries())?;
     let mut notes = main.header.notes.clone();
-    notes.extend(wrapping::unwrap(&mut scan.tree));
+    if may_wrap {
+        notes.extend(wrapping::unwrap(&mut scan.tree));
+    }
     Ok(Outcome {
         kind: scan.kind,
         scan,

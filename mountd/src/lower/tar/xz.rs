@@ -14,9 +14,10 @@ use crate::error::{FsError, FsResult};
 
 use super::error::ScanError;
 use super::format::ChunkRecord;
+use super::input::Input;
 use super::parallel::{Cutter, Job, Parallel};
 use super::source::Stretch;
-use super::stream::{CHUNK_LIMIT, ChunkLog, Decoder, Input};
+use super::stream::{CHUNK_LIMIT, ChunkLog, Decoder};
 use super::xz_table::{self, Block};
 
 /// Blocks are gathered into a chunk until it holds this much.

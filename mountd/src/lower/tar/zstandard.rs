@@ -11,9 +11,10 @@ use crate::error::{FsError, FsResult};
 
 use super::error::ScanError;
 use super::format::ChunkRecord;
+use super::input::Input;
 use super::parallel::{Job, Parallel};
 use super::source::Stretch;
-use super::stream::{CHUNK_LIMIT, ChunkLog, Decoder, Input};
+use super::stream::{CHUNK_LIMIT, ChunkLog, Decoder};
 use super::zstd_frames::FrameCutter;
 
 /// Output decoded at a time.

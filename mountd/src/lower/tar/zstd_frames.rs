@@ -1,9 +1,10 @@
 //! Finds the frames of a zstd file by their headers and those of their blocks (RFC 8878).
 
 use super::error::ScanError;
+use super::input::Input;
 use super::parallel::{Cutter, Job};
 use super::source::Stretch;
-use super::stream::{CHUNK_LIMIT, Input};
+use super::stream::CHUNK_LIMIT;
 
 /// Frames are gathered into a chunk until it holds this much.
 const FRAME_TARGET: u64 = 512 * 1024;

@@ -208,9 +208,10 @@ impl StreamWriter {
 
 impl Pool {
     fn start(file: File, level: i32, threads: usize, stored: Arc<AtomicU64>) -> io::Result<Self> {
-        let (jobs, work) = bounded::<Job>(threads);
-        let (ordered, in_order) = bounded(2 * threads);
-        let (return_spare, spare) = bounded(2 * threads + 2);
+        // Enough for nobody to wait for somebody whose turn on a processor is late.
+        let (jobs, work) = bounded::<Job>(2 * threads);
+        let (ordered, in_order) = bounded(4 * threads);
+        let (return_spare, spare) = bounded(4 * threads + 2);
         let named = |name: &str| std::thread::Builder::new().name(name.into());
         let writer = named("wpar-write")
             .spawn(move || write_in_order(file, &in_order, &return_spare, &stored))?;

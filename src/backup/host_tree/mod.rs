@@ -5,26 +5,28 @@
 //! other mounts only those that the caller named are entered, and of those that might not answer
 //! nothing is asked.
 
+mod attr;
+mod file;
+mod xattr;
+
 use std::collections::HashSet;
-use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{self, AtFlags, Mode, OFlags, SeekFrom, Statx, StatxFlags};
+use rustix::fs::{self, Mode, OFlags, Statx};
 use rustix::io::Errno;
-use wpar_mountd::lower::tar::save::{Contents, DataRange, SaveError};
-use wpar_mountd::types::{Attr, FileKind, Timestamp};
+use wpar_mountd::lower::tar::save::SaveError;
+use wpar_mountd::types::FileKind;
 
-use super::tree::{Found, OpenFile, ROOT, Verdict, Visitor, Xattrs, with_name};
+use self::attr::{STAT_FLAGS, STAT_MASK, attr_of, identity, stat, unknown_directory};
+use self::file::HostFile;
+use self::xattr::collect;
+use super::tree::{Found, ROOT, Verdict, Visitor, Xattrs, with_name};
 
 /// Deepest directory that is entered: an index takes no deeper ones, and each is a descriptor.
 const DEPTH_LIMIT: usize = 900;
-/// Room for what most attributes are; the kernel's own limit for values and lists.
-const USUAL: usize = 1024;
-const LIMIT: usize = 65536;
 
 /// A tree of this host.
 #[derive(Debug)]
@@ -239,13 +241,6 @@ impl HostTree {
     }
 }
 
-const STAT_FLAGS: AtFlags = AtFlags::SYMLINK_NOFOLLOW.union(AtFlags::NO_AUTOMOUNT);
-const STAT_MASK: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::MNT_ID);
-
-fn stat(object: BorrowedFd<'_>) -> Result<Statx, Errno> {
-    fs::statx(object, "", STAT_FLAGS | AtFlags::EMPTY_PATH, STAT_MASK)
-}
-
 fn open_directory(parent: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     match fs::openat(parent, name, flags | OFlags::NOATIME, Mode::empty()) {
@@ -286,151 +281,4 @@ fn show(
         target,
         xattrs,
     })
-}
-
-fn identity(stat: &Statx) -> (u64, u64) {
-    let device = u64::from(stat.stx_dev_major) << 32 | u64::from(stat.stx_dev_minor);
-    (device, stat.stx_ino)
-}
-
-fn attr_of(stat: &Statx) -> Option<Attr> {
-    let time = |time: &fs::StatxTimestamp| Timestamp {
-        seconds: time.tv_sec,
-        nanoseconds: time.tv_nsec,
-    };
-    let (major, minor) = (stat.stx_rdev_major, stat.stx_rdev_minor);
-    Some(Attr {
-        kind: FileKind::from_mode(u32::from(stat.stx_mode))?,
-        permissions: stat.stx_mode & 0o7777,
-        uid: stat.stx_uid,
-        gid: stat.stx_gid,
-        rdev: minor & 0xff | (major & 0xfff) << 8 | (minor & 0xf_ff00) << 12,
-        nlink: stat.stx_nlink,
-        size: stat.stx_size,
-        blocks: stat.stx_blocks,
-        atime: time(&stat.stx_atime),
-        mtime: time(&stat.stx_mtime),
-        ctime: time(&stat.stx_ctime),
-    })
-}
-
-/// A mount point of which nothing is asked.
-fn unknown_directory() -> Attr {
-    Attr {
-        kind: FileKind::Directory,
-        permissions: 0o755,
-        uid: 0,
-        gid: 0,
-        rdev: 0,
-        nlink: 2,
-        size: 0,
-        blocks: 0,
-        atime: Timestamp::default(),
-        mtime: Timestamp::default(),
-        ctime: Timestamp::default(),
-    }
-}
-
-/// All attributes that a list names; one that is gone or may not be read is left out.
-fn collect(
-    list: impl Fn(&mut [u8]) -> Result<usize, Errno>,
-    get: impl Fn(&[u8], &mut [u8]) -> Result<usize, Errno>,
-) -> Result<Xattrs, Errno> {
-    let mut found = Xattrs::new();
-    let names = match read_all(&list) {
-        Ok(names) if names.is_empty() => return Ok(found),
-        Err(Errno::OPNOTSUPP) => return Ok(found),
-        names => names?,
-    };
-    for name in names
-        .split(|byte| *byte == 0)
-        .filter(|name| !name.is_empty())
-    {
-        match read_all(&|buffer: &mut [u8]| get(name, buffer)) {
-            Ok(value) => found.push((name.to_vec(), value)),
-            Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::PERM | Errno::ACCESS) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    found.sort_unstable();
-    Ok(found)
-}
-
-/// Calls `read` with a buffer that is surely large enough, if a usual one is not.
-fn read_all(read: &dyn Fn(&mut [u8]) -> Result<usize, Errno>) -> Result<Vec<u8>, Errno> {
-    let mut usual = [0; USUAL];
-    match read(&mut usual) {
-        Ok(length) => Ok(usual.get(..length).unwrap_or_default().to_vec()),
-        Err(Errno::RANGE) => {
-            let mut buffer = vec![0; LIMIT];
-            let length = read(&mut buffer)?;
-            buffer.truncate(length);
-            Ok(buffer)
-        }
-        Err(error) => Err(error),
-    }
-}
-
-struct HostFile {
-    file: File,
-    stat: Statx,
-    xattrs: Xattrs,
-}
-
-impl HostFile {
-    fn show(&mut self, path: &[u8], visitor: &mut dyn Visitor) -> Result<(), SaveError> {
-        let (stat, xattrs) = (self.stat, std::mem::take(&mut self.xattrs));
-        let Some(attr) = attr_of(&stat) else {
-            return Ok(());
-        };
-        let found = Found {
-            path,
-            attr: &attr,
-            identity: identity(&stat),
-            target: &[],
-            xattrs: &xattrs,
-        };
-        visitor.file(&found, self)
-    }
-}
-
-impl Contents for HostFile {
-    fn read_at(&mut self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        loop {
-            match self.file.read_at(buffer, offset) {
-                // To whoever writes the image, this word means that the user wants to stop.
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                result => return result,
-            }
-        }
-    }
-}
-
-impl OpenFile for HostFile {
-    fn attr(&mut self) -> io::Result<Attr> {
-        let stat = stat(self.file.as_fd())?;
-        attr_of(&stat).ok_or_else(|| io::Error::other("its type is not known"))
-    }
-
-    fn data_ranges(&mut self, size: u64) -> io::Result<Vec<DataRange>> {
-        let mut ranges = Vec::new();
-        let mut at = 0;
-        while at < size {
-            let offset = match fs::seek(&self.file, SeekFrom::Data(at)) {
-                Ok(offset) => offset,
-                Err(Errno::NXIO) => break,
-                Err(error) => return Err(error.into()),
-            };
-            let end = fs::seek(&self.file, SeekFrom::Hole(offset))?.min(size);
-            if end <= offset {
-                break;
-            }
-            ranges.push(DataRange {
-                offset,
-                length: end - offset,
-            });
-            at = end;
-        }
-        Ok(ranges)
-    }
 }

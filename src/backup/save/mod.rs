@@ -1,17 +1,22 @@
 //! From the objects of a tree to an image: what is left out, hard links, files that change while
 //! they are read.
 
+mod read;
+mod selection;
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 
 use wpar_mountd::lower::tar::save::{
-    Contents, DataRange, Entry, EntryKind, ImageWriter, SaveError, SaveReport, Written,
+    Entry, EntryKind, ImageWriter, SaveError, SaveReport, Written,
 };
-use wpar_mountd::spec::{HiddenExtent, HiddenName};
 use wpar_mountd::types::{Attr, FileKind, Timestamp};
 
-use super::exclude::Excludes;
+use self::read::{Watched, has_holes, ranges, read_to_end, same};
+pub use self::selection::Selection;
 use super::tree::{Found, OpenFile, Verdict, Visitor};
 
 /// Files up to this size are read before they are written, so that they can be read again if they
@@ -30,42 +35,6 @@ pub trait Watcher {
 
     /// Whether to stop.
     fn interrupted(&self) -> bool;
-}
-
-/// What is to be left out.
-#[derive(Debug, Default)]
-pub struct Selection {
-    /// Names that are no part of the system.
-    hidden: HashMap<Vec<u8>, HiddenExtent>,
-    /// Patterns of the administrator.
-    excludes: Excludes,
-}
-
-impl Selection {
-    /// Leaves these out.
-    pub fn new(hidden: &[HiddenName], excludes: Excludes) -> Self {
-        let path = |name: &HiddenName| [b"./", name.path.as_bytes()].concat();
-        Self {
-            hidden: hidden
-                .iter()
-                .map(|name| (path(name), name.extent))
-                .collect(),
-            excludes,
-        }
-    }
-
-    fn verdict(&mut self, path: &[u8]) -> Verdict {
-        match self.hidden.get(path) {
-            Some(HiddenExtent::Name) => return Verdict::Leave,
-            Some(HiddenExtent::Contents) => return Verdict::Empty,
-            None => {}
-        }
-        if self.excludes.matches(path) {
-            Verdict::Leave
-        } else {
-            Verdict::Take
-        }
-    }
 }
 
 /// What became of a backup.
@@ -157,9 +126,7 @@ impl<'w> Saver<'w> {
                 writer.add_file(&entry, None, &mut text.as_bytes())?;
             }
             // One of the tree's own would take its place.
-            self.selection
-                .hidden
-                .insert(path.into_bytes(), HiddenExtent::Name);
+            self.selection.hide(path.into_bytes());
         }
         match &mut self.writer {
             Some(writer) => writer.cut(),
@@ -173,7 +140,7 @@ impl<'w> Saver<'w> {
     /// Those of writing, and an interruption that came late.
     pub fn finish(mut self) -> Result<Outcome, SaveError> {
         self.check_interrupt()?;
-        self.outcome.remarks = self.selection.excludes.remarks();
+        self.outcome.remarks = self.selection.remarks();
         self.outcome.written = self.writer.map(ImageWriter::finish).transpose()?;
         Ok(self.outcome)
     }
@@ -361,26 +328,6 @@ impl Visitor for Saver<'_> {
     }
 }
 
-/// A large file that is read while somebody watches.
-struct Watched<'a> {
-    open: &'a mut dyn OpenFile,
-    watcher: &'a mut dyn Watcher,
-    entries: u64,
-    done: u64,
-}
-
-impl Contents for Watched<'_> {
-    fn read_at(&mut self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        if self.watcher.interrupted() {
-            return Err(io::ErrorKind::Interrupted.into());
-        }
-        let count = self.open.read_at(buffer, offset)?;
-        self.done += count as u64;
-        self.watcher.advance(self.entries, self.done);
-        Ok(count)
-    }
-}
-
 fn entry<'a>(found: &Found<'a>, kind: EntryKind<'a>) -> Entry<'a> {
     Entry {
         path: found.path,
@@ -401,170 +348,7 @@ fn device(rdev: u32) -> (u32, u32) {
     )
 }
 
-fn has_holes(attr: &Attr) -> bool {
-    attr.blocks.saturating_mul(512) < attr.size
-}
-
-/// Where a file has data, if it has holes that are worth it.
-fn ranges(attr: &Attr, open: &mut dyn OpenFile) -> Option<Vec<DataRange>> {
-    if !has_holes(attr) {
-        return None;
-    }
-    let ranges = open.data_ranges(attr.size).ok()?;
-    let whole = [DataRange {
-        offset: 0,
-        length: attr.size,
-    }];
-    (ranges != whole).then_some(ranges)
-}
-
-/// Whether nothing happened to a file between two looks.
-fn same(before: &Attr, after: &Attr) -> bool {
-    before.size == after.size && before.mtime == after.mtime && before.ctime == after.ctime
-}
-
-/// Reads a whole file of about `size` bytes.
-fn read_to_end(open: &mut dyn OpenFile, size: u64, buffer: &mut Vec<u8>) -> io::Result<()> {
-    // One byte more, so that the end shows without another look in the usual case.
-    let room = usize::try_from(size.min(SMALL)).unwrap_or(0) + 1;
-    buffer.clear();
-    buffer.resize(room, 0);
-    let mut filled = 0;
-    while filled < buffer.len() {
-        let count = match open.read_at(&mut buffer[filled..], filled as u64) {
-            Ok(count) => count,
-            Err(error) => {
-                buffer.truncate(size as usize);
-                return Err(error);
-            }
-        };
-        filled += count;
-        // A file that does not end where it should has grown; what is more waits for another turn.
-        if count == 0 || filled as u64 >= size {
-            break;
-        }
-    }
-    buffer.truncate(filled.min(usize::try_from(size).unwrap_or(usize::MAX)));
-    Ok(())
-}
-
 fn shown(path: &[u8]) -> String {
     let path = path.strip_prefix(b".").unwrap_or(path);
     path.escape_ascii().to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A file that changes between looks as a script says.
-    struct Restless {
-        looks: Vec<(u64, i64)>,
-        byte: u8,
-    }
-
-    fn attr(size: u64, seconds: i64) -> Attr {
-        let time = Timestamp {
-            seconds,
-            nanoseconds: 0,
-        };
-        Attr {
-            kind: FileKind::Regular,
-            permissions: 0o644,
-            uid: 0,
-            gid: 0,
-            rdev: 0,
-            nlink: 1,
-            size,
-            blocks: size.div_ceil(512),
-            atime: time,
-            mtime: time,
-            ctime: time,
-        }
-    }
-
-    impl Contents for Restless {
-        fn read_at(&mut self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-            let size = self.looks.first().map_or(0, |look| look.0);
-            let count = buffer.len().min(size.saturating_sub(offset) as usize);
-            buffer[..count].fill(self.byte);
-            Ok(count)
-        }
-    }
-
-    impl OpenFile for Restless {
-        fn attr(&mut self) -> io::Result<Attr> {
-            if self.looks.len() > 1 {
-                self.looks.remove(0);
-                self.byte += 1;
-            }
-            Ok(attr(self.looks[0].0, self.looks[0].1))
-        }
-
-        fn data_ranges(&mut self, size: u64) -> io::Result<Vec<DataRange>> {
-            Ok(vec![DataRange {
-                offset: 0,
-                length: size,
-            }])
-        }
-    }
-
-    #[derive(Default)]
-    struct Quiet;
-
-    impl Watcher for Quiet {
-        fn entry(&mut self, _path: &[u8], _size: u64) {}
-        fn advance(&mut self, _entries: u64, _bytes: u64) {}
-        fn interrupted(&self) -> bool {
-            false
-        }
-    }
-
-    fn read(looks: &[(u64, i64)]) -> (Vec<u8>, Attr, Vec<String>) {
-        let mut quiet = Quiet;
-        let mut saver = Saver::new(None, PathBuf::new(), Selection::default(), &mut quiet);
-        let first = attr(looks[0].0, looks[0].1);
-        let found = Found {
-            path: b"./f",
-            attr: &first,
-            identity: (1, 2),
-            target: &[],
-            xattrs: &[],
-        };
-        let mut file = Restless {
-            looks: looks.to_vec(),
-            byte: b'a',
-        };
-        let settled = saver.read_small(&found, &mut file).unwrap();
-        (saver.buffer, settled, saver.outcome.torn)
-    }
-
-    #[test]
-    fn a_file_that_stands_still_is_read_once() {
-        let (bytes, attr, torn) = read(&[(5, 1), (5, 1)]);
-        assert_eq!((bytes.as_slice(), attr.size), (&b"aaaaa"[..], 5));
-        assert!(torn.is_empty());
-    }
-
-    #[test]
-    fn a_file_that_changes_is_read_again() {
-        let (bytes, attr, torn) = read(&[(5, 1), (7, 2), (7, 2)]);
-        assert_eq!((bytes.as_slice(), attr.size), (&b"bbbbbbb"[..], 7));
-        assert!(torn.is_empty());
-        let (bytes, attr, torn) = read(&[(5, 1), (2, 2), (2, 2)]);
-        assert_eq!((bytes.as_slice(), attr.size), (&b"bb"[..], 2));
-        assert!(torn.is_empty());
-    }
-
-    #[test]
-    fn a_file_that_never_stands_still_is_listed() {
-        let (_, _, torn) = read(&[(5, 1), (5, 2), (5, 3), (5, 4), (5, 5), (5, 6)]);
-        assert_eq!(torn, ["/f"]);
-    }
-
-    #[test]
-    fn device_numbers_are_taken_apart_as_the_kernel_does() {
-        assert_eq!(device(0x103), (1, 3));
-        assert_eq!(device(0x10_082c), (8, 300));
-    }
 }
