@@ -220,8 +220,6 @@ fn links_that_lead_nowhere_or_in_circles_are_left_alone() {
         .symlink("to-plain", "plain")
         .file("to-plain/x", "x")
         .file("plain/below", "x")
-        .symlink("empty", "")
-        .file("empty/x", "x")
         .hard_link("host", "etc/passwd");
     // Forty links are followed, as by the kernel, one more is not.
     archive.directory("l0").symlink("l1", "l0");
@@ -235,7 +233,6 @@ fn links_that_lead_nowhere_or_in_circles_are_left_alone() {
         "ping/x",
         "to-plain/x",
         "plain/below",
-        "empty/x",
         "host",
         "l41/far",
     ]);

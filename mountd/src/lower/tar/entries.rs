@@ -152,7 +152,7 @@ impl Scan {
             }
             let stored = meter.total().max(scanner.position());
             let most = stored.saturating_mul(AMPLIFICATION).max(MEMORY_FLOOR);
-            if self.tree.memory() - before > most {
+            if self.tree.memory().saturating_sub(before) > most {
                 return Err(ScanError::TooMuchMemory(most));
             }
         }

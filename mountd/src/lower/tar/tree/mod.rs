@@ -444,7 +444,7 @@ impl Tree {
     }
 
     /// About how many bytes the tree takes.
-    pub(super) fn memory(&self) -> u64 {
+    pub(in crate::lower::tar) fn memory(&self) -> u64 {
         let bytes = self.inodes.len() * size_of::<InodeRecord>()
             + self.dentries.len() * (size_of::<Name>() + 2 * size_of::<u32>())
             + self.extents.len() * size_of::<Extent>()
