@@ -10,7 +10,9 @@
 //! | [`policy`] | what of a source is not seen, and why |
 //! | [`diff`] | what makes two systems different |
 //! | [`launch`] | starting, watching, stopping and entering |
+//! | [`mounts`] | mounts to look into an image |
 //! | [`mountd_client`] | the file system daemon, from outside |
+//! | [`backup`] | what is saved of a system or a WPAR, and how it is found |
 //! | [`cli`] | the commands |
 
 // The documentation is for those who work on this, private items included.
@@ -18,11 +20,13 @@
 // These macros panic when the output cannot be written: a full disk would end a supervisor.
 #![deny(clippy::print_stderr, clippy::print_stdout)]
 
+pub mod backup;
 pub mod cli;
 pub mod diff;
 pub mod launch;
 pub mod model;
 pub mod mountd_client;
+pub mod mounts;
 pub mod packages;
 pub mod policy;
 pub mod registry;

@@ -10,6 +10,7 @@ fn main() -> ExitCode {
     match Path::new(&called).file_name().and_then(OsStr::to_str) {
         Some(wpar::launch::SUPERVISOR) => wpar::launch::supervisor_main(),
         Some(wpar::launch::SESSION) => wpar::launch::session_main(),
+        Some(wpar::mounts::KEEPER) => wpar::mounts::keeper_main(),
         Some(wpar::mountd_client::DAEMON) => wpar_mountd::daemon::main(arguments),
         _ => wpar::cli::main(std::env::args_os().collect()),
     }

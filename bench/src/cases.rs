@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::backup::Backup;
 use crate::copy::Copy;
 use crate::machine::Machine;
 use crate::ours::{Life, Tool};
@@ -138,6 +139,37 @@ fn rows(report: &mut Report, sides: &[(&str, &Vec<Life>)]) {
     }
 }
 
+/// A backup of the tree that the image holds; ours and by `tar | zstd`, in turns.
+pub(crate) fn backup(options: &Options) -> Fallible<()> {
+    let setting = Setting::new(options)?;
+    let machine = Machine::here(&options.work);
+    let backup = Backup::new(&options.image, setting.dir.path())?;
+    // Not counted: warms the page cache for both.
+    backup.tar()?;
+    let (mut ours, mut tar, mut open, mut first) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for run in 0..options.runs {
+        progress(run, options.runs);
+        let (made, image) = backup.ours()?;
+        ours.push(made);
+        tar.push(backup.tar()?);
+        let answers = backup.answers(&image)?;
+        open.push(milliseconds(answers.open));
+        first.extend(answers.first_bytes.into_iter().map(milliseconds));
+    }
+    let mut report = Report::new("backup", machine, &options.image);
+    for (side, made) in [("wpar", &ours), ("tar, zstd -T0 -3", &tar)] {
+        let times: Vec<_> = made.iter().map(|made| milliseconds(made.time)).collect();
+        report.add(Row::new("backup", side, "ms", &times));
+        let bytes: Vec<_> = made.iter().map(|made| made.bytes as f64).collect();
+        report.add(Row::new("size", side, "bytes", &bytes));
+    }
+    report.add(Row::new("first opening", "wpar", "ms", &open));
+    report.add(Row::new("first byte of a file", "wpar", "ms", &first));
+    report.compare("backup", "tar, zstd -T0 -3", "wpar");
+    report.compare("size", "wpar", "tar, zstd -T0 -3");
+    finish(options, &report)
+}
+
 fn progress(run: usize, runs: usize) {
     eprint!("\rrun {run} of {runs} ");
 }
@@ -145,8 +177,17 @@ fn progress(run: usize, runs: usize) {
 /// Prints the report, and keeps it where the user wants it.
 fn finish(options: &Options, report: &Report) -> Fallible<()> {
     eprintln!("\rdone          ");
+    record(options.record.as_deref(), report)?;
+    if let (Some(readme), Some(dir)) = (&options.readme, &options.record) {
+        readme::update(readme, dir, report)?;
+    }
+    Ok(())
+}
+
+/// Prints the report, and keeps it in a directory, if there is one.
+pub(crate) fn record(dir: Option<&Path>, report: &Report) -> Fallible<()> {
     print!("{}", report.markdown());
-    let Some(dir) = &options.record else {
+    let Some(dir) = dir else {
         return Ok(());
     };
     fs::create_dir_all(dir)?;
@@ -155,9 +196,6 @@ fn finish(options: &Options, report: &Report) -> Fallible<()> {
     fs::write(file("json"), report.json()?)?;
     if let Some(svg) = chart::draw(report) {
         fs::write(file("svg"), svg)?;
-    }
-    if let Some(readme) = &options.readme {
-        readme::update(readme, dir, report)?;
     }
     eprintln!("recorded in {}", dir.display());
     Ok(())

@@ -5,16 +5,22 @@
 //! the machine does falls on both. Only medians and spreads are reported, never a best run; and
 //! each figure is wall-clock time of whole commands, as a user would wait for them.
 //!
-//! Read [`cases`] for what is measured, [`ours`] and [`copy`] for the two sides.
+//! Read [`cases`] for what is measured, [`ours`] and [`copy`] for the two sides. [`image`] compares
+//! with another rival, `ratarmount`, in [`mounts`].
 
+mod archive;
+mod backup;
 mod bytes;
 mod cases;
 mod chart;
 mod copy;
+mod image;
 mod launcher;
 mod machine;
+mod mounts;
 mod ours;
 mod pad;
+mod process;
 mod readme;
 mod report;
 mod stats;
@@ -43,6 +49,10 @@ enum Case {
     Grow(Options),
     /// Index an archive for the first time
     Index(Options),
+    /// Index, mount and read archives: by wpar, and by ratarmount
+    Image(image::ImageOptions),
+    /// Back the image's tree up: by wpar, and by tar and zstd
+    Backup(Options),
 }
 
 #[derive(Debug, Args)]
@@ -75,6 +85,8 @@ fn main() -> ExitCode {
         Case::Start(options) => cases::start(&options),
         Case::Grow(options) => cases::grow(&options),
         Case::Index(options) => cases::index(&options),
+        Case::Image(options) => image::run(&options),
+        Case::Backup(options) => cases::backup(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

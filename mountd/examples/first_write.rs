@@ -45,6 +45,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         store: Some(store.clone()),
         hidden: Vec::new(),
         limits: SpaceLimits::default(),
+        access: Default::default(),
     })?;
     let overlay = if whole {
         overlay.with_copy_up(CopyUp {

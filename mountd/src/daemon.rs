@@ -69,9 +69,9 @@ pub fn main<I: IntoIterator<Item = OsString>>(arguments: I) -> ExitCode {
     let mut ready = File::from(descriptors.ready);
     let kept = Kept::from_descriptor(descriptors.kept);
     let started = read_spec(descriptors.spec)
-        .and_then(|spec| Ok(source::open_kept(&spec, &kept)?))
-        .and_then(|overlay| {
-            Server::new(overlay, descriptors.fuse, kept).map_err(DaemonError::Serve)
+        .and_then(|spec| Ok((source::open_kept(&spec, &kept)?, spec.access)))
+        .and_then(|(overlay, access)| {
+            Server::new(overlay, access, descriptors.fuse, kept).map_err(DaemonError::Serve)
         });
     let server = match started {
         Ok(server) => server,

@@ -8,6 +8,7 @@ use crate::error::{FsError, FsResult};
 use crate::filter::{HiddenError, HiddenLower};
 use crate::lower::LowerLayer;
 use crate::lower::LowerNode;
+use crate::lower::filesystem::FileSystemError;
 use crate::lower::host::{HostError, HostLower};
 use crate::lower::tar::{ImageError, TarLower};
 use crate::overlay::Overlay;
@@ -21,6 +22,9 @@ pub enum OpenError {
     /// The directory underneath.
     #[error(transparent)]
     Directory(#[from] HostError),
+    /// The file system underneath.
+    #[error(transparent)]
+    FileSystem(#[from] FileSystemError),
     /// The image underneath.
     #[error(transparent)]
     Image(#[from] ImageError),
@@ -97,13 +101,16 @@ pub fn root_of(lower: &dyn LowerLayer) -> FsResult<RootInode> {
 
 fn open_lower(spec: &LowerSpec, kept: Option<&Kept>) -> Result<Arc<dyn LowerLayer>, OpenError> {
     match spec {
-        LowerSpec::Directory { path } => {
-            let lower = HostLower::open(path)?;
-            Ok(Arc::new(match kept {
-                Some(kept) => lower.keep(kept.lower_names()?)?,
-                None => lower,
-            }))
-        }
+        LowerSpec::Directory { path } => keep_names(HostLower::open(path)?, kept),
+        LowerSpec::FileSystem(image) => keep_names(image.lower()?, kept),
         LowerSpec::Image { path, index } => Ok(Arc::new(TarLower::open(path, index)?)),
     }
+}
+
+/// The directory, with the names by which its inodes were found kept for the next daemon.
+fn keep_names(lower: HostLower, kept: Option<&Kept>) -> Result<Arc<dyn LowerLayer>, OpenError> {
+    Ok(Arc::new(match kept {
+        Some(kept) => lower.keep(kept.lower_names()?)?,
+        None => lower,
+    }))
 }

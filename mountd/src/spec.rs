@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::lower::filesystem::FileSystemImage;
+
 /// One mount: a lower, a store above it, and what is not to be seen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -20,6 +22,27 @@ pub struct MountSpec {
     /// What the store may take.
     #[serde(default, skip_serializing_if = "SpaceLimits::is_none")]
     pub limits: SpaceLimits,
+    /// Who may use the mount, and who decides that.
+    #[serde(default, skip_serializing_if = "Access::is_checked")]
+    pub access: Access,
+}
+
+/// Who may use a mount.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Access {
+    /// Everybody, as owners, modes and ACLs say; the kernel checks them.
+    #[default]
+    Checked,
+    /// Whoever made it, and nobody else; owners and modes are shown and mean nothing. For users
+    /// without privileges, who can read the whole image anyway.
+    Owner,
+}
+
+impl Access {
+    fn is_checked(&self) -> bool {
+        *self == Self::Checked
+    }
 }
 
 /// Limits of what a store takes of its host's file system; `None` for no limit but the host's.
@@ -50,6 +73,8 @@ pub enum LowerSpec {
         /// Its root.
         path: PathBuf,
     },
+    /// A file system of the kernel's in a file.
+    FileSystem(FileSystemImage),
     /// A tar image, plain or compressed, through its index.
     Image {
         /// The archive.

@@ -127,6 +127,38 @@ fn check(layer: &TarLower) {
     );
 }
 
+/// An image of `docker save` with two layers, made by `container_support`: the first one plain,
+/// the second one gzip-compressed, with whiteouts and an entry below a link.
+#[test]
+fn an_index_of_layers_of_this_version_opens_and_reads() {
+    let name = "golden-layers.tar";
+    let directory = tempfile::tempdir().unwrap();
+    let image = copy(name, directory.path());
+    let index = data(&format!("{name}.index-v2"));
+    let layer = TarLower::open(&image, &index).unwrap();
+    assert_eq!(layer.index().verify(), Ok(()));
+    assert_eq!(layer.index().kind(), ArchiveKind::Layers);
+    assert_eq!(
+        layer.index().notes(),
+        ["container image golden:2 of docker save, linux/amd64, 2 layers"]
+    );
+    assert_eq!((layer.index().entries(), layer.first_free()), (15, 13));
+    for (path, number, expected) in [
+        ("usr/lib/one", 4, "1"),
+        ("usr/lib/two", 12, "2"),
+        ("kept", 9, "kept"),
+        ("opaque/new", 11, "new"),
+    ] {
+        assert_eq!(resolve(&layer, path), Some(LowerNode(number)), "{path}");
+        assert_eq!(contents(&layer, path), expected.as_bytes());
+    }
+    for path in ["opaque/old", "gone"] {
+        assert_eq!(resolve(&layer, path), None, "{path}");
+    }
+    let report = ensure_index(&image, directory.path(), &mut Silent).unwrap();
+    assert!(fs::read(&report.path).unwrap() == fs::read(&index).unwrap());
+}
+
 #[test]
 fn the_golden_archive_is_what_its_maker_makes() {
     if !have("python3") {

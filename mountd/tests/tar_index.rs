@@ -384,11 +384,14 @@ fn what_is_no_image_is_told_with_the_next_step() {
     fs::write(at("empty"), "").unwrap();
     fs::write(at("text"), "hello\n".repeat(1000)).unwrap();
     fs::write(at("zeros"), [0; 10_240]).unwrap();
-    fs::write(at("xz"), b"\xfd7zXZ\0........").unwrap();
+    fs::write(at("lzip"), b"LZIP\x01........").unwrap();
     fs::write(at("zip"), b"PK\x03\x04........").unwrap();
     fs::write(at("squash"), b"hsqs........").unwrap();
     fs::write(at("mksysb"), b"\x09\x00\x6b\xea....").unwrap();
-    shell(directory.path(), "mkfifo pipe; echo text | gzip >text.gz");
+    shell(
+        directory.path(),
+        "mkfifo pipe; echo text | gzip >text.gz; gzip <squash >squash.gz",
+    );
     let cases = [
         ("missing", "no such file; check the path"),
         ("directory", "is a directory, not an archive; pack it with"),
@@ -404,13 +407,17 @@ fn what_is_no_image_is_told_with_the_next_step() {
             "is gzip-compressed, but no tar archive is inside",
         ),
         (
-            "xz",
-            "cannot be read directly: it is xz-compressed; run \"xz -dc ",
+            "lzip",
+            "cannot be read directly: it is lzip-compressed; run \"lzip -dc ",
         ),
         ("zip", "it looks like a zip archive; unpack it"),
         (
             "squash",
-            "it looks like a squashfs file system; mount it read-only",
+            "it looks like a squashfs file system; it needs no index",
+        ),
+        (
+            "squash.gz",
+            "it is gzip-compressed, and inside is what looks like a squashfs file system; run \"gzip -dc ",
         ),
         (
             "mksysb",

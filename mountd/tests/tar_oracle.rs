@@ -4,6 +4,8 @@
 use std::fs;
 use std::path::Path;
 
+use wpar_mountd::lower::LowerLayer;
+
 mod tar_support;
 use tar_support::{Comparison, Contents, extract, have, is_root, make_tree, open, run, scratch};
 
@@ -270,4 +272,40 @@ fn appended_and_deleted_members_are_as_gnu_tar_extracts_them() {
     extract(&image, &target);
     let layer = open(&image).unwrap();
     Comparison::new(&layer, false, false).run(&target);
+}
+
+#[test]
+fn entries_below_links_land_where_gnu_tar_puts_them() {
+    if !is_root() {
+        return;
+    }
+    let (directory, image) = scratch("image.tar");
+    tar_support::shell(
+        directory.path(),
+        "mkdir -p one/usr/lib/deep two/lib/deep two/all/there three/lib
+         echo 1 >one/usr/lib/first; ln -s usr/lib one/lib; ln -s lib/deep one/all
+         echo 2 >two/lib/second; echo 3 >two/all/there/third; echo 4 >two/lib/deep/fourth
+         ln two/lib/second two/lib/linked
+         tar -cf image.tar -C one usr lib all
+         tar -rf image.tar -C two lib/second lib/linked lib/deep/fourth all/there/third
+         chmod 700 three/lib; echo 5 >three/lib/fifth; ln -s one three/gone
+         tar -rf image.tar -C three lib/fifth gone",
+    );
+    let root = directory.path().join("root");
+    extract(&image, &root);
+    let layer = open(&image).unwrap();
+    assert_eq!(layer.index().warnings(), [""; 0]);
+    // Directories that the archive does not describe have the time of their making.
+    for path in [
+        "root",
+        "root/usr/lib/deep/there",
+        "root/usr/lib/deep",
+        "root/usr/lib",
+    ] {
+        let name = path.trim_start_matches("root").trim_start_matches('/');
+        let node = tar_support::resolve(&layer, name).unwrap();
+        let time = layer.attr(node).unwrap().mtime.seconds;
+        tar_support::shell(directory.path(), &format!("touch -d @{time} {path}"));
+    }
+    assert!(Comparison::new(&layer, false, false).run(&root) > 10);
 }

@@ -177,21 +177,68 @@ fn bad_names_are_left_out() {
 }
 
 #[test]
-fn symbolic_links_are_never_followed() {
+fn symbolic_links_lead_to_entries_and_never_out_of_the_root() {
     let layer = Archive::default()
+        .directory("usr")
+        .directory("usr/lib")
+        .file("usr/lib/target", "x")
+        .symlink("lib", "usr/lib")
+        .file("lib/one", "1")
+        .symlink("absolute", "/usr/lib")
+        .file("absolute/two", "2")
+        .symlink("up", "../../../../usr/./lib/")
+        .file("up/three", "3")
+        .symlink("usr/here", "../up")
+        .directory("usr/here/sub")
+        .file("usr/here/sub/four", "4")
+        .symlink("root", "/..")
+        .file("root/five", "5")
+        .hard_link("linked", "lib/target")
+        .open_with_warnings(&[]);
+    assert_eq!(
+        names(&layer, LowerNode::ROOT),
+        ["absolute", "five", "lib", "linked", "root", "up", "usr"]
+    );
+    let lib = resolve(&layer, "usr/lib").unwrap();
+    assert_eq!(names(&layer, lib), ["one", "sub", "target", "three", "two"]);
+    assert_eq!(contents(&layer, "usr/lib/sub/four"), b"4");
+    assert_eq!(resolve(&layer, "linked"), resolve(&layer, "usr/lib/target"));
+}
+
+#[test]
+fn links_that_lead_nowhere_or_in_circles_are_left_alone() {
+    let mut archive = Archive::default();
+    archive
         .symlink("etc", "/etc")
         .file("etc/passwd", "evil")
-        .symlink("here", ".")
-        .file("here/file", "evil")
-        .hard_link("host", "etc/passwd")
+        .symlink("self", "self")
+        .file("self/x", "x")
+        .symlink("ping", "pong")
+        .symlink("pong", "ping/../ping")
+        .file("ping/x", "x")
         .file("plain", "x")
+        .symlink("to-plain", "plain")
+        .file("to-plain/x", "x")
         .file("plain/below", "x")
-        .open_with_warnings(&["etc/passwd", "here/file", "host", "plain/below"]);
-    assert_eq!(names(&layer, LowerNode::ROOT), ["etc", "here", "plain"]);
-    assert_eq!(
-        layer.read_link(resolve(&layer, "etc").unwrap()).unwrap(),
-        b"/etc"
-    );
+        .hard_link("host", "etc/passwd");
+    // Forty links are followed, as by the kernel, one more is not.
+    archive.directory("l0").symlink("l1", "l0");
+    for number in 2..=41 {
+        archive.symlink(&format!("l{number}"), &format!("l{}", number - 1));
+    }
+    archive.file("l40/good", "x").file("l41/far", "x");
+    let layer = archive.open_with_warnings(&[
+        "etc/passwd",
+        "self/x",
+        "ping/x",
+        "to-plain/x",
+        "plain/below",
+        "host",
+        "l41/far",
+    ]);
+    assert_eq!(names(&layer, resolve(&layer, "l0").unwrap()), ["good"]);
+    let target = layer.read_link(resolve(&layer, "etc").unwrap());
+    assert_eq!(target.unwrap(), b"/etc");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use super::interrupt::Interrupts;
 use super::{output, remove};
 use crate::model::WparName;
 use crate::registry::{Layout, Lock, Registry};
+use crate::source::privilege::is_host_root;
 
 /// The surroundings of one command.
 #[derive(Debug)]
@@ -48,6 +49,27 @@ impl Context {
     /// The registry, to read it.
     pub(super) fn registry_to_read(&self) -> Registry {
         Registry::read_only(self.layout.clone())
+    }
+
+    /// Where indexes are that cannot lie beside their images: the tool's own place, or that of the
+    /// user who asks.
+    pub(super) fn index_cache(&self) -> CliResult<PathBuf> {
+        if is_host_root() {
+            return Ok(self.layout.images_dir());
+        }
+        let absolute = |name: &str| {
+            let path = PathBuf::from(std::env::var_os(name)?);
+            path.is_absolute().then_some(path)
+        };
+        absolute("XDG_CACHE_HOME")
+            .or_else(|| Some(absolute("HOME")?.join(".cache")))
+            .map(|cache| cache.join("wpar"))
+            .ok_or_else(|| {
+                CliError::new(
+                    "there is no place for indexes: neither HOME nor XDG_CACHE_HOME is set",
+                )
+                .hint("set one of them to an absolute path")
+            })
     }
 
     /// Takes the lock of a WPAR.

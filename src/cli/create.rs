@@ -13,18 +13,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::context::Context;
 use super::error::{CliError, CliResult};
-use super::progress::IndexProgress;
-use crate::model::record::RECORD_VERSION;
 use crate::model::{
     CopyControls, Hostname, Owner, Source, SpaceLimits, WparKind, WparName, WparRecord,
 };
-use crate::policy::exclusions;
-use crate::policy::mount_spec::{describe, mount_spec, own_places};
+use crate::policy::mount_spec::mount_spec;
 use crate::registry::pending::{Pending, PendingOperation};
 use crate::registry::{Registry, process};
-use crate::source::host::{HostFacts, Mount, RunningHost};
+use crate::source::host::{HostFacts, RunningHost};
 use crate::source::identity::{self, Identity};
-use crate::source::image;
 use crate::source::tree::OfflineTree;
 
 /// What is to be made.
@@ -55,59 +51,6 @@ pub(super) fn hostname(asked: Option<&str>, name: &WparName) -> CliResult<Hostna
             ))
             .hint("give one with -h HOST")
         }),
-    }
-}
-
-/// A source that is ready to be used, and what is to be said about it.
-#[derive(Debug)]
-pub(super) struct Prepared {
-    pub(super) source: Source,
-    warnings: Vec<String>,
-}
-
-/// How many warnings about an image are shown without `-v`.
-const WARNINGS_SHOWN: usize = 3;
-
-impl Prepared {
-    /// The image with its index, or the running system.
-    pub(super) fn new(context: &Context, image: Option<&Path>) -> CliResult<Self> {
-        let Some(image) = image else {
-            return Ok(Self {
-                source: Source::Host,
-                warnings: Vec::new(),
-            });
-        };
-        let mut progress = IndexProgress::new(context);
-        let prepared = image::prepare(&context.layout, image, &mut progress);
-        // A signal explains the end of the work better than the error that it caused.
-        context.interrupts.check()?;
-        let (source, report) = prepared?;
-        progress.report();
-        let warnings = if report.built {
-            report.warnings
-        } else {
-            Vec::new()
-        };
-        Ok(Self { source, warnings })
-    }
-
-    /// Says what the administrator should know about the source of the WPAR that was made.
-    pub(super) fn report(&self, context: &Context, controls: CopyControls, verbose: bool) {
-        if self.source == Source::Host {
-            report_exclusions(context, controls, verbose);
-        }
-        let shown = if verbose {
-            self.warnings.len()
-        } else {
-            WARNINGS_SHOWN
-        };
-        for warning in self.warnings.iter().take(shown) {
-            context.note(format_args!("warning: {warning}"));
-        }
-        if self.warnings.len() > shown {
-            let rest = self.warnings.len() - shown;
-            context.note(format_args!("warning: and {rest} more about the image"));
-        }
     }
 }
 
@@ -145,36 +88,6 @@ pub(super) fn require_free(registry: &Registry, name: &WparName, use_kept: bool)
         );
     }
     Ok(())
-}
-
-/// Says what of the running system is left out.
-fn report_exclusions(context: &Context, controls: CopyControls, verbose: bool) {
-    // The copy is made; only what is said about it could be missing.
-    let Ok(host) = RunningHost::read() else {
-        return;
-    };
-    let Ok(found) = exclusions::host(&host, controls, &own_places(&context.layout)) else {
-        return;
-    };
-    if verbose {
-        for name in &found.hidden {
-            context.note(format_args!("not in the copy: {}", describe(name)));
-        }
-    } else if !found.left_out.is_empty() {
-        let shown = |mount: &Mount| {
-            format!(
-                "{} ({} on {})",
-                mount.point.display(),
-                mount.fs_type,
-                mount.source
-            )
-        };
-        let mounts: Vec<_> = found.left_out.iter().map(shown).collect();
-        context.note(format_args!(
-            "other file systems are not in the copy: {}",
-            mounts.join(", ")
-        ));
-    }
 }
 
 /// The base directory and whether it exists. It must be an empty directory or not exist.
@@ -288,7 +201,7 @@ impl<'a> Creation<'a> {
         };
         registry.note(&plan.name, &pending, &guard)?;
         let record = WparRecord {
-            version: RECORD_VERSION,
+            version: plan.source.record_version(),
             name: plan.name,
             uuid,
             hostname: plan.hostname,

@@ -163,7 +163,10 @@ impl From<ImageProblem> for CliError {
                 Self::io(&problem, source).hint("check its path and its permissions")
             }
             // These say themselves what to do.
-            ImageProblem::Archive(error) => Self::new(error.to_string()),
+            ImageProblem::Archive(_)
+            | ImageProblem::Aix(_)
+            | ImageProblem::FileSystem(_)
+            | ImageProblem::NotUsable { .. } => Self::new(problem.to_string()),
             ImageProblem::Changed { .. } => Self::new(problem.to_string())
                 .hint("put the old image back, with its time of modification, or remove the WPAR"),
         }

@@ -51,7 +51,7 @@ impl Arguments for ManualArguments {
                 .map_err(|error| CliError::io(format!("cannot write {}", path.display()), &error))
         };
         for verb in verbs::ALL.iter().filter(|verb| verb.public) {
-            write(verb.name, manual::page(verb))?;
+            write(&manual::title(verb), manual::page(verb))?;
         }
         write("wpar", manual::overview())?;
         Ok(Exit::Success)

@@ -202,7 +202,12 @@ fn launch_spec(
     let layout = registry.layout();
     let name = &record.name;
     let mut progress = IndexProgress::new(context);
-    let source = image::prepare_again(layout, &record.source, record.name.as_str(), &mut progress)?;
+    let source = image::prepare_again(
+        &layout.images_dir(),
+        &record.source,
+        record.name.as_str(),
+        &mut progress,
+    )?;
     let record = &WparRecord {
         source,
         ..record.clone()

@@ -21,16 +21,30 @@ pub(super) fn examples_text(verb: &Verb) -> String {
     }
 }
 
-/// The file name of a verb's page.
-pub(super) fn file_name(name: &str) -> String {
-    format!("{name}.{SECTION}")
+/// The name of a verb's page: that of the command, or one of our own where the verb is only a word
+/// after `wpar`, for there is a mount(8) already.
+pub(super) fn title(verb: &Verb) -> String {
+    if verb.linked {
+        verb.name.to_owned()
+    } else {
+        format!("wpar-{}", verb.name)
+    }
+}
+
+/// The file name of a page.
+pub(super) fn file_name(title: &str) -> String {
+    format!("{title}.{SECTION}")
 }
 
 /// The page of one verb.
 pub(super) fn page(verb: &Verb) -> std::io::Result<Vec<u8>> {
     // What `--help` has at its end stands in sections of its own here.
-    let command = super::single(verb).after_long_help("").name(verb.name);
-    let man = man(command, verb.name);
+    let title = title(verb);
+    let mut command = super::single(verb).after_long_help("").name(title.clone());
+    if !verb.linked {
+        command = command.bin_name(format!("wpar {}", verb.name));
+    }
+    let man = man(command, &title);
     let mut out = Vec::new();
     man.render_title(&mut out)?;
     man.render_name_section(&mut out)?;
@@ -58,7 +72,7 @@ pub(super) fn page(verb: &Verb) -> std::io::Result<Vec<u8>> {
         roff.text([bold(*path)]);
         roff.text([roman(*what)]);
     }
-    see_also(&mut roff, verb.name);
+    see_also(&mut roff, &title);
     roff.to_writer(&mut out)?;
     Ok(out)
 }
@@ -137,8 +151,10 @@ const FILES: &[(&str, &str)] = &[
 fn see_also(roff: &mut Roff, name: &str) {
     let mut pages: Vec<String> = verbs::ALL
         .iter()
-        .filter(|verb| verb.public && verb.name != name)
-        .map(|verb| format!("{}({SECTION})", verb.name))
+        .filter(|verb| verb.public)
+        .map(title)
+        .filter(|title| title != name)
+        .map(|title| format!("{title}({SECTION})"))
         .collect();
     if name != "wpar" {
         pages.push(format!("wpar({SECTION})"));

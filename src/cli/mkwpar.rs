@@ -1,19 +1,20 @@
 //! `mkwpar`: makes a system copy WPAR, from an image or of the running system.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::context::{Context, parse_name, require_fuse};
-use super::create::{self, Plan, Prepared};
+use super::create::{self, Plan};
 use super::error::{CliError, CliResult};
 use super::exit::Exit;
 use super::lifecycle;
 use super::output;
+use super::prepared::Prepared;
 use super::remove::{self, StoreFate};
 use super::verbs::{Arguments, Verb, Words};
 use crate::launch::Payload;
 use crate::model::{
-    CopyControls, FileSystemAttributes, Source, SpaceLimits, WparKind, WparName, WparRecord,
+    CopyControls, FileSystemAttributes, SpaceLimits, WparKind, WparName, WparRecord,
 };
 use crate::registry::{Lock, Registry};
 
@@ -24,10 +25,13 @@ pub(super) const VERB: Verb = Verb::aix::<MakeArguments>(Words {
         contains, users, software and settings, with a host name and a machine-id of its own. \
         Nothing is copied: the source is shown underneath, read-only, and what the WPAR changes \
         goes to a store of its own. The source is never written.\n\n\
-        The source is a tar archive of a system (-B; plain, or compressed with gzip or zstd), or \
-        the running system. A directory is refused, with the command that packs it. An image \
-        is indexed when it is used for the first time. It must stay where it is, unchanged, as \
-        long as WPARs of it exist.\n\n\
+        The source is what -B names, or the running system. What -B names is told by its \
+        contents: a tar archive of a system (plain or compressed), which is indexed when it is used for \
+        the first time; a file system in a file (squashfs, EROFS, ext2 to ext4, XFS, btrfs) or a \
+        disk image with a partition table, which the kernel shows read-only, without replaying \
+        its journal; or a directory with etc and usr. Other kinds of backups are refused, with \
+        the command that makes them usable. The source must stay where it is, unchanged, as long as \
+        WPARs of it exist.\n\n\
         Of the running system everything below / is taken but other file systems, temporary \
         files, swap files and other partitions; -v lists what is left out and why.\n\n\
         With -M the WPAR can take only so much of the host's disk: size limits the space of what \
@@ -41,6 +45,10 @@ pub(super) const VERB: Verb = Verb::aix::<MakeArguments>(Words {
             "mkwpar -t -B /backup/web.tar.zst -n web1 -s",
         ),
         ("Make a copy of the running system", "mkwpar -t -n clone1"),
+        (
+            "Make a WPAR from a tree that rsync or debootstrap made",
+            "mkwpar -t -B /srv/trees/web1 -n web1",
+        ),
         (
             "Use another host name and base directory",
             "mkwpar -t -n db1 -h db1.example.org -d /srv/db1",
@@ -58,8 +66,8 @@ pub(super) const VERB: Verb = Verb::aix::<MakeArguments>(Words {
             "mkwpar -p -n web1",
         ),
     ],
-    compatibility: "Only system copies (-t) are made. -B takes a tar archive where AIX takes a \
-        mksysb. The WPAR is in state D until startwpar or -s starts it. preserve_private is \
+    compatibility: "Only system copies (-t) are made. -B takes a tar archive, the image of a file \
+        system or a directory where AIX takes a mksysb. The WPAR is in state D until startwpar or -s starts it. preserve_private is \
         accepted and kept, and will matter when filesets are hidden. A \
         WPAR has one file system: of -M there are size, in AIX's units, and directory=/ \
         (other directories and attributes are refused); inodes, K and T are additions.",
@@ -72,7 +80,7 @@ pub(super) struct MakeArguments {
     #[arg(short = 't', long = "system-copy")]
     system_copy: bool,
 
-    /// Backup to make it from: a tar archive, plain or compressed with gzip or zstd
+    /// Backup to make it from: an archive, the image of a file system or disk, or a directory
     #[arg(short = 'B', long = "backup", value_name = "IMAGE")]
     image: Option<PathBuf>,
 
@@ -146,7 +154,12 @@ impl Arguments for MakeArguments {
         let record = create::create(context, &registry, plan)?;
         prepared.report(context, controls, self.verbose);
         if self.start {
-            self.start(context, &registry, &record, lock, begun)?;
+            let fate = match self.preserved {
+                Some(_) => StoreFate::Kept,
+                None => StoreFate::Removed,
+            };
+            let how = (begun, self.verbose);
+            start_new(context, &registry, &record, lock, fate, how)?;
         } else {
             output::say(format_args!("{} was made", record.name));
             context.note(format_args!(
@@ -224,10 +237,7 @@ impl MakeArguments {
             CliError::new(format!("no store of a WPAR called {name} was kept"))
                 .hint("'rmwpar -p' keeps one")
         })?;
-        let image = match &kept.source {
-            Source::Image { path, .. } => Some(path.clone()),
-            Source::Host => None,
-        };
+        let image = kept.source.path().map(Path::to_owned);
         if self.image.is_some() || self.system_copy {
             let asked = self
                 .image
@@ -267,34 +277,29 @@ impl MakeArguments {
         };
         Ok((plan, prepared))
     }
+}
 
-    /// Starts what was made. A start that fails leaves a defined WPAR; one that is interrupted
-    /// leaves none.
-    fn start(
-        &self,
-        context: &Context,
-        registry: &Registry,
-        record: &WparRecord,
-        lock: Lock,
-        begun: Instant,
-    ) -> CliResult<()> {
-        let name = &record.name;
-        let started = lifecycle::start(context, registry, record, Payload::Init, self.verbose);
-        if let Err(interrupt) = context.interrupts.check() {
-            let fate = if self.preserved.is_some() {
-                StoreFate::Kept
-            } else {
-                StoreFate::Removed
-            };
-            lifecycle::end(registry, record)?;
-            remove::remove(context, registry, record, fate, lock)?;
-            return Err(interrupt);
-        }
-        started.map_err(|error| CliError {
-            message: format!("{name} was made but did not start: {}", error.message),
-            ..error
-        })?;
-        lifecycle::say_active_since(name, begun, self.verbose);
-        Ok(())
+/// Starts what was made. A start that fails leaves a defined WPAR; one that is interrupted leaves
+/// none, and of its store what `fate` says.
+pub(super) fn start_new(
+    context: &Context,
+    registry: &Registry,
+    record: &WparRecord,
+    lock: Lock,
+    fate: StoreFate,
+    (begun, verbose): (Instant, bool),
+) -> CliResult<()> {
+    let name = &record.name;
+    let started = lifecycle::start(context, registry, record, Payload::Init, verbose);
+    if let Err(interrupt) = context.interrupts.check() {
+        lifecycle::end(registry, record)?;
+        remove::remove(context, registry, record, fate, lock)?;
+        return Err(interrupt);
     }
+    started.map_err(|error| CliError {
+        message: format!("{name} was made but did not start: {}", error.message),
+        ..error
+    })?;
+    lifecycle::say_active_since(name, begun, verbose);
+    Ok(())
 }

@@ -44,7 +44,7 @@ impl<'a> IndexProgress<'a> {
         let took = self.started.elapsed();
         if self.entries > 0 && took >= LINE_AFTER {
             self.context.note(format_args!(
-                "indexed {} entries in {}; the next WPAR of this image needs no index",
+                "indexed {} entries in {}; the image needs that only once",
                 HumanCount(self.entries),
                 HumanDuration(took)
             ));
@@ -61,8 +61,11 @@ impl Progress for IndexProgress<'_> {
         self.entries = entries;
         if self.terminal && self.started.elapsed() >= BAR_AFTER {
             let verb = self.context.verb;
-            let bar = self.bar.get_or_insert_with(|| bar(verb));
-            bar.set_length(self.total);
+            let known = self.total > 0;
+            let bar = self.bar.get_or_insert_with(|| bar(verb, known));
+            if known {
+                bar.set_length(self.total);
+            }
             bar.set_position(bytes_done);
             bar.set_message(format!("{} entries", HumanCount(entries)));
         }
@@ -79,8 +82,13 @@ impl Progress for IndexProgress<'_> {
     }
 }
 
-fn bar(verb: &str) -> ProgressBar {
-    let template = "{prefix}: indexing [{bar:30}] {percent:>3}% {bytes}/{total_bytes} {msg} {eta}";
+/// A bar, or a counter where the end is not known.
+fn bar(verb: &str, known: bool) -> ProgressBar {
+    let template = if known {
+        "{prefix}: indexing [{bar:30}] {percent:>3}% {bytes}/{total_bytes} ({bytes_per_sec}) {msg} {eta}"
+    } else {
+        "{prefix}: indexing {spinner} {bytes} ({bytes_per_sec}) {msg}"
+    };
     let style = ProgressStyle::with_template(template)
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("=> ");

@@ -6,8 +6,8 @@ use super::context::Context;
 use super::error::{CliError, CliResult};
 use super::exit::Exit;
 use super::{
-    clogin, diff, generate, install_links, lswpar, mkwpar, rebootwpar, rmwpar, startwpar, stopwpar,
-    wparexec,
+    clogin, diff, generate, index, install_links, lsmksysb, lswpar, mksysb, mkszfile, mkwpar,
+    mount, rebootwpar, restwpar, rmwpar, savewpar, startwpar, stopwpar, umount, wparexec,
 };
 
 /// One verb.
@@ -102,6 +102,14 @@ pub static ALL: &[Verb] = &[
     lswpar::VERB,
     clogin::VERB,
     wparexec::VERB,
+    mount::VERB,
+    umount::VERB,
+    index::VERB,
+    mksysb::VERB,
+    mkszfile::VERB,
+    lsmksysb::VERB,
+    savewpar::VERB,
+    restwpar::VERB,
     diff::VERB,
     install_links::VERB,
     generate::MANUAL,

@@ -4,10 +4,11 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use super::context::{Context, parse_name, require_fuse};
-use super::create::{self, Plan, Prepared};
+use super::create::{self, Plan};
 use super::error::{CliError, CliResult};
 use super::exit::Exit;
 use super::lifecycle;
+use super::prepared::Prepared;
 use super::remove::{self, StoreFate};
 use super::verbs::{Arguments, Verb, Words};
 use crate::launch::Payload;

@@ -15,13 +15,13 @@ use crate::sys::process::{Birth, spawn};
 
 /// Such a process.
 #[derive(Debug)]
-pub(super) struct Inquiry {
+pub(crate) struct Inquiry {
     process: Pid,
 }
 
 impl Inquiry {
     /// Lets a process `ask` below `root`.
-    pub(super) fn start(
+    pub(crate) fn start(
         root: OwnedFd,
         ask: impl FnOnce(BorrowedFd<'_>),
     ) -> Result<Self, LaunchError> {
@@ -38,17 +38,17 @@ impl Inquiry {
     }
 
     /// Whether it has ended. If so it must not be asked again.
-    pub(super) fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         !matches!(waitpid(Some(self.process), WaitOptions::NOHANG), Ok(None))
     }
 
     /// Tells it to end. It does, once no answer of the daemon is due to it any more.
-    pub(super) fn kill(&self) {
+    pub(crate) fn kill(&self) {
         let _ = kill_process(self.process, Signal::KILL);
     }
 
     /// Waits for its end.
-    pub(super) fn wait(self) {
+    pub(crate) fn wait(self) {
         let _ = waitpid(Some(self.process), WaitOptions::empty());
     }
 }
@@ -57,7 +57,7 @@ impl Inquiry {
 ///
 /// What the kernel queued for a processor while there was no daemon it hands on only when another
 /// request from there comes, behind those that wait.
-pub(super) fn prompt(root: BorrowedFd<'_>) {
+pub(crate) fn prompt(root: BorrowedFd<'_>) {
     for processor in 0..CpuSet::MAX_CPU {
         let mut here = CpuSet::new();
         here.set(processor);

@@ -10,13 +10,17 @@ pub(crate) struct Mount {
     pub(crate) point: PathBuf,
     /// Type of its file system.
     pub(crate) kind: String,
+    /// What is mounted, as the file system names it.
+    pub(crate) source: String,
     /// Options of its superblock.
     pub(crate) options: String,
 }
 
 /// All mounts of this process's namespace, in their order.
 pub(crate) fn read() -> io::Result<Vec<Mount>> {
-    Ok(std::fs::read_to_string("/proc/self/mountinfo")?
+    let text = std::fs::read("/proc/self/mountinfo")?;
+    // A name that is no UTF-8 is none of ours, and must not hide the others.
+    Ok(String::from_utf8_lossy(&text)
         .lines()
         .filter_map(parse)
         .collect())
@@ -36,7 +40,8 @@ fn parse(line: &str) -> Option<Mount> {
     Some(Mount {
         point: PathBuf::from(unescape(point)),
         kind: fields.next()?.to_owned(),
-        options: fields.nth(1)?.to_owned(),
+        source: unescape(fields.next()?),
+        options: fields.next()?.to_owned(),
     })
 }
 
@@ -72,6 +77,7 @@ mod tests {
         let mount = parse(line).unwrap();
         assert_eq!(mount.point, Path::new("/mnt a\\b"));
         assert_eq!(mount.kind, "fuse.wpar");
+        assert_eq!(mount.source, "wpar");
         assert_eq!(mount.options, "rw,x");
         assert_eq!(parse("nonsense"), None);
         assert_eq!(unescape("a\\"), "a\\");

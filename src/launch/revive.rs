@@ -5,6 +5,7 @@
 //! that this process runs was replaced, the new one is started.
 
 use std::fs::{self, File};
+use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -33,15 +34,15 @@ const MOST_SHORT: u32 = 10;
 
 /// What the daemons of a mount have in common.
 #[derive(Debug)]
-pub(super) struct Line {
-    pub(super) inheritance: Inheritance,
+pub(crate) struct Line {
+    pub(crate) inheritance: Inheritance,
     born: Instant,
     short_lives: u32,
 }
 
 impl Line {
     /// One begins now.
-    pub(super) fn new(inheritance: Inheritance) -> Self {
+    pub(crate) fn new(inheritance: Inheritance) -> Self {
         Self {
             inheritance,
             born: Instant::now(),
@@ -50,7 +51,7 @@ impl Line {
     }
 
     /// Counts a death; whether another one may follow.
-    fn may_go_on(&mut self) -> bool {
+    pub(crate) fn may_go_on(&mut self) -> bool {
         if self.born.elapsed() < SHORT {
             self.short_lives += 1;
         } else {
@@ -58,6 +59,41 @@ impl Line {
         }
         self.short_lives < MOST_SHORT
     }
+
+    /// Starts `executable` as the next daemon on `connection` and waits until it serves; what it
+    /// prints goes to `log`.
+    ///
+    /// # Errors
+    /// If it does not start, or not serve in time; it is killed then.
+    pub(crate) fn follow(
+        &mut self,
+        executable: &Path,
+        connection: BorrowedFd<'_>,
+        log: File,
+    ) -> Result<Daemon, LaunchError> {
+        let mut daemon = Daemon::spawn(executable, connection, &self.inheritance, log)
+            .doing("start the file system daemon")?;
+        let answer = match wait_readable(daemon.answer_descriptor(), Some(PATIENCE)) {
+            Ok(true) => daemon
+                .answer()
+                .map_err(|reason| reason.unwrap_or_else(|| "it ended".to_owned())),
+            Ok(false) => Err("it does not answer".to_owned()),
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(reason) = answer {
+            daemon.kill();
+            return Err(LaunchError::other(reason));
+        }
+        self.born = Instant::now();
+        Ok(daemon)
+    }
+}
+
+/// What can be started as the next daemon, the best first.
+pub(crate) fn successors() -> impl Iterator<Item = PathBuf> {
+    [replacement(), Some(PathBuf::from(THIS))]
+        .into_iter()
+        .flatten()
 }
 
 impl Supervisor {
@@ -77,8 +113,7 @@ impl Supervisor {
             None => return Err(LaunchError::Lost("file system daemon")),
         };
         let mut why = ended.clone();
-        let candidates = [replacement(), Some(PathBuf::from(THIS))];
-        for executable in candidates.into_iter().flatten() {
+        for executable in successors() {
             if !self.line.as_mut().is_some_and(Line::may_go_on) {
                 break;
             }
@@ -116,21 +151,7 @@ impl Supervisor {
             return Err(LaunchError::Lost("mount"));
         };
         let connection = root.connection().ok_or(LaunchError::Lost("mount"))?;
-        let inheritance = &line.inheritance;
-        let mut daemon = Daemon::spawn(executable, connection, inheritance, log)
-            .doing("start the file system daemon")?;
-        let answer = match wait_readable(daemon.answer_descriptor(), Some(PATIENCE)) {
-            Ok(true) => daemon
-                .answer()
-                .map_err(|reason| reason.unwrap_or_else(|| "it ended".to_owned())),
-            Ok(false) => Err("it does not answer".to_owned()),
-            Err(error) => Err(error.to_string()),
-        };
-        if let Err(reason) = answer {
-            daemon.kill();
-            return Err(LaunchError::other(reason));
-        }
-        line.born = Instant::now();
+        let daemon = line.follow(executable, connection, log)?;
         let prompter = root.copy().and_then(|root| Inquiry::start(root, prompt));
         match prompter {
             Ok(inquiry) => self.inquiries.push(inquiry),

@@ -11,7 +11,7 @@ use super::cleanup::unmount_all;
 use super::error::{Doing, LaunchError};
 use super::mountinfo;
 use super::stage::attach;
-use crate::mountd_client;
+use crate::mountd_client::{self, Wanted};
 use crate::sys::mount::{Change, set_attributes};
 
 /// A root file system.
@@ -27,7 +27,7 @@ pub(super) struct Root {
 impl Root {
     /// Makes the FUSE mount, attached nowhere, for the mount point `point`.
     pub(super) fn fuse(point: &Path) -> Result<Self, LaunchError> {
-        let fuse = mountd_client::mount().doing("make a FUSE mount")?;
+        let fuse = mountd_client::mount(&Wanted::default()).doing("make a FUSE mount")?;
         let connection = Some(fuse.connection);
         Ok(Self {
             mount: fuse.mount,

@@ -11,29 +11,29 @@ use super::error::{Doing, LaunchError};
 
 /// What to wait for, and which of it happened.
 #[derive(Debug, Default)]
-pub(super) struct Watch<'a> {
+pub(crate) struct Watch<'a> {
     descriptors: Vec<PollFd<'a>>,
 }
 
 /// Place of a descriptor in a [`Watch`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Slot(usize);
+pub(crate) struct Slot(usize);
 
 impl<'a> Watch<'a> {
     /// Waits for `descriptor` to be readable, or for its other end to close.
-    pub(super) fn add(&mut self, descriptor: BorrowedFd<'a>) -> Slot {
+    pub(crate) fn add(&mut self, descriptor: BorrowedFd<'a>) -> Slot {
         self.descriptors
             .push(PollFd::from_borrowed_fd(descriptor, PollFlags::IN));
         Slot(self.descriptors.len() - 1)
     }
 
     /// As [`Self::add`], if there is one.
-    pub(super) fn add_optional(&mut self, descriptor: Option<BorrowedFd<'a>>) -> Option<Slot> {
+    pub(crate) fn add_optional(&mut self, descriptor: Option<BorrowedFd<'a>>) -> Option<Slot> {
         descriptor.map(|descriptor| self.add(descriptor))
     }
 
     /// Waits until anything happens, or until `deadline`.
-    pub(super) fn wait(&mut self, deadline: Option<Instant>) -> io::Result<()> {
+    pub(crate) fn wait(&mut self, deadline: Option<Instant>) -> io::Result<()> {
         loop {
             let rest = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             let rest = rest.map(|rest| Timespec {
@@ -54,24 +54,24 @@ impl<'a> Watch<'a> {
     }
 
     /// Whether anything happened at `slot`: it can be read, or its other end is closed.
-    pub(super) fn happened(&self, slot: impl Into<Option<Slot>>) -> bool {
+    pub(crate) fn happened(&self, slot: impl Into<Option<Slot>>) -> bool {
         !self.events(slot.into()).is_empty()
     }
 
     /// Whether there is something to read at `slot`.
-    pub(super) fn readable(&self, slot: impl Into<Option<Slot>>) -> bool {
+    pub(crate) fn readable(&self, slot: impl Into<Option<Slot>>) -> bool {
         self.events(slot.into()).contains(PollFlags::IN)
     }
 
     /// Whether the other end of `slot` is closed.
-    pub(super) fn hung_up(&self, slot: impl Into<Option<Slot>>) -> bool {
+    pub(crate) fn hung_up(&self, slot: impl Into<Option<Slot>>) -> bool {
         self.events(slot.into())
             .intersects(PollFlags::HUP | PollFlags::ERR)
     }
 }
 
 /// Waits until `descriptor` can be read or its other end is closed; `false` if `patience` ran out.
-pub(super) fn wait_readable(
+pub(crate) fn wait_readable(
     descriptor: BorrowedFd<'_>,
     patience: Option<Duration>,
 ) -> Result<bool, LaunchError> {

@@ -1,19 +1,21 @@
 //! The record of a WPAR: all that is kept about it between commands.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use wpar_mountd::lower::filesystem::{FileSystemKind, Region};
 
 use super::{CopyControls, Hostname, IdRange, SpaceLimits, WparName};
 
-/// Version of the format that [`WparRecord`] is written in. A newer one is refused, not guessed.
-pub const RECORD_VERSION: u32 = 1;
+/// Newest version of the format of a [`WparRecord`]. A newer one is refused, not guessed. A record
+/// has the oldest version that can say what it says ([`Source::record_version`]).
+pub const RECORD_VERSION: u32 = 2;
 
 /// One WPAR on record. Its state is not in here: see [`super::WparState::derive`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WparRecord {
-    /// [`RECORD_VERSION`] of the writer.
+    /// Version of its format, at most [`RECORD_VERSION`].
     pub version: u32,
     /// Its name.
     pub name: WparName,
@@ -90,9 +92,66 @@ pub enum Source {
         /// those of this archive and of no other.
         fingerprint: Fingerprint,
     },
+    /// A file system in an image, which the kernel shows. Since version 2.
+    FileSystem(FileSystemSource),
+    /// A directory of the host. Since version 2.
+    Tree {
+        /// The directory, absolute and without symbolic links.
+        path: PathBuf,
+        /// The directory as it was when the WPAR was made: the numbers in the WPAR's store are
+        /// those of its file system.
+        root: TreeMark,
+    },
+}
+
+/// A file system in an image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileSystemSource {
+    /// The image, absolute and without symbolic links.
+    pub path: PathBuf,
+    /// Which file system it is.
+    pub format: FileSystemKind,
+    /// Where in the image it is.
+    #[serde(default)]
+    pub region: Region,
+    /// The sub-volume of a btrfs that is the root, if it is not the usual one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subvolume: Option<String>,
+    /// The image as it was when the WPAR was made.
+    pub fingerprint: Fingerprint,
+}
+
+/// By what a directory is known that was removed and made anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TreeMark {
+    /// Its inode number.
+    pub inode: u64,
+    /// When it was made, in seconds since 1970 and nanoseconds after them, where the file system
+    /// says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub born: Option<(i64, u32)>,
 }
 
 impl Source {
+    /// The path of the image or directory; `None` for the running system.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Host => None,
+            Self::Image { path, .. } | Self::Tree { path, .. } => Some(path),
+            Self::FileSystem(source) => Some(&source.path),
+        }
+    }
+
+    /// The oldest version of the record's format that knows this.
+    pub fn record_version(&self) -> u32 {
+        match self {
+            Self::Host | Self::Image { .. } => 1,
+            Self::FileSystem(_) | Self::Tree { .. } => 2,
+        }
+    }
+
     /// Whether a store above `other` can be used above this: the same archive, wherever its index
     /// is.
     pub fn is_same(&self, other: &Source) -> bool {
@@ -108,6 +167,8 @@ impl Source {
                     ..
                 },
             ) => path == other_path && fingerprint == other_fingerprint,
+            (Self::FileSystem(one), Self::FileSystem(other)) => one == other,
+            (Self::Tree { .. }, Self::Tree { .. }) => self == other,
             _ => false,
         }
     }
@@ -164,6 +225,40 @@ mod tests {
             serde_json::from_str::<WparRecord>(&written).unwrap(),
             record
         );
+    }
+
+    /// What version 2 added.
+    const VERSION_2: [&str; 2] = [
+        r#"{"kind": "filesystem", "path": "/b/d12.img", "format": "btrfs",
+            "region": {"offset": 1048576, "bytes": 4194304}, "subvolume": "@",
+            "fingerprint": {"bytes": 10240, "modified": 1700000000, "nanoseconds": 5}}"#,
+        r#"{"kind": "tree", "path": "/b/d12", "root": {"inode": 77, "born": [1700000000, 5]}}"#,
+    ];
+
+    #[test]
+    fn version_2_is_read_and_written_back_and_no_other_is_written_without_need() {
+        for text in VERSION_2 {
+            let source: Source = serde_json::from_str(text).unwrap();
+            assert_eq!(source.record_version(), 2);
+            assert!(source.path().unwrap().starts_with("/b"));
+            let written = serde_json::to_value(&source).unwrap();
+            let expected: serde_json::Value = serde_json::from_str(text).unwrap();
+            assert_eq!(written, expected);
+        }
+        let old: WparRecord = serde_json::from_str(VERSION_1).unwrap();
+        assert_eq!(old.source.record_version(), 1);
+    }
+
+    #[test]
+    fn a_store_goes_with_one_source_only() {
+        let [image, tree] = VERSION_2.map(|text| serde_json::from_str::<Source>(text).unwrap());
+        assert!(image.is_same(&image) && tree.is_same(&tree));
+        assert!(!image.is_same(&tree) && !tree.is_same(&Source::Host));
+        let Source::Tree { path, mut root } = tree.clone() else {
+            panic!("it is a tree")
+        };
+        root.inode += 1;
+        assert!(!tree.is_same(&Source::Tree { path, root }));
     }
 
     #[test]

@@ -20,8 +20,8 @@ use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag,
     fsconfig_set_string, fsmount, fsopen,
 };
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use wpar_mountd::spec::MountSpec;
+use rustix::process::{Pid, PidfdFlags, getegid, geteuid, pidfd_open};
+use wpar_mountd::spec::{Access, MountSpec};
 use wpar_mountd::takeover::Kept;
 use wpar_mountd::trail::{self, Trail};
 use wpar_mountd::wire::{self, Transport};
@@ -43,33 +43,62 @@ pub struct FuseMount {
     pub connection: OwnedFd,
 }
 
+/// What a mount is to be like.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// What the list of mounts calls it.
+    pub source: &'a str,
+    /// Who may use it.
+    pub access: Access,
+    /// Whether the kernel itself refuses to write to it.
+    pub read_only: bool,
+}
+
+/// The root of a WPAR.
+impl Default for Wanted<'_> {
+    fn default() -> Self {
+        Self {
+            source: "wpar",
+            access: Access::Checked,
+            read_only: false,
+        }
+    }
+}
+
 /// Makes a mount that waits for a daemon. For the host, set-user-ID bits and devices in it have
 /// no effect: a file of a WPAR must never lend its owner's rights outside.
 ///
 /// # Errors
 /// Those of `/dev/fuse` and of the mount calls.
-pub fn mount() -> io::Result<FuseMount> {
+pub fn mount(wanted: &Wanted<'_>) -> io::Result<FuseMount> {
     // What is offered to the daemon is settled when the mount is made.
     Transport::preferred().request();
     let connection = open("/dev/fuse", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
     let context = fsopen("fuse", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    let (user, group) = (geteuid().to_string(), getegid().to_string());
     for (key, value) in [
-        ("source", "wpar"),
+        ("source", wanted.source),
         ("subtype", "wpar"),
         ("rootmode", "40000"),
-        ("user_id", "0"),
-        ("group_id", "0"),
+        ("user_id", &user),
+        ("group_id", &group),
     ] {
         fsconfig_set_string(&context, key, value)?;
     }
     // The number as text is what kernels of every age take.
     fsconfig_set_string(&context, "fd", connection.as_raw_fd().to_string())?;
-    // The kernel checks permissions: a condition of id-mapped mounts.
-    for flag in ["allow_other", "default_permissions"] {
-        fsconfig_set_flag(&context, flag)?;
+    if wanted.access == Access::Checked {
+        // The kernel checks permissions: a condition of id-mapped mounts.
+        for flag in ["allow_other", "default_permissions"] {
+            fsconfig_set_flag(&context, flag)?;
+        }
+    }
+    let mut flags = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
+    if wanted.read_only {
+        fsconfig_set_flag(&context, "ro")?;
+        flags |= MountAttrFlags::MOUNT_ATTR_RDONLY;
     }
     fsconfig_create(&context)?;
-    let flags = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
     let mount = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, flags)?;
     Ok(FuseMount { mount, connection })
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use wpar_mountd::spec::{HiddenName, LowerSpec, MountSpec, SpaceLimits};
+use wpar_mountd::spec::{Access, HiddenName, LowerSpec, MountSpec, SpaceLimits};
 
 use super::exclusions::{self, PolicyError};
 use crate::model::{Source, WparRecord};
@@ -20,22 +20,11 @@ pub fn mount_spec(
     host: &dyn HostFacts,
 ) -> Result<MountSpec, PolicyError> {
     let (lower, hidden) = match &record.source {
-        Source::Image { path, index, .. } => {
-            let lower = LowerSpec::Image {
-                path: path.clone(),
-                index: index.clone(),
-            };
-            (lower, Vec::new())
-        }
         Source::Host => {
             let found = exclusions::host(host, record.copy_controls, &own_places(layout))?;
-            (
-                LowerSpec::Directory {
-                    path: PathBuf::from("/"),
-                },
-                found.hidden,
-            )
+            (lower_spec(&record.source), found.hidden)
         }
+        source => (lower_spec(source), Vec::new()),
     };
     Ok(MountSpec {
         lower,
@@ -45,7 +34,23 @@ pub fn mount_spec(
             bytes: record.limits.size,
             inodes: record.limits.inodes,
         },
+        access: Access::Checked,
     })
+}
+
+/// What is shown underneath of what is made from `source`.
+pub fn lower_spec(source: &Source) -> LowerSpec {
+    match source {
+        Source::Host => LowerSpec::Directory {
+            path: PathBuf::from("/"),
+        },
+        Source::Tree { path, .. } => LowerSpec::Directory { path: path.clone() },
+        Source::FileSystem(source) => LowerSpec::FileSystem(source.into()),
+        Source::Image { path, index, .. } => LowerSpec::Image {
+            path: path.clone(),
+            index: index.clone(),
+        },
+    }
 }
 
 /// Where the tool keeps things, and so what a copy of the running system never shows.
@@ -58,7 +63,7 @@ pub fn own_places(layout: &Layout) -> Vec<PathBuf> {
 pub fn temporary_directories(source: &Source) -> Vec<String> {
     match source {
         Source::Host => vec!["/tmp".to_owned()],
-        Source::Image { .. } => Vec::new(),
+        Source::Image { .. } | Source::FileSystem(_) | Source::Tree { .. } => Vec::new(),
     }
 }
 

@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use wpar_mountd::lower::tar::ImageName;
+
 use super::{Registry, RegistryResult, failed, remove};
 use crate::model::{Source, WparRecord};
 
@@ -16,13 +18,16 @@ impl Registry {
     /// # Errors
     /// Those of the file system, and of records that cannot be read.
     pub fn drop_stale_index(&self, source: &Source) -> RegistryResult<()> {
+        let trail = self.layout().trail(source);
         let Source::Image { path, index, .. } = source else {
+            if source.path().is_some_and(|path| !path.exists()) {
+                remove::remove_tree(&trail).map_err(failed("remove", &trail))?;
+            }
             return Ok(());
         };
-        if path.exists() || self.uses_index(index)? {
+        if ImageName::of(path).path.exists() || self.uses_index(index)? {
             return Ok(());
         }
-        let trail = self.layout().trail(source);
         for path in [index.clone(), seekable_copy(index), trail] {
             remove::remove_tree(&path).map_err(failed("remove", &path))?;
         }

@@ -95,7 +95,8 @@ impl Layout {
         self.state_dir().join("images")
     }
 
-    /// What a start of a system of this source reads first: beside the index of an image.
+    /// What a start of a system of this source reads first: beside the index of an image that has
+    /// one.
     pub fn trail(&self, source: &Source) -> PathBuf {
         match source {
             Source::Host => self.state_dir().join("host.trail"),
@@ -103,6 +104,12 @@ impl Layout {
                 let mut name = OsString::from(index);
                 name.push(".trail");
                 name.into()
+            }
+            Source::FileSystem(_) | Source::Tree { .. } => {
+                use std::os::unix::ffi::OsStrExt;
+                let path = source.path().unwrap_or(Path::new("/"));
+                let hash = fnv1a(path.as_os_str().as_bytes());
+                self.images_dir().join(format!("{hash:016x}.trail"))
             }
         }
     }

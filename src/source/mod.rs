@@ -1,11 +1,16 @@
-//! What a WPAR is made of: an image, or the running system; and the identity that it gets.
+//! What a WPAR is made of: an image, a directory, or the running system; and the identity that it gets.
 //!
 //! Sources are read here and never written. What of them is not to be seen is decided in
 //! [`crate::policy`].
 
+pub mod aix;
+mod directory;
+mod disk;
 pub mod files;
 pub mod host;
 pub mod identity;
 pub mod image;
 pub mod os_release;
+pub mod privilege;
+mod system;
 pub mod tree;

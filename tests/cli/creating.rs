@@ -297,3 +297,37 @@ fn a_changed_image_is_not_started() {
         "the index goes with its image"
     );
 }
+
+#[test]
+fn a_backup_of_aix_is_told_and_not_started() {
+    let Some(root) = Root::privileged() else {
+        return;
+    };
+    let image = root.beside("host1.mksysb");
+    let golden = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/mountd/tests/data/aix/golden.bff"
+    );
+    fs::copy(golden, &image).unwrap();
+    let before = root.leftovers();
+    for command in [
+        &["mkwpar", "-t", "-n", "w1", "-B"][..],
+        &["wparexec", "-t", "-B"],
+    ] {
+        let run = root.wpar(command).arg(&image);
+        let (run, status) = match command[0] {
+            "wparexec" => (run.arg("--").arg("true"), 125),
+            _ => (run, 1),
+        };
+        run.status(status)
+            .complaint(&[
+                "is a backup of AIX 7.1.2.0 (AIX host1 1 7 00F60FEF4C00) and cannot be started",
+                "for POWER under AIX",
+                "'wpar mount ",
+                "'lsmksysb -lf ",
+            ])
+            .check();
+        assert_eq!(root.leftovers(), before);
+    }
+    assert!(!root.beside("host1.mksysb.wparidx").exists());
+}

@@ -4,12 +4,17 @@ use std::fs;
 
 use crate::support::{PROGRAM, Root, Test};
 
-const VERBS: [&str; 8] = [
+const VERBS: [&str; 13] = [
     "clogin",
+    "lsmksysb",
     "lswpar",
+    "mksysb",
+    "mkszfile",
     "mkwpar",
     "rebootwpar",
+    "restwpar",
     "rmwpar",
+    "savewpar",
     "startwpar",
     "stopwpar",
     "wparexec",

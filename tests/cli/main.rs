@@ -11,6 +11,7 @@
     unreachable_pub
 )]
 
+mod backup;
 mod concurrency;
 mod creating;
 mod diff;

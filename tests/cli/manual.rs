@@ -49,8 +49,16 @@ fn every_command_has_a_page_with_examples() {
         "lswpar",
         "clogin",
         "wparexec",
-        "diff",
-        "install-links",
+        "mksysb",
+        "mkszfile",
+        "lsmksysb",
+        "savewpar",
+        "restwpar",
+        "wpar-install-links",
+        "wpar-mount",
+        "wpar-umount",
+        "wpar-index",
+        "wpar-diff",
     ] {
         let page = &pages[&format!("{verb}.8")];
         for section in [

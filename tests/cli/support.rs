@@ -121,9 +121,12 @@ impl Root {
     }
 }
 
-/// Writes a tar archive of these files, in directories of their own.
+/// Writes a tar archive of these files, in directories of their own. It carries an extended attribute, so
+/// that there is nothing to be said about it.
 pub fn write_archive(path: &Path, files: &[(&str, &str)]) {
     let mut builder = tar::Builder::new(fs::File::create(path).unwrap());
+    let attribute = [("SCHILY.xattr.user.origin", &b"test"[..])];
+    builder.append_pax_extensions(attribute).unwrap();
     for (name, contents) in files {
         let mut header = tar::Header::new_gnu();
         header.set_size(contents.len() as u64);

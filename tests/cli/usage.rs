@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use crate::support::Root;
 
-const VERBS: [&str; 9] = [
+const VERBS: [&str; 17] = [
     "mkwpar",
     "startwpar",
     "stopwpar",
@@ -12,8 +12,16 @@ const VERBS: [&str; 9] = [
     "rmwpar",
     "lswpar",
     "clogin",
+    "mksysb",
+    "mkszfile",
+    "lsmksysb",
+    "savewpar",
+    "restwpar",
     "wparexec",
     "diff",
+    "mount",
+    "umount",
+    "index",
 ];
 
 #[test]
@@ -71,6 +79,19 @@ fn mistakes_get_one_line_and_status_2() {
             &["wparexec: only system copies can be run; add -t"],
         ),
         ("clogin", &["clogin: missing <NAME>"]),
+        ("mount image", &["mount: missing <DIR>"]),
+        ("mount -w upper", &["mount: missing <IMAGE>"]),
+        ("mount a b c", &["mount: ", "'c'"]),
+        ("index", &["index: missing <IMAGE>..."]),
+        (
+            "index -",
+            &["index: '-' needs a file to write to; use 'tar ... | wpar index - -o FILE'"],
+        ),
+        (
+            "index a -o b",
+            &["index: -o is for the stream of '-' alone"],
+        ),
+        ("index -c - -o b", &["index: ", "--check", "--output"]),
         ("diff a", &["diff: missing <B>"]),
         (
             "diff --only colour a.tar b.tar",

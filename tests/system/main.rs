@@ -11,20 +11,27 @@
 mod common;
 
 mod ahead;
+mod backup;
 mod bad_input;
+mod containers;
 mod crash;
 mod diff;
 mod disk_full;
 mod elsewhere;
 mod host;
 mod images;
+mod indexing;
 mod interrupt;
 mod isolation;
+mod kernel_images;
 mod limits;
 mod listing;
 mod login;
+mod looking;
 mod session;
 mod source;
 mod store;
 mod takeover;
 mod throw_away;
+mod trees;
+mod users_mounts;

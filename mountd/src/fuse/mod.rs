@@ -44,6 +44,7 @@ use crate::overlay::{
     AllocateMode, Attempt, DirectoryEntry, DirectorySink, Extent, LookedUp, NewInode, Overlay,
     SetAttr, whole_if,
 };
+use crate::spec::Access;
 use crate::takeover::{Agreement, Kept, Placing};
 use crate::trail::Recorder;
 use crate::types::{EntryName, FileKind, Ino, NAME_MAX};
@@ -85,6 +86,9 @@ const WANTED: InitFlags = InitFlags::FUSE_ASYNC_READ
     .union(InitFlags::FUSE_DIRECT_IO_ALLOW_MMAP)
     .union(InitFlags::FUSE_ALLOW_IDMAP);
 
+/// What makes the kernel check permissions, or is only to be had where it does.
+const CHECKED: InitFlags = InitFlags::FUSE_POSIX_ACL.union(InitFlags::FUSE_ALLOW_IDMAP);
+
 thread_local! {
     /// What a read is answered from. Kept, because fresh memory costs more than the read itself.
     static READ_BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
@@ -95,6 +99,7 @@ thread_local! {
 struct Adapter {
     overlay: Arc<Overlay>,
     remember: Duration,
+    access: Access,
     transport: Transport,
     kept: Kept,
     /// What a daemon before this one agreed on; then the greeting is only for `fuser`.
@@ -107,6 +112,7 @@ struct Adapter {
 impl Adapter {
     fn new(
         overlay: Overlay,
+        access: Access,
         transport: Transport,
         kept: Kept,
         inherited: Option<Agreement>,
@@ -115,6 +121,7 @@ impl Adapter {
         Self {
             overlay: Arc::new(overlay),
             remember,
+            access,
             transport,
             kept,
             inherited,
@@ -254,7 +261,11 @@ impl Filesystem for Adapter {
     fn init(&mut self, _request: &Request, config: &mut KernelConfig) -> io::Result<()> {
         // What this kernel lacks is left out; nothing of it is needed for right answers but
         // FUSE_DONT_MASK, which every kernel since 2.6.30 has.
-        let usable = config.capabilities() & WANTED;
+        let wanted = match self.access {
+            Access::Checked => WANTED,
+            Access::Owner => WANTED.difference(CHECKED),
+        };
+        let usable = config.capabilities() & wanted;
         if let Err(refused) = config.add_capabilities(usable) {
             log::warn!("the kernel refuses the FUSE features {refused:?}");
         }

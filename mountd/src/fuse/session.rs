@@ -15,6 +15,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
 use super::{Adapter, REQUEST_SIZE};
 use crate::overlay::Overlay;
+use crate::spec::Access;
 use crate::sys::{allocator, descriptor};
 use crate::takeover::{Agreement, Kept};
 use crate::trail::{Recorder, Trail};
@@ -119,9 +120,10 @@ impl Server {
     ///
     /// # Errors
     /// If the mount is gone, the kernel too old, or the other daemon's state of no use.
-    pub fn new(overlay: Overlay, device: OwnedFd, kept: Kept) -> io::Result<Self> {
+    pub fn new(overlay: Overlay, access: Access, device: OwnedFd, kept: Kept) -> io::Result<Self> {
         let inherited = kept.agreement()?;
-        let adapter = Adapter::new(overlay, Transport::preferred(), kept, inherited.clone());
+        let transport = Transport::preferred();
+        let adapter = Adapter::new(overlay, access, transport, kept, inherited.clone());
         let greeted = greet(adapter, |adapter| match &inherited {
             None => Session::from_fd(adapter, device, SessionACL::All, config()),
             Some(agreement) => take_over(adapter, &device, agreement),
@@ -215,7 +217,7 @@ pub fn mount_over(overlay: Overlay, directory: &Path, transport: Transport) -> i
     ];
     transport.request();
     let kept = Kept::of_this_process()?;
-    let adapter = Adapter::new(overlay, transport, kept, None);
+    let adapter = Adapter::new(overlay, Access::Checked, transport, kept, None);
     let greeted = greet(adapter, |adapter| Session::new(adapter, directory, &config))?;
     Ok(Mounted {
         session: Some(greeted.session.spawn()?),

@@ -20,6 +20,8 @@ use std::sync::Arc;
 use crate::error::FsResult;
 use crate::types::{Attr, EntryName, FileKind};
 
+pub(crate) mod aix;
+pub mod filesystem;
 pub mod host;
 pub mod memory;
 pub mod tar;

@@ -207,6 +207,11 @@ impl Overlay {
         self.lower.is_immutable()
     }
 
+    /// What is underneath, without what the store says.
+    pub fn lower(&self) -> &dyn LowerLayer {
+        &*self.lower
+    }
+
     /// Gives back `count` lookups of an inode.
     pub fn forget(&self, ino: Ino, count: u64) {
         // A lookup first makes the lower know an inode and then counts it here. Forgetting must

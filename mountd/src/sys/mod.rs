@@ -3,6 +3,8 @@
 pub(crate) mod allocator;
 pub(crate) mod descriptor;
 pub(crate) mod extents;
+pub(crate) mod inflate;
+pub(crate) mod loop_device;
 pub(crate) mod map;
 pub(crate) mod mount;
 pub(crate) mod ring;

@@ -102,6 +102,7 @@ impl World {
             store: Some(path("store")),
             hidden: Vec::new(),
             limits: SpaceLimits::default(),
+            access: Default::default(),
         };
         let copy_up = CopyUp {
             whole: 3000,

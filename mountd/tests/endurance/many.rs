@@ -62,6 +62,7 @@ fn many_files_of_an_image_are_walked_in_little_memory() {
         store: Some(directory.path().join("store")),
         hidden: Vec::new(),
         limits: SpaceLimits::default(),
+        access: Default::default(),
     };
     let most = most(50, 12, 30);
     walk_twice("image", &spec, &directory.path().join("mnt"), &most);

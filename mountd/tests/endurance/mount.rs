@@ -59,6 +59,7 @@ pub(crate) fn directory_spec(lower: &Path, store: Option<&Path>) -> MountSpec {
         store: store.map(Path::to_path_buf),
         hidden: Vec::new(),
         limits: SpaceLimits::default(),
+        access: Default::default(),
     }
 }
 

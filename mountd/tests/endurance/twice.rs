@@ -38,6 +38,7 @@ fn two_mounts_share_an_image_and_its_index() {
             store: Some(path(&format!("store-{name}"))),
             hidden: Vec::new(),
             limits: SpaceLimits::default(),
+            access: Default::default(),
         };
         Mount::new(&spec, &path(name))
     });

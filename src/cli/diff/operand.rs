@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use wpar_mountd::overlay::Overlay;
-use wpar_mountd::spec::{LowerSpec, MountSpec, SpaceLimits};
+use wpar_mountd::spec::{Access, LowerSpec, MountSpec, SpaceLimits};
 
 use crate::cli::context::Context;
 use crate::cli::create::running_host;
@@ -16,9 +16,9 @@ use crate::cli::progress::IndexProgress;
 use crate::diff::escape;
 use crate::model::{CopyControls, Source, WparName, WparRecord, WparState};
 use crate::policy::exclusions;
-use crate::policy::mount_spec::{mount_spec, own_places};
+use crate::policy::mount_spec::{lower_spec, mount_spec, own_places};
 use crate::registry::{Lock, Registry};
-use crate::source::image;
+use crate::source::image::{self, Purpose};
 use crate::source::os_release::SystemFacts;
 use crate::source::tree::OfflineTree;
 
@@ -177,21 +177,17 @@ fn at_path(context: &Context, path: &Path, controls: CopyControls) -> CliResult<
     if real == Path::new("/") {
         return host(context, controls);
     }
-    let (kind, spec) = if real.is_dir() {
-        ("directory", read_only(LowerSpec::Directory { path: real }))
-    } else {
-        let mut progress = IndexProgress::new(context);
-        let prepared = image::prepare(&context.layout, path, &mut progress);
-        context.interrupts.check()?;
-        let (source, _report) = prepared?;
-        progress.report();
-        match source {
-            Source::Image { path, index, .. } => {
-                ("image", read_only(LowerSpec::Image { path, index }))
-            }
-            Source::Host => return host(context, controls),
-        }
+    let mut progress = IndexProgress::new(context);
+    let cache = context.index_cache()?;
+    let prepared = image::prepare(&cache, path, Purpose::Look, &mut progress);
+    context.interrupts.check()?;
+    let source = prepared?.source;
+    progress.report();
+    let kind = match source {
+        Source::Tree { .. } => "directory",
+        _ => "image",
     };
+    let spec = read_only(lower_spec(&source));
     Ok(Opened {
         name,
         kind,
@@ -208,6 +204,7 @@ fn read_only(lower: LowerSpec) -> MountSpec {
         store: None,
         hidden: Vec::new(),
         limits: SpaceLimits::default(),
+        access: Access::Checked,
     }
 }
 
@@ -250,7 +247,8 @@ fn offline(
 ) -> CliResult<MountSpec> {
     let mut progress = IndexProgress::new(context);
     let layout = registry.layout();
-    let source = image::prepare_again(layout, &record.source, record.name.as_str(), &mut progress);
+    let cache = layout.images_dir();
+    let source = image::prepare_again(&cache, &record.source, record.name.as_str(), &mut progress);
     context.interrupts.check()?;
     record.source = source?;
     progress.report();

@@ -1,9 +1,11 @@
 //! The fields of a WPAR by AIX's names.
 
+use std::path::Path;
+
 use super::row::Row;
 use crate::cli::error::{CliError, CliResult};
+use crate::model::WparRecord;
 use crate::model::space_limits::Size;
-use crate::model::{Source, WparRecord};
 
 /// One field.
 #[derive(Debug)]
@@ -136,12 +138,10 @@ const DEFAULT: &[&str] = &[
     "rootvgwpar",
 ];
 
-/// Where the files come from: the image, or `/`.
+/// Where the files come from: the image, the directory, or `/`.
 pub(super) fn source(record: &WparRecord) -> String {
-    match &record.source {
-        Source::Host => "/".to_owned(),
-        Source::Image { path, .. } => path.display().to_string(),
-    }
+    let path = record.source.path().unwrap_or(Path::new("/"));
+    path.display().to_string()
 }
 
 /// When it was made, in the form of RFC 3339.

@@ -79,6 +79,15 @@ impl HostLower {
         Self::from_root(Root::open(path)?, path)
     }
 
+    /// Shows the mount at whose root `mount` is, which is this process' own: attached nowhere,
+    /// private and read-only. `path` is what to call it in errors.
+    ///
+    /// # Errors
+    /// See [`HostError`].
+    pub(crate) fn of_mount(mount: OwnedFd, path: &Path) -> Result<Self, HostError> {
+        Self::from_root(Root::of_mount(mount, path)?, path)
+    }
+
     fn from_root(root: Root, path: &Path) -> Result<Self, HostError> {
         if !xattr::proc_is_mounted() {
             return Err(HostError::NoProc {

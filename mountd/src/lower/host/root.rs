@@ -94,6 +94,14 @@ impl Root {
         Self::of(fd, sealed).map_err(failed)
     }
 
+    /// The root of a mount that is nobody else's.
+    pub(super) fn of_mount(mount: OwnedFd, path: &Path) -> Result<Self, HostError> {
+        Self::of(mount, true).map_err(|why| HostError::Open {
+            path: path.to_owned(),
+            why,
+        })
+    }
+
     /// The root without a clone of the mount.
     #[cfg(test)]
     pub(super) fn open_unsealed(path: &Path) -> Result<Self, HostError> {

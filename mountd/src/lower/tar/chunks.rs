@@ -8,6 +8,7 @@ use super::cache::SlotCache;
 use super::codecs;
 use super::format::{ChunkRecord, PartRecord, hash};
 use super::index::TarIndex;
+use super::readahead::{Due, ReadAhead};
 use super::source::read_full;
 use super::stream::CHUNK_LIMIT;
 
@@ -18,13 +19,16 @@ pub(super) const DEFAULT_CACHE_BYTES: u64 = 64 << 20;
 #[derive(Debug)]
 pub(super) struct ChunkStore {
     cache: SlotCache,
+    ahead: ReadAhead,
 }
 
 impl ChunkStore {
     /// A store that keeps at most `limit` decoded bytes.
     pub(super) fn new(limit: u64) -> Self {
-        let cache = SlotCache::new(limit);
-        Self { cache }
+        Self {
+            cache: SlotCache::new(limit),
+            ahead: ReadAhead::new(limit),
+        }
     }
 
     /// Reads from `offset` of a part, which is stored in `file`, until `buffer` is full.
@@ -40,6 +44,7 @@ impl ChunkStore {
         while filled < buffer.len() {
             let at = offset.checked_add(filled as u64).ok_or(FsError::Damaged)?;
             let (number, chunk) = index.chunk_at(part, at)?;
+            self.ahead.note(number, part, &chunk);
             let bytes = self.cache.get(number, u64::from(chunk.length), || {
                 decode(index, file, part, &chunk)
             })?;
@@ -54,6 +59,28 @@ impl ChunkStore {
         }
         Ok(())
     }
+
+    /// A chunk that will probably be read soon, and that nobody decodes yet.
+    pub(super) fn due(&self) -> Option<Due> {
+        self.ahead.due()
+    }
+
+    /// Decodes a chunk that was due, of a part that is stored in `file`, for who reads it next.
+    /// That it cannot be decoded is for them to hear.
+    pub(super) fn warm(&self, index: &TarIndex, file: &File, due: &Due) {
+        if let Ok(chunk) = index.chunk(due.chunk) {
+            let length = u64::from(chunk.length);
+            let _ = self
+                .cache
+                .get(due.chunk, length, || decode(index, file, &due.part, &chunk));
+        }
+        self.ahead.done();
+    }
+
+    /// Lets a chunk that was due be.
+    pub(super) fn cool(&self) {
+        self.ahead.done();
+    }
 }
 
 fn decode(
@@ -63,7 +90,9 @@ fn decode(
     chunk: &ChunkRecord,
 ) -> FsResult<Vec<u8>> {
     // The bounds that the writer kept; a damaged record must not ask for more.
-    if u64::from(chunk.length) > CHUNK_LIMIT || chunk.stored_bytes > 2 * CHUNK_LIMIT {
+    if u64::from(chunk.length) > codecs::chunk_limit(part.codec)
+        || chunk.stored_bytes > 2 * CHUNK_LIMIT
+    {
         return Err(FsError::Damaged);
     }
     let mut stored = vec![0; chunk.stored_bytes as usize];

@@ -3,13 +3,14 @@
 use std::fs::File;
 
 use crate::error::{FsError, FsResult};
+use crate::lower::aix::{PackedStore, Place};
 
 use super::chunks::ChunkStore;
 use super::error::ImageError;
 use super::format::{Codec, InodeRecord};
 use super::image::Image;
 use super::index::TarIndex;
-use super::packed::PackedStore;
+use super::readahead::Due;
 use super::source::read_full;
 
 /// The files of an image and what was lately decoded of them.
@@ -62,6 +63,23 @@ impl Contents {
         Ok(())
     }
 
+    /// A chunk that will probably be read soon: to be given to [`Self::warm`] in another thread.
+    pub(super) fn due(&self) -> Option<Due> {
+        self.chunks.due()
+    }
+
+    /// Decodes a chunk before it is read.
+    pub(super) fn warm(&self, index: &TarIndex, due: &Due) {
+        if let Some(file) = self.files.get(due.part.file as usize) {
+            self.chunks.warm(index, file, due);
+        }
+    }
+
+    /// Instead of [`Self::warm`], if there can be no other thread.
+    pub(super) fn cool(&self) {
+        self.chunks.cool();
+    }
+
     /// Fills `buffer` from `offset` of a packed member, which must be within its size.
     ///
     /// # Errors
@@ -74,15 +92,12 @@ impl Contents {
         offset: u64,
     ) -> FsResult<()> {
         let extent = index.extent(record.data)?;
-        let bytes = self.packed.member(&extent, record.size, |stored| {
-            self.read(index, stored, extent.data_offset)
-        })?;
-        let from = usize::try_from(offset).map_err(|_| FsError::Damaged)?;
-        let piece = bytes
-            .get(from..)
-            .and_then(|rest| rest.get(..buffer.len()))
-            .ok_or(FsError::Damaged)?;
-        buffer.copy_from_slice(piece);
-        Ok(())
+        let place = Place {
+            offset: extent.data_offset,
+            stored: extent.length,
+            size: record.size,
+        };
+        let stream = |buffer: &mut [u8], at| self.read(index, buffer, at);
+        self.packed.read(place, buffer, offset, &stream)
     }
 }

@@ -3,18 +3,58 @@
 use super::acl::IdTable;
 use super::error::{ScanError, quoted};
 use super::explain::Failure;
-use super::member::{Member, MemberKind};
+use super::format::ArchiveKind;
+use super::member::{Member, MemberData, MemberKind};
 use super::path;
 use super::progress::Meter;
+use super::recognise::{Found, LOOK, recognise_bytes};
 use super::scan::{ArchiveEnd, Scanner};
 use super::source::Source;
-use super::tree::Tree;
+use super::tree::{LayerEntry, Tree};
+use crate::lower::aix;
 use crate::types::{FileKind, Timestamp};
 
 /// Most warnings that an index keeps; the others are counted.
 const WARNINGS_KEPT: usize = 100;
 /// Largest `etc/passwd` or `etc/group` that is read for the names in ACLs.
 const TABLE_LIMIT: u64 = 4 << 20;
+/// Smallest entry that can be the image of a disk.
+const LONE_LEAST: u64 = 1 << 20;
+
+/// How the entries of an archive are taken.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Rules {
+    /// It is laid over those before it, and may have whiteouts.
+    pub(super) is_layer: bool,
+    /// Where it begins in the stream.
+    pub(super) base: u64,
+}
+
+/// What reads the entries of an archive of some kind.
+pub(in crate::lower) trait Entries {
+    /// The next entry, `None` after the last one.
+    ///
+    /// # Errors
+    /// What is wrong with the archive.
+    fn next(&mut self) -> Result<Option<Member>, ScanError>;
+
+    /// The contents of the member that was returned last, as they are stored.
+    ///
+    /// # Errors
+    /// Those of reading.
+    fn contents(&mut self, data: &MemberData) -> Result<&[u8], ScanError>;
+
+    /// How the entries ended; known once [`Self::next`] answered `None`.
+    fn end(&self) -> Option<ArchiveEnd>;
+
+    /// How far the archive file has been read.
+    fn position(&self) -> u64;
+
+    /// What is to be said about the archive as a whole, after its last entry.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
 
 /// How many times the bytes of an archive's file its tree may take in memory. A header of 512 bytes
 /// takes a fourth of that; compressors make it ten times smaller, a bomb a thousand times.
@@ -26,7 +66,11 @@ const MEMORY_FLOOR: u64 = 256 << 20;
 pub(super) struct Scan {
     pub(super) tree: Tree,
     pub(super) warnings: Warnings,
+    /// Of the archive that was scanned last.
+    pub(super) kind: ArchiveKind,
     last_entry: Option<Vec<u8>>,
+    /// The first entry, if it is itself an image of something, and what it looks like.
+    pub(super) lone: Option<(String, &'static str)>,
     /// The image's own users and groups.
     tables: [IdTable; 2],
 }
@@ -37,7 +81,9 @@ impl Scan {
         Self {
             tree: Tree::new(generated_mtime),
             warnings: Warnings::default(),
+            kind: ArchiveKind::Tar,
             last_entry: None,
+            lone: None,
             tables: [IdTable::default(), IdTable::default()],
         }
     }
@@ -49,55 +95,80 @@ impl Scan {
     pub(super) fn archive(
         &mut self,
         source: &mut dyn Source,
+        rules: Rules,
         meter: &Meter<'_>,
     ) -> Result<(), Failure> {
-        let mut scanner = Scanner::new(source);
         self.last_entry = None;
-        if let Err(error) = self.all(&mut scanner, meter) {
+        if rules.is_layer {
+            self.tree.begin_layer();
+        }
+        let begins = source.bytes(0, aix::MAGIC_BYTES)?;
+        let scanned = if aix::is_volume(begins) {
+            self.kind = ArchiveKind::AixBackup;
+            self.all(&mut aix::Scanner::new(source), rules, meter)
+        } else {
+            self.kind = ArchiveKind::Tar;
+            self.all(&mut Scanner::new(source), rules, meter)
+        };
+        if let Err(error) = scanned {
             return Err(Failure {
-                error,
                 last_entry: self.last_entry.take(),
+                ..error.into()
             });
         }
-        self.finish(&scanner);
+        if rules.is_layer {
+            self.tree.end_layer();
+        }
         Ok(())
     }
 
-    fn all(&mut self, scanner: &mut Scanner<'_>, meter: &Meter<'_>) -> Result<(), ScanError> {
+    fn all(
+        &mut self,
+        scanner: &mut dyn Entries,
+        rules: Rules,
+        meter: &Meter<'_>,
+    ) -> Result<(), ScanError> {
         let before = self.tree.memory();
-        while let Some(member) = scanner.next()? {
+        while let Some(mut member) = scanner.next()? {
             meter.entry(scanner.position())?;
             self.note_table(scanner, &member)?;
-            for remark in &member.remarks {
-                self.warnings.entry(&member.path, remark);
+            if self.last_entry.is_none() {
+                self.lone = lone_image(scanner, &member)?;
             }
+            member.data.shift(rules.base);
             let last = self.last_entry.get_or_insert_default();
             last.clear();
             last.extend_from_slice(&member.path);
+            if rules.is_layer
+                && self.tree.whiteout(&member.path, scanner.position())? == LayerEntry::Mark
+            {
+                continue;
+            }
+            for remark in &member.remarks {
+                self.warnings.entry(&member.path, remark);
+            }
             if let Err(remark) = self.tree.add(member)? {
                 self.warnings.entry(last, &remark);
             }
             let stored = meter.total().max(scanner.position());
             let most = stored.saturating_mul(AMPLIFICATION).max(MEMORY_FLOOR);
-            if self.tree.memory() - before > most {
+            if self.tree.memory().saturating_sub(before) > most {
                 return Err(ScanError::TooMuchMemory(most));
             }
         }
-        if meter.entries() == 0 {
-            Err(ScanError::Empty)
-        } else {
-            Ok(())
-        }
+        self.note_end(scanner);
+        Ok(())
     }
 
     /// Keeps `etc/passwd` and `etc/group`: ACLs may name users without their numbers.
-    fn note_table(&mut self, scanner: &mut Scanner<'_>, member: &Member) -> Result<(), ScanError> {
+    fn note_table(&mut self, scanner: &mut dyn Entries, member: &Member) -> Result<(), ScanError> {
         let names: [&[u8]; 2] = [b"passwd", b"group"];
         for (name, table) in names.into_iter().zip(&mut self.tables) {
             if member.path.ends_with(name)
                 && path::components(&member.path).eq([b"etc", name])
                 && member.kind == MemberKind::Node(FileKind::Regular)
                 && member.data.extents.is_none()
+                && member.data.packed.is_none()
                 && member.data.size <= TABLE_LIMIT
             {
                 *table = IdTable::parse(scanner.contents(&member.data)?);
@@ -106,7 +177,8 @@ impl Scan {
         Ok(())
     }
 
-    fn finish(&mut self, scanner: &Scanner<'_>) {
+    /// Ends the scan of all archives: what needs the whole image is done now.
+    pub(super) fn settle(&mut self) {
         let [users, groups] = &self.tables;
         let lost = self.tree.settle_acls(users, groups);
         if lost > 0 {
@@ -114,6 +186,12 @@ impl Scan {
                 "{lost} ACLs name users or groups that the image does not know, or make no sense; \
                  their files have what is left of these, or permission bits only"
             )));
+        }
+    }
+
+    fn note_end(&mut self, scanner: &dyn Entries) {
+        for warning in scanner.warnings() {
+            self.warnings.extend(Some(warning));
         }
         self.warnings.extend(match scanner.end() {
             Some(ArchiveEnd::Unmarked) => Some(
@@ -130,6 +208,37 @@ impl Scan {
             Some(ArchiveEnd::Marked) | None => None,
         });
     }
+}
+
+/// The name of a first entry that is itself an image of a disk, and what it looks like. Images of
+/// clouds come so, as the only entry.
+fn lone_image(
+    scanner: &mut dyn Entries,
+    member: &Member,
+) -> Result<Option<(String, &'static str)>, ScanError> {
+    let is_file =
+        member.kind == MemberKind::Node(FileKind::Regular) && member.data.packed.is_none();
+    if !is_file || member.data.size < LONE_LEAST {
+        return Ok(None);
+    }
+    let offset = match member.data.extents.as_deref() {
+        None => member.data.offset,
+        Some([first, ..]) if first.file_offset == 0 && first.length >= LOOK as u64 => {
+            first.data_offset
+        }
+        Some(_) => return Ok(None),
+    };
+    let head = MemberData {
+        size: LOOK as u64,
+        offset,
+        ..Default::default()
+    };
+    Ok(match recognise_bytes(scanner.contents(&head)?) {
+        Found::Other { what, .. } if what.starts_with("looks like a") => {
+            Some((quoted(&member.path), what))
+        }
+        _ => None,
+    })
 }
 
 /// The first warnings, and how many there are.

@@ -88,6 +88,17 @@ pub enum ImageError {
         /// The last good entry's name, quoted, or "none".
         last_entry: String,
     },
+    /// An archive that was being made was not made to its end.
+    #[error(
+        "image {} was not made: after {bytes} bytes there was no end mark of an archive, so the \
+         program that makes it has failed; nothing was kept", path.display()
+    )]
+    Unfinished {
+        /// The image.
+        path: PathBuf,
+        /// How much had come.
+        bytes: u64,
+    },
     /// Bytes in the archive make no sense.
     #[error(
         "image {} is damaged at byte {offset}: {why}; the last good entry is {last_entry}; fetch \
@@ -162,6 +173,16 @@ pub enum ImageError {
         /// The index.
         path: PathBuf,
     },
+    /// An archive that can be read, but does not hold a system as it is.
+    #[error("image {} cannot be used as it is: {what}; {remedy}", path.display())]
+    Unusable {
+        /// The image.
+        path: PathBuf,
+        /// What is in it or missing from it.
+        what: String,
+        /// What to do about it.
+        remedy: String,
+    },
     /// The caller asked to stop.
     #[error("indexing of image {} was interrupted; nothing was kept", path.display())]
     Interrupted {
@@ -220,7 +241,7 @@ impl ImageError {
 
 /// Why a scan stopped, before it is known on which image.
 #[derive(Debug)]
-pub(super) enum ScanError {
+pub(in crate::lower) enum ScanError {
     /// The kernel failed to read the image.
     Read(io::Error),
     /// The index or the copy could not be written.
@@ -245,6 +266,8 @@ pub(super) enum ScanError {
     Compression { what: String, remedy: &'static str },
     /// Too long a stretch without a point to start reading at: a seekable copy is needed.
     NeedsCopy,
+    /// What is in it is no system, or not all of one. The remedy may name `IMAGE`.
+    Unusable { what: String, remedy: String },
     /// More entries than can be counted.
     TooMany,
     /// More memory than this, in bytes.
@@ -254,7 +277,7 @@ pub(super) enum ScanError {
 }
 
 /// A name of an archive in a message: quoted, of bounded length, without control characters.
-pub(super) fn quoted(name: &[u8]) -> String {
+pub(in crate::lower) fn quoted(name: &[u8]) -> String {
     const LONGEST: usize = 200;
     let text = String::from_utf8_lossy(name.get(..LONGEST).unwrap_or(name));
     let mut quoted = String::with_capacity(text.len() + 2);

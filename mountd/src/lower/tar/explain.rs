@@ -10,6 +10,8 @@ use super::format::Codec;
 pub(super) struct Failure {
     pub(super) error: ScanError,
     pub(super) last_entry: Option<Vec<u8>>,
+    /// Which of several archives it was, and its compression.
+    pub(super) layer: Option<(String, Codec)>,
 }
 
 impl From<ScanError> for Failure {
@@ -17,6 +19,7 @@ impl From<ScanError> for Failure {
         Self {
             error,
             last_entry: None,
+            layer: None,
         }
     }
 }
@@ -38,6 +41,19 @@ pub(super) fn remedy_for(image: &Path, remedy: &str) -> String {
 impl Scene<'_> {
     /// The error for the user.
     pub(super) fn explain(&self, failure: Failure) -> ImageError {
+        if let Some((layer, codec)) = failure.layer {
+            let image = format!("{}, layer {layer},", self.image.display());
+            let scene = Scene {
+                image: Path::new(&image),
+                codec,
+                ..*self
+            };
+            let failure = Failure {
+                layer: None,
+                ..failure
+            };
+            return scene.explain(failure);
+        }
         let path = self.image.to_path_buf();
         let last = failure.last_entry.as_deref();
         let last_entry = last.map_or_else(|| "none".to_owned(), quoted);
@@ -73,8 +89,7 @@ impl Scene<'_> {
                 path,
                 what: match self.codec {
                     Codec::Plain => "does not begin with a whole tar header".to_owned(),
-                    Codec::Gzip => "is gzip-compressed, but no tar archive is inside".to_owned(),
-                    Codec::Zstd => "is zstd-compressed, but no tar archive is inside".to_owned(),
+                    codec => format!("is {codec}-compressed, but no tar archive is inside"),
                 },
                 remedy: "name the backup of a system".to_owned(),
             },
@@ -86,6 +101,11 @@ impl Scene<'_> {
             ScanError::TooMany => ImageError::TooManyEntries {
                 path,
                 limit: super::tree::COUNT_LIMIT as u64,
+            },
+            ScanError::Unusable { what, remedy } => ImageError::Unusable {
+                remedy: remedy_for(self.image, &remedy),
+                path,
+                what,
             },
             ScanError::TooMuchMemory(most) => ImageError::TooMuchMemory {
                 path,

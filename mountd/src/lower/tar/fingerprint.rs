@@ -32,9 +32,20 @@ impl Fingerprint {
             seconds: metadata.mtime(),
             nanoseconds: u32::try_from(metadata.mtime_nsec()).unwrap_or(0),
         };
+        Self::of_bytes(file, size, mtime)
+    }
+
+    /// The fingerprint of the first `size` bytes of a file, as if they were an archive of their
+    /// own that has no time.
+    pub(super) fn of_prefix(file: &File, size: u64) -> io::Result<Self> {
+        Self::of_bytes(file, size, Timestamp::default())
+    }
+
+    fn of_bytes(file: &File, size: u64, mtime: Timestamp) -> io::Result<Self> {
         let mut buffer = [0; EDGE];
         let mut stretch = |offset: u64, length: usize| {
-            let count = read_full(file, &mut buffer[..length], offset)?;
+            let left = usize::try_from(size.saturating_sub(offset)).unwrap_or(length);
+            let count = read_full(file, &mut buffer[..length.min(left)], offset)?;
             Ok::<_, io::Error>(hash(&buffer[..count]))
         };
         let head = stretch(0, EDGE)?;

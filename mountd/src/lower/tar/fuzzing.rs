@@ -23,6 +23,9 @@ const DEPTH: usize = 1100;
 const PLAIN: &[u8] = include_bytes!("../../../tests/data/golden.tar");
 const GZIP: &[u8] = include_bytes!("../../../tests/data/golden.tar.gz");
 
+/// An image of docker save: a plain layer, and a packed one over it with whiteouts.
+const LAYERS: &[u8] = include_bytes!("../../../tests/data/golden-layers.tar");
+
 /// Indexes `data` as an image and uses the tree that comes of it.
 pub(crate) fn archive(data: &[u8]) {
     scratch::emptied(|directory| {
@@ -53,7 +56,7 @@ pub(crate) fn archive(data: &[u8]) {
 /// Uses an index of these bytes with the archive that it might belong to.
 pub(crate) fn index(data: &[u8]) {
     scratch::emptied(|directory| {
-        let images = [("plain", PLAIN), ("gzip", GZIP)];
+        let images = [("plain", PLAIN), ("gzip", GZIP), ("layers", LAYERS)];
         for (name, bytes) in images {
             let image = directory.join(name);
             fs::write(&image, bytes).unwrap();
@@ -191,7 +194,66 @@ pub(crate) fn archives() -> Vec<Vec<u8>> {
     many.append(&header, &b""[..]).unwrap();
     let mut many = many.into_inner().unwrap();
     many.flush().unwrap();
-    vec![PLAIN.to_vec(), GZIP.to_vec(), zstd, many]
+    let mut seeds = vec![PLAIN.to_vec(), GZIP.to_vec(), zstd, many];
+    seeds.extend([LAYERS.to_vec(), zstd::encode_all(LAYERS, 3).unwrap()]);
+    seeds.push(layout());
+    seeds.push(wrapped());
+    seeds
+}
+
+/// An archive of named files.
+fn archive_of(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut archive = tar::Builder::new(Vec::new());
+    for (name, contents) in files {
+        let mut header = tar::Header::new_ustar();
+        header.set_mode(0o644);
+        header.set_size(contents.len() as u64);
+        archive.append_data(&mut header, name, *contents).unwrap();
+    }
+    archive.into_inner().unwrap()
+}
+
+/// An archive of an OCI layout, with an index in its index.
+fn layout() -> Vec<u8> {
+    use sha2::{Digest, Sha256};
+    let hex = |bytes: &[u8]| {
+        let digest = Sha256::digest(bytes);
+        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    };
+    let name = |bytes: &[u8]| -> String { hex(bytes) };
+    let layer = archive_of(&[("a/.wh..wh..opq", b""), (".wh.x", b""), ("a/b", b"c")]);
+    let platform = serde_json::json!({"os": "linux", "architecture": "amd64"});
+    let config = platform.to_string().into_bytes();
+    let reference = |bytes: &[u8]| {
+        serde_json::json!({"digest": format!("sha256:{}", name(bytes)), "size": bytes.len(),
+            "platform": platform, "annotations": {"org.opencontainers.image.ref.name": "x:1"}})
+    };
+    let manifest = serde_json::json!({"config": reference(&config),
+        "layers": [reference(&layer), reference(&layer)]});
+    let manifest = manifest.to_string().into_bytes();
+    let inner = serde_json::json!({"manifests": [reference(&manifest)]});
+    let inner = inner.to_string().into_bytes();
+    let index = serde_json::json!({"manifests": [reference(&inner)]}).to_string();
+    let path = |bytes: &[u8]| format!("blobs/sha256/{}", name(bytes));
+    archive_of(&[
+        ("oci-layout", b"{}"),
+        (&path(&layer), &layer),
+        (&path(&config), &config),
+        (&path(&manifest), &manifest),
+        (&path(&inner), &inner),
+        ("index.json", index.as_bytes()),
+    ])
+}
+
+/// A dump of Amanda with an image of Incus in it.
+fn wrapped() -> Vec<u8> {
+    let mut dump = b"AMANDA: FILE 20261127 host / lev 1 comp N program tar\n".to_vec();
+    dump.resize(32 << 10, 0);
+    dump.extend(archive_of(&[
+        ("metadata.yaml", b"x"),
+        ("rootfs/etc/hostname", b"h"),
+    ]));
+    dump
 }
 
 pub(crate) fn indexes() -> Vec<Vec<u8>> {
@@ -209,7 +271,7 @@ fn make_indexes() -> Vec<Vec<u8>> {
         let report = ensure_index(&image, directory, &mut Silent).unwrap();
         fs::read(report.path).unwrap()
     };
-    [PLAIN, GZIP]
+    [PLAIN, GZIP, LAYERS]
         .map(|bytes| scratch::emptied(|directory| build(directory, bytes)))
         .to_vec()
 }

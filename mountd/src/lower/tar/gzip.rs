@@ -3,19 +3,16 @@
 //! A chunk begins at a member, or between two blocks of a deflate stream; the latter needs the
 //! left-over bits of the last byte and the 32 KiB of output before it.
 
-use miniz_oxide::inflate::TINFLStatus;
-use miniz_oxide::inflate::core::inflate_flags::{
-    TINFL_FLAG_HAS_MORE_INPUT, TINFL_FLAG_STOP_ON_BLOCK_BOUNDARY,
-    TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF,
-};
-use miniz_oxide::inflate::core::{BlockBoundaryState, DecompressorOxide, decompress};
+use std::io;
 
 use crate::error::{FsError, FsResult};
+use crate::sys::inflate::{Inflate, Step, Stop};
 
 use super::error::ScanError;
 use super::format::ChunkRecord;
+use super::input::Input;
 use super::source::Stretch;
-use super::stream::{CHUNK_TARGET, ChunkLog, Decoder, Input};
+use super::stream::{CHUNK_TARGET, ChunkLog, Decoder};
 
 /// How far back a deflate stream may refer.
 const WINDOW: usize = 32 * 1024;
@@ -29,7 +26,9 @@ const HEADER_LIMIT: u64 = 1 << 20;
 /// Decoder of a gzip file.
 pub(super) struct GzipDecoder<'f> {
     input: Input<'f>,
-    inflate: Box<DecompressorOxide>,
+    inflate: Inflate,
+    /// The byte before the next one.
+    last: u8,
     /// Output of this member: up to [`WINDOW`] bytes already given out, then new ones.
     output: Box<[u8]>,
     filled: usize,
@@ -44,10 +43,14 @@ pub(super) struct GzipDecoder<'f> {
 
 impl<'f> GzipDecoder<'f> {
     /// A decoder of `stored`, from its first byte on.
-    pub(super) fn new(stored: Stretch<'f>) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// If there is no memory.
+    pub(super) fn new(stored: Stretch<'f>) -> Result<Self, ScanError> {
+        Ok(Self {
             input: Input::new(stored),
-            inflate: Box::default(),
+            inflate: Inflate::new().map_err(|_| no_memory())?,
+            last: 0,
             output: vec![0; WINDOW + STRETCH].into(),
             filled: 0,
             in_member: false,
@@ -56,7 +59,7 @@ impl<'f> GzipDecoder<'f> {
             member_bytes: 0,
             garbage: None,
             failed: None,
-        }
+        })
     }
 
     fn corrupt(&self, why: &str) -> ScanError {
@@ -78,9 +81,7 @@ impl<'f> GzipDecoder<'f> {
         };
         if self.members > 0 && (first != 0x1f || self.input.available()?.first() != Some(&0x8b)) {
             self.garbage = Some(start);
-            while !self.input.available()?.is_empty() {
-                self.input.consume(usize::MAX);
-            }
+            self.input.skip(u64::MAX)?;
             return Ok(false);
         }
         if self.members > 0 && chunks.open_bytes() >= MEMBER_TARGET {
@@ -94,7 +95,7 @@ impl<'f> GzipDecoder<'f> {
         }
         self.members += 1;
         self.in_member = true;
-        self.inflate.init();
+        self.inflate.reset().map_err(|_| no_memory())?;
         self.filled = 0;
         self.checksum.reset();
         self.member_bytes = 0;
@@ -127,46 +128,42 @@ impl<'f> GzipDecoder<'f> {
         }
     }
 
-    /// Inflates once; returns the status and where the new output begins.
-    fn inflate(&mut self) -> Result<(TINFLStatus, usize), ScanError> {
-        const FLAGS: u32 = TINFL_FLAG_HAS_MORE_INPUT
-            | TINFL_FLAG_STOP_ON_BLOCK_BOUNDARY
-            | TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
-        let input = self.input.available()?;
-        let at_end = input.is_empty();
-        let from = self.filled;
-        let (status, taken, made) =
-            decompress(&mut self.inflate, input, &mut self.output, from, FLAGS);
-        self.input.consume(taken);
-        self.filled += made;
-        match status {
-            TINFLStatus::NeedsMoreInput if at_end => Err(ScanError::Truncated),
-            TINFLStatus::NeedsMoreInput
-            | TINFLStatus::HasMoreOutput
-            | TINFLStatus::BlockBoundary
-            | TINFLStatus::Done => Ok((status, from)),
-            _ => Err(self.corrupt("the compressed data cannot be decoded")),
-        }
-    }
-
     /// Inflates once, with all the book-keeping.
     fn step(&mut self, chunks: &mut ChunkLog<'_>) -> Result<(), ScanError> {
-        let (status, from) = self.inflate()?;
-        let made = &self.output[from..self.filled];
+        // Every block that ends costs a little, so that is looked for only when it is time.
+        let at_blocks = chunks.open_bytes() >= CHUNK_TARGET;
+        let input = self.input.available()?;
+        let at_end = input.is_empty();
+        let output = &mut self.output[self.filled..];
+        let step = self.inflate.step(input, output, at_blocks);
+        let Ok(Step { taken, made, stop }) = step else {
+            return Err(self.corrupt("the compressed data cannot be decoded"));
+        };
+        self.last = match taken.checked_sub(1).and_then(|last| input.get(last)) {
+            Some(last) => *last,
+            None => self.last,
+        };
+        self.input.consume(taken);
+        let made = &self.output[self.filled..self.filled + made];
+        self.filled += made.len();
         self.checksum.update(made);
         self.member_bytes = self.member_bytes.wrapping_add(made.len() as u32);
         chunks.decoded(made, self.input.position())?;
-        match status {
-            TINFLStatus::Done => self.end_member(),
-            TINFLStatus::BlockBoundary if chunks.open_bytes() >= CHUNK_TARGET => {
-                let state = self.inflate.block_boundary_state().unwrap_or_default();
+        match stop {
+            Stop::End => self.end_member(),
+            Stop::Boundary(count) => {
+                let bits = u16::from(self.last) >> (8 - u16::from(count));
                 let window = &self.output[self.filled.saturating_sub(WINDOW)..self.filled];
-                let bits = (state.num_bits, state.bit_buf);
-                chunks.cut(self.input.position(), Some((bits, window)))
+                chunks.cut(self.input.position(), Some(((count, bits as u8), window)))
             }
-            _ => Ok(()),
+            Stop::Waiting if made.is_empty() && at_end => Err(ScanError::Truncated),
+            Stop::Waiting => Ok(()),
         }
     }
+}
+
+fn no_memory() -> ScanError {
+    ScanError::Read(io::ErrorKind::OutOfMemory.into())
 }
 
 impl Decoder for GzipDecoder<'_> {
@@ -243,49 +240,38 @@ fn skip_header<E>(mut byte: impl FnMut() -> Result<Option<u8>, E>) -> Result<boo
 /// # Errors
 /// [`FsError::Damaged`] if that does not give exactly the chunk's length.
 pub(super) fn decode_chunk(chunk: &ChunkRecord, stored: &[u8], packed: &[u8]) -> FsResult<Vec<u8>> {
-    const FLAGS: u32 = TINFL_FLAG_HAS_MORE_INPUT | TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
-    let window = match packed {
-        [] => Vec::new(),
-        packed => ::zstd::bulk::decompress(packed, WINDOW).map_err(|_| FsError::Damaged)?,
-    };
-    let length = window.len() + chunk.length as usize;
-    let mut output = Vec::with_capacity(length);
-    output.extend_from_slice(&window);
-    output.resize(length, 0);
-
+    let damaged = |_| FsError::Damaged;
     let mut input = stored;
-    let mut inflate = Box::<DecompressorOxide>::default();
-    // No member sees the output of another one.
-    let mut member = 0;
+    let mut inflate = Inflate::new().map_err(damaged)?;
     if chunk.inside {
-        let state = BlockBoundaryState {
-            num_bits: chunk.bit_count.min(7),
-            bit_buf: chunk.bits,
-            ..Default::default()
+        let window = match packed {
+            [] => Vec::new(),
+            packed => ::zstd::bulk::decompress(packed, WINDOW).map_err(|_| FsError::Damaged)?,
         };
-        *inflate = DecompressorOxide::from_block_boundary_state(&state);
+        let entered = inflate.enter(chunk.bit_count.min(7), chunk.bits, &window);
+        entered.map_err(damaged)?;
     } else {
         enter_member(&mut input)?;
     }
-    let mut filled = window.len();
-    while filled < length {
-        let room = output.get_mut(member..).ok_or(FsError::Damaged)?;
-        let (status, taken, made) = decompress(&mut inflate, input, room, filled - member, FLAGS);
+    let mut output = vec![0; chunk.length as usize];
+    let mut filled = 0;
+    while filled < output.len() {
+        let step = inflate.step(input, &mut output[filled..], false);
+        let Step { taken, made, stop } = step.map_err(damaged)?;
         input = input.get(taken..).ok_or(FsError::Damaged)?;
         filled += made;
-        match status {
-            _ if filled == length => {}
-            TINFLStatus::Done => {
+        match stop {
+            _ if filled == output.len() => {}
+            Stop::End => {
                 input = input.get(8..).ok_or(FsError::Damaged)?;
                 input = &input[input.iter().take_while(|byte| **byte == 0).count()..];
                 enter_member(&mut input)?;
-                inflate.init();
-                member = filled;
+                inflate.reset().map_err(damaged)?;
             }
-            _ => return Err(FsError::Damaged),
+            _ if made == 0 => return Err(FsError::Damaged),
+            _ => {}
         }
     }
-    output.drain(..window.len());
     Ok(output)
 }
 

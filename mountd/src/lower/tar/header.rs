@@ -7,6 +7,7 @@ use ::tar::Header;
 
 use super::number;
 use super::sparse::{Extent, SparseMap};
+use super::star;
 
 /// Size of a header, and the unit in which the archive is laid out.
 pub(super) const BLOCK: u64 = 512;
@@ -35,9 +36,11 @@ pub(super) struct RawHeader {
     pub(super) gid: Option<u32>,
     /// Seconds.
     pub(super) mtime: i64,
+    /// Of access and change, in seconds; only star has them in its headers.
+    pub(super) other_times: Option<(i64, i64)>,
     /// Major and minor number of a device.
     pub(super) device: (u32, u32),
-    /// Of an old GNU sparse file: the map so far, and whether extension headers follow; `None` if
+    /// Of an old GNU sparse file, or one of star's: the map so far, and whether extension headers follow; `None` if
     /// it cannot be read.
     pub(super) sparse: Option<(SparseMap, bool)>,
 }
@@ -62,7 +65,7 @@ pub(super) fn parse(block: &[u8; BLOCK_LENGTH]) -> Block {
             Block::Bad("the checksum of an entry's header does not hold")
         };
     }
-    match fields(Header::from_byte_slice(block)) {
+    match fields(block) {
         Some(header) => Block::Header(Box::new(header)),
         None => Block::Bad("the size in an entry's header is no number"),
     }
@@ -84,7 +87,8 @@ pub(super) fn checksum_holds(block: &[u8; BLOCK_LENGTH]) -> bool {
     stored == sum - 256 * (high(head) + high(tail))
 }
 
-fn fields(header: &Header) -> Option<RawHeader> {
+fn fields(block: &[u8; BLOCK_LENGTH]) -> Option<RawHeader> {
+    let header = Header::from_byte_slice(block);
     let old = header.as_old();
     let id = |bytes: &[u8]| number::unsigned_field(bytes).and_then(|id| u32::try_from(id).ok());
     // Absent from headers without a magic (v7).
@@ -101,8 +105,9 @@ fn fields(header: &Header) -> Option<RawHeader> {
         uid: id(&old.uid),
         gid: id(&old.gid),
         mtime: number::field(&old.mtime).unwrap_or(0),
+        other_times: star::times(block),
         device,
-        sparse: gnu_sparse(header),
+        sparse: gnu_sparse(header).or_else(|| star::sparse(block)),
     })
 }
 

@@ -14,75 +14,105 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 
 use super::atomic::directory_of;
+use super::chain::chain;
 use super::error::ImageError;
 use super::format::{FilePlace, FileRecord, Fingerprint};
 use super::index::TarIndex;
+use super::name::ImageName;
 use super::seekable;
 
-/// Files in a directory that is an image, by one of which it is known, and what it is then.
-const MAIN_FILES: &[&str] = &["index.json"];
+/// The files that an OCI image layout is known by; the second one names the others.
+const LAYOUT: [&str; 2] = ["oci-layout", "index.json"];
 
 /// An image that exists and has something in it.
 #[derive(Debug)]
 pub(super) struct Image {
-    path: PathBuf,
+    /// As it was named.
+    name: PathBuf,
+    at: ImageName,
     main: File,
-    /// The main file's path from the image on; `None` if the image is a file.
-    main_path: Option<&'static str>,
+    /// Where other files of the image are.
+    base: PathBuf,
+    contents: Contents,
+}
+
+/// What an image is that is a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Contents {
+    /// It is a file.
+    File,
+    /// An OCI image layout.
+    Layout,
+    /// Archives to be laid over one another; the last one is the main file.
+    Chain(Vec<String>),
 }
 
 impl Image {
-    /// Opens the image at `path`.
+    /// Opens the image with this name.
     ///
     /// # Errors
     /// That there is none, that it is no file with something in it and no directory that can be
     /// an image, or the kernel's refusal.
-    pub(super) fn open(path: &Path) -> Result<Self, ImageError> {
-        let owned = || path.to_path_buf();
-        let metadata = std::fs::metadata(path).map_err(|error| ImageError::reading(path, error))?;
+    pub(super) fn open(name: &Path) -> Result<Self, ImageError> {
+        let at = ImageName::of(name);
+        let failed = |error| ImageError::reading(name, error);
+        let metadata = std::fs::metadata(&at.path).map_err(failed)?;
         let kind = metadata.file_type();
         if kind.is_dir() {
-            return Self::open_directory(path);
+            return Self::open_directory(name, at);
         }
+        let path = || name.to_path_buf();
         if kind.is_fifo() || kind.is_socket() || kind.is_char_device() || kind.is_block_device() {
-            return Err(ImageError::NotRegular { path: owned() });
+            return Err(ImageError::NotRegular { path: path() });
         }
         if metadata.len() == 0 {
             return Err(ImageError::Empty {
-                path: owned(),
+                path: path(),
                 what: "it has no bytes",
             });
         }
-        let main = File::open(path).map_err(|error| ImageError::reading(path, error))?;
         Ok(Self {
-            path: owned(),
-            main,
-            main_path: None,
+            name: path(),
+            main: File::open(&at.path).map_err(failed)?,
+            base: directory_of(&at.path).to_path_buf(),
+            at,
+            contents: Contents::File,
         })
     }
 
-    fn open_directory(path: &Path) -> Result<Self, ImageError> {
-        for name in MAIN_FILES {
-            match open_beneath(path, name.as_bytes()) {
-                Ok(main) => {
-                    return Ok(Self {
-                        path: path.to_path_buf(),
-                        main,
-                        main_path: Some(name),
-                    });
-                }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(ImageError::reading(&path.join(name), error)),
+    fn open_directory(name: &Path, at: ImageName) -> Result<Self, ImageError> {
+        let failed = |error| ImageError::reading(name, error);
+        let layout = LAYOUT.map(|name| open_beneath(&at.path, name.as_bytes()));
+        let [mark, index] = layout;
+        let (path, contents) = match mark.and(index) {
+            Ok(_) => (LAYOUT[1].to_owned(), Contents::Layout),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let chain = chain(&at.path, at.wanted.as_deref()).map_err(failed)?;
+                let Some(last) = chain.last().cloned() else {
+                    let path = name.to_path_buf();
+                    return Err(ImageError::Directory { path });
+                };
+                (last, Contents::Chain(chain))
             }
-        }
-        Err(ImageError::Directory {
-            path: path.to_path_buf(),
+            Err(error) => return Err(failed(error)),
+        };
+        Ok(Self {
+            name: name.to_path_buf(),
+            main: open_beneath(&at.path, path.as_bytes()).map_err(failed)?,
+            base: at.path.clone(),
+            at,
+            contents,
         })
     }
 
-    /// Where it is.
+    /// How it was named.
     pub(super) fn path(&self) -> &Path {
-        &self.path
+        &self.name
+    }
+
+    /// Which of several images in it is meant.
+    pub(super) fn wanted(&self) -> Option<&str> {
+        self.at.wanted.as_deref()
     }
 
     /// The main file.
@@ -90,30 +120,33 @@ impl Image {
         &self.main
     }
 
+    /// What is in it, if it is a directory.
+    pub(super) fn contents(&self) -> &Contents {
+        &self.contents
+    }
+
     /// The main file, opened once more, so that a lock on it is one of its own.
     ///
     /// # Errors
     /// The kernel's.
     pub(super) fn reopen(&self) -> io::Result<File> {
-        match self.main_path {
-            Some(path) => self.beside(path.as_bytes()),
-            None => File::open(&self.path),
+        File::open(self.main_file())
+    }
+
+    /// Where the main file is.
+    pub(super) fn main_file(&self) -> PathBuf {
+        match self.main_path() {
+            "" => self.at.path.clone(),
+            path => self.base.join(path),
         }
     }
 
-    /// The main file's record without its fingerprint, and its path if the image is a directory.
-    pub(super) fn main_place(&self) -> (FilePlace, &'static [u8]) {
-        match self.main_path {
-            Some(path) => (FilePlace::Beside, path.as_bytes()),
-            None => (FilePlace::Image, b""),
-        }
-    }
-
-    /// The directory that paths of other files start from.
-    fn base(&self) -> &Path {
-        match self.main_path {
-            Some(_) => &self.path,
-            None => directory_of(&self.path),
+    /// The main file's path from the directory on; empty if the image is a file.
+    pub(super) fn main_path(&self) -> &str {
+        match &self.contents {
+            Contents::File => "",
+            Contents::Layout => LAYOUT[1],
+            Contents::Chain(chain) => chain.last().map_or("", String::as_str),
         }
     }
 
@@ -122,7 +155,7 @@ impl Image {
     /// # Errors
     /// `InvalidInput` if the path is more than names, else the kernel's answer.
     pub(super) fn beside(&self, path: &[u8]) -> io::Result<File> {
-        open_beneath(self.base(), path)
+        open_beneath(&self.base, path)
     }
 
     /// Opens all files that `index` names, in its order, and checks that each is the one that was
@@ -133,6 +166,13 @@ impl Image {
     /// copy is, or if the index makes no sense.
     pub(super) fn files(&self, index: &TarIndex) -> Result<Vec<File>, ImageError> {
         let count = index.file_count()?;
+        let (_, main_path) = index.file(0)?;
+        if main_path != self.main_path().as_bytes() {
+            return Err(ImageError::Changed {
+                path: self.name.clone(),
+                what: "its newest file is another one",
+            });
+        }
         (0..count)
             .map(|number| {
                 let (record, path) = index.file(number)?;
@@ -146,11 +186,11 @@ impl Image {
             FilePlace::Copy => return seekable::open_copy(index, &record.fingerprint),
             FilePlace::Image => {
                 let file = self.main.try_clone();
-                (file, self.path.clone())
+                (file, self.name.clone())
             }
             FilePlace::Beside => {
                 let name = Path::new(std::ffi::OsStr::from_bytes(path));
-                (self.beside(path), self.base().join(name))
+                (self.beside(path), self.base.join(name))
             }
         };
         let changed = |what| ImageError::Changed {

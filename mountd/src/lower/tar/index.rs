@@ -364,7 +364,8 @@ impl TarIndex {
         }
     }
 
-    fn chunk(&self, number: u64) -> FsResult<ChunkRecord> {
+    /// A chunk by its number.
+    pub(super) fn chunk(&self, number: u64) -> FsResult<ChunkRecord> {
         Ok(ChunkRecord::decode(self.record(Section::Chunks, number)?))
     }
 

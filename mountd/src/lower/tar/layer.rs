@@ -191,6 +191,20 @@ impl TarFile {
         self.record.flags & INODE_SPARSE != 0
     }
 
+    /// Begins to decode what will probably be read next.
+    fn decode_ahead(&self) {
+        while let Some(due) = self.inner.contents.due() {
+            let inner = Arc::clone(&self.inner);
+            let thread = std::thread::Builder::new().name("wpar-ahead".into());
+            let started = thread.spawn(move || inner.contents.warm(&inner.index, &due));
+            if started.is_err() {
+                // No more threads: who wants it decodes it.
+                self.inner.contents.cool();
+                return;
+            }
+        }
+    }
+
     /// The first extent of a sparse file that ends after `offset`, as its place in the index.
     fn extent_after(&self, offset: u64) -> FsResult<u64> {
         let mut range = self.record.data..self.record.data + u64::from(self.record.count);
@@ -255,6 +269,7 @@ impl LowerFile for TarFile {
                 .ok_or(FsError::Damaged)?;
             self.inner.read_stream(buffer, at)?;
         }
+        self.decode_ahead();
         Ok(count)
     }
 

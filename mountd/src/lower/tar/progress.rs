@@ -7,7 +7,8 @@ use super::error::ScanError;
 /// Watches the indexing of an image.
 pub trait Progress {
     /// Begins; `total_bytes` is the size of the image file. Called again if the work starts over
-    /// because a seekable copy turns out to be needed.
+    /// because a seekable copy turns out to be needed, or because what was read is only the wrapping
+    /// of other archives.
     fn start(&mut self, total_bytes: u64);
 
     /// So many bytes of the file have been dealt with, and so many entries found.
@@ -38,8 +39,10 @@ const ENTRIES_BETWEEN: u64 = 128;
 /// A [`Progress`] that the scanner and the source beneath it share.
 pub(super) struct Meter<'p> {
     progress: RefCell<&'p mut dyn Progress>,
-    total: u64,
+    total: Cell<u64>,
     entries: Cell<u64>,
+    /// What was done before the archive that is being read.
+    done: Cell<u64>,
 }
 
 impl<'p> Meter<'p> {
@@ -48,14 +51,28 @@ impl<'p> Meter<'p> {
         progress.start(total_bytes);
         Self {
             progress: RefCell::new(progress),
-            total: total_bytes,
+            total: Cell::new(total_bytes),
             entries: Cell::new(0),
+            done: Cell::new(0),
         }
+    }
+
+    /// Starts over with other archives: so many bytes of them, no entries.
+    pub(super) fn restart(&self, total_bytes: u64) {
+        self.progress.borrow_mut().start(total_bytes);
+        self.total.set(total_bytes);
+        self.entries.set(0);
+        self.done.set(0);
+    }
+
+    /// An archive of so many bytes is done, positions are those of the next one.
+    pub(super) fn next_archive(&self, bytes: u64) {
+        self.done.set(self.done.get() + bytes);
     }
 
     /// Bytes of the file, as far as they are known.
     pub(super) fn total(&self) -> u64 {
-        self.total
+        self.total.get()
     }
 
     /// Entries so far.
@@ -76,7 +93,7 @@ impl<'p> Meter<'p> {
     /// Tells the position in the file; fails if the caller wants to stop.
     pub(super) fn tick(&self, position: u64) -> Result<(), ScanError> {
         let mut progress = self.progress.borrow_mut();
-        progress.advance(position, self.entries.get());
+        progress.advance(self.done.get() + position, self.entries.get());
         if progress.interrupted() {
             Err(ScanError::Interrupted)
         } else {

@@ -5,6 +5,7 @@
 
 use crate::types::{FileKind, Timestamp};
 
+use super::entries::Entries;
 use super::error::ScanError;
 use super::header::{self, BLOCK, BLOCK_LENGTH, Block, RawHeader};
 use super::member::{Member, MemberData, MemberKind, encode_device};
@@ -21,7 +22,7 @@ const OVERFLOW_ID: u32 = 65534;
 
 /// How the entries ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ArchiveEnd {
+pub(in crate::lower) enum ArchiveEnd {
     /// Two blocks of zeros (or one, and nothing behind it).
     Marked,
     /// With the stream, between two entries, without the mark.
@@ -67,65 +68,12 @@ impl<'s> Scanner<'s> {
         }
     }
 
-    /// How the entries ended; known once [`Self::next`] answered `None`.
-    pub(super) fn end(&self) -> Option<ArchiveEnd> {
-        self.end
-    }
-
-    /// How far the archive file has been read.
-    pub(super) fn position(&self) -> u64 {
-        self.source.position()
-    }
-
-    /// The contents of the member that was returned last.
-    pub(super) fn contents(&mut self, data: &MemberData) -> Result<&[u8], ScanError> {
-        let length = usize::try_from(data.size).unwrap_or(0);
-        self.source.bytes(data.offset, length)
-    }
-
-    /// The next entry, `None` after the last one.
-    pub(super) fn next(&mut self) -> Result<Option<Member>, ScanError> {
-        if self.end.is_some() {
-            return Ok(None);
-        }
-        let mut extended = Extended {
-            pax: self.globals.clone(),
-            ..Default::default()
-        };
-        let header_offset = self.offset;
-        loop {
-            let at = self.offset;
-            let Some(raw) = self.header(at != header_offset)? else {
-                return Ok(None);
-            };
-            self.offset = at + BLOCK;
-            match raw.typeflag {
-                b'x' | b'X' => {
-                    let records = self.body(raw.size, EXTENDED_LIMIT)?;
-                    extended.pax.read(&records).ok_or_else(|| bad_records(at))?;
-                    extended.own = true;
-                }
-                b'g' => {
-                    let records = self.body(raw.size, EXTENDED_LIMIT)?;
-                    self.globals.read(&records).ok_or_else(|| bad_records(at))?;
-                    extended.global_excess |= self.globals.keep_to_globals();
-                    if !extended.own {
-                        extended.pax = self.globals.clone();
-                    }
-                }
-                b'L' => extended.long_path = Some(self.long_name(raw.size)?),
-                b'K' => extended.long_link = Some(self.long_name(raw.size)?),
-                // A volume's label, names of old GNU archives, Solaris' ACLs and attributes.
-                b'V' | b'N' | b'A' | b'E' => self.skip(raw.size)?,
-                b'M' => {
-                    return Err(ScanError::Unsupported {
-                        offset: at,
-                        what: "the second part of a multi-volume archive",
-                        remedy: "join the volumes into one archive with GNU tar -M first",
-                    });
-                }
-                _ => return self.member(*raw, extended).map(Some),
-            }
+    /// A scanner that begins with the entry at `offset`, behind whatever was there before.
+    pub(super) fn resume(source: &'s mut dyn Source, offset: u64) -> Self {
+        Self {
+            offset,
+            first: false,
+            ..Self::new(source)
         }
     }
 
@@ -283,10 +231,12 @@ impl<'s> Scanner<'s> {
         if pax.xattrs.lost() > 0 {
             remarks.push("has extended attributes that cannot be shown (too long, or not Linux')");
         }
-        let mtime = pax.mtime.unwrap_or(Timestamp {
-            seconds: raw.mtime,
+        let whole = |seconds| Timestamp {
+            seconds,
             nanoseconds: 0,
-        });
+        };
+        let mtime = pax.mtime.unwrap_or(whole(raw.mtime));
+        let (atime, ctime) = raw.other_times.map(|(a, c)| (whole(a), whole(c))).unzip();
         Ok(Member {
             path,
             link,
@@ -296,8 +246,8 @@ impl<'s> Scanner<'s> {
             gid,
             rdev,
             mtime,
-            atime: pax.atime.unwrap_or(mtime),
-            ctime: pax.ctime.unwrap_or(mtime),
+            atime: pax.atime.or(atime).unwrap_or(mtime),
+            ctime: pax.ctime.or(ctime).unwrap_or(mtime),
             data,
             xattrs: pax.xattrs.into_list(),
             acl: pax.acl,
@@ -414,6 +364,66 @@ impl<'s> Scanner<'s> {
             Ok(())
         } else {
             self.skip(stored)
+        }
+    }
+}
+
+impl Entries for Scanner<'_> {
+    fn end(&self) -> Option<ArchiveEnd> {
+        self.end
+    }
+
+    fn position(&self) -> u64 {
+        self.source.position()
+    }
+
+    fn contents(&mut self, data: &MemberData) -> Result<&[u8], ScanError> {
+        let length = usize::try_from(data.size).unwrap_or(0);
+        self.source.bytes(data.offset, length)
+    }
+
+    fn next(&mut self) -> Result<Option<Member>, ScanError> {
+        if self.end.is_some() {
+            return Ok(None);
+        }
+        let mut extended = Extended {
+            pax: self.globals.clone(),
+            ..Default::default()
+        };
+        let header_offset = self.offset;
+        loop {
+            let at = self.offset;
+            let Some(raw) = self.header(at != header_offset)? else {
+                return Ok(None);
+            };
+            self.offset = at + BLOCK;
+            match raw.typeflag {
+                b'x' | b'X' => {
+                    let records = self.body(raw.size, EXTENDED_LIMIT)?;
+                    extended.pax.read(&records).ok_or_else(|| bad_records(at))?;
+                    extended.own = true;
+                }
+                b'g' => {
+                    let records = self.body(raw.size, EXTENDED_LIMIT)?;
+                    self.globals.read(&records).ok_or_else(|| bad_records(at))?;
+                    extended.global_excess |= self.globals.keep_to_globals();
+                    if !extended.own {
+                        extended.pax = self.globals.clone();
+                    }
+                }
+                b'L' => extended.long_path = Some(self.long_name(raw.size)?),
+                b'K' => extended.long_link = Some(self.long_name(raw.size)?),
+                // A volume's label, names of old GNU archives, Solaris' ACLs and attributes.
+                b'V' | b'N' | b'A' | b'E' => self.skip(raw.size)?,
+                b'M' => {
+                    return Err(ScanError::Unsupported {
+                        offset: at,
+                        what: "the second part of a multi-volume archive",
+                        remedy: "join the volumes into one archive with GNU tar -M first",
+                    });
+                }
+                _ => return self.member(*raw, extended).map(Some),
+            }
         }
     }
 }

@@ -45,14 +45,17 @@ pub(super) struct CopyWriter {
     chunks: Vec<ChunkRecord>,
     stream_offset: u64,
     stored_offset: u64,
+    /// Where the part under way begins: its first frame, and that one's offset.
+    part: (usize, u64),
 }
 
-/// What a finished copy is known by.
-pub(super) struct FinishedCopy {
-    /// Its frames, as chunks.
+/// A part of the stream in the copy.
+pub(super) struct CopiedPart {
+    /// Its frames, as chunks of it.
     pub(super) chunks: Vec<ChunkRecord>,
-    /// Its size, and the hash of its seek table, or of the last [`TAIL`] bytes of it.
-    pub(super) fingerprint: Fingerprint,
+    /// Where it begins in the copy, and how long it is there.
+    pub(super) offset: u64,
+    pub(super) bytes: u64,
 }
 
 /// How many bytes from the end of a copy identify it.
@@ -81,6 +84,7 @@ impl CopyWriter {
             chunks: Vec::new(),
             stream_offset: 0,
             stored_offset: 0,
+            part: (0, 0),
         })
     }
 
@@ -140,26 +144,41 @@ impl CopyWriter {
         Ok(())
     }
 
-    /// Writes what is left and the seek table, and synchronises the file.
-    pub(super) fn finish(mut self) -> io::Result<FinishedCopy> {
+    /// Ends a part of the stream, which can be read from the file now; the next one begins.
+    pub(super) fn end_part(&mut self) -> io::Result<CopiedPart> {
         if !self.frame.is_empty() {
             self.send()?;
         }
         while !self.pending.is_empty() {
             self.receive()?;
         }
-        let table = seek_table(&self.chunks);
+        self.out.flush()?;
+        let (first, offset) = self.part;
+        self.part = (self.chunks.len(), self.stored_offset);
+        let mut chunks = self.chunks.get(first..).unwrap_or_default().to_vec();
+        let stream_offset = chunks.first().map_or(0, |chunk| chunk.stream_offset);
+        for chunk in &mut chunks {
+            chunk.stream_offset -= stream_offset;
+            chunk.stored_offset -= offset;
+        }
+        Ok(CopiedPart {
+            chunks,
+            offset,
+            bytes: self.stored_offset - offset,
+        })
+    }
+
+    /// Writes the seek table; answers size and hash of the tail of what is now a whole file.
+    pub(super) fn finish(mut self) -> io::Result<Fingerprint> {
+        let table = seek_table(&self.chunks, None);
         self.out.write_all(&table)?;
         self.out.flush()?;
         let bytes = self.stored_offset + table.len() as u64;
         let tail = tail_hash(self.out.get_ref(), bytes)?;
-        Ok(FinishedCopy {
-            chunks: std::mem::take(&mut self.chunks),
-            fingerprint: Fingerprint {
-                size: bytes,
-                tail,
-                ..Default::default()
-            },
+        Ok(Fingerprint {
+            size: bytes,
+            tail,
+            ..Default::default()
         })
     }
 }
@@ -226,9 +245,11 @@ fn pack(work: &Receiver<Job>) {
     }
 }
 
-fn seek_table(chunks: &[ChunkRecord]) -> Vec<u8> {
+/// The seek table of these frames and, if there is one, of a skippable frame behind them.
+pub(super) fn seek_table(chunks: &[ChunkRecord], skippable: Option<usize>) -> Vec<u8> {
     const FOOTER: usize = 9;
-    let content = chunks.len() * 8 + FOOTER;
+    let count = chunks.len() + usize::from(skippable.is_some());
+    let content = count * 8 + FOOTER;
     let mut table = Vec::with_capacity(content + 8);
     table.extend(0x184D_2A5E_u32.to_le_bytes());
     table.extend((content as u32).to_le_bytes());
@@ -236,7 +257,11 @@ fn seek_table(chunks: &[ChunkRecord]) -> Vec<u8> {
         table.extend((chunk.stored_bytes as u32).to_le_bytes());
         table.extend(chunk.length.to_le_bytes());
     }
-    table.extend((chunks.len() as u32).to_le_bytes());
+    if let Some(bytes) = skippable {
+        table.extend((bytes as u32).to_le_bytes());
+        table.extend(0_u32.to_le_bytes());
+    }
+    table.extend((count as u32).to_le_bytes());
     table.push(0);
     table.extend(0x8F92_EAB1_u32.to_le_bytes());
     table

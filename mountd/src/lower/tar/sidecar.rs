@@ -15,12 +15,14 @@ use rustix::io::Errno;
 use crate::types::NAME_MAX;
 
 use super::atomic::directory_of;
-use super::build::build;
+use super::build::{build, index_permissions};
 use super::error::{ImageError, IndexFault};
 use super::format::{ArchiveKind, Codec, hash};
 use super::image::Image;
 use super::index::TarIndex;
+use super::name::ImageName;
 use super::progress::Progress;
+use super::save;
 
 /// What the name of an image's index ends in.
 const SUFFIX: &str = ".wparidx";
@@ -79,14 +81,17 @@ pub enum BuildReason {
 /// Where the index of `image` belongs: beside it, as `<image>.wparidx`, if that directory can be
 /// written; else in `cache_dir`, under a name made from the image's canonical path.
 pub fn side_file(image: &Path, cache_dir: &Path) -> PathBuf {
-    let name = image.file_name().unwrap_or_default();
-    let fits = !name.is_empty() && name.len() + SUFFIX.len() + COPY_SUFFIX.len() <= NAME_MAX;
-    if fits && rustix::fs::access(directory_of(image), Access::WRITE_OK).is_ok() {
+    let name = ImageName::of(image);
+    let file_name = name.file_name();
+    let fits =
+        !file_name.is_empty() && file_name.len() + SUFFIX.len() + COPY_SUFFIX.len() <= NAME_MAX;
+    let directory = directory_of(&name.path);
+    if fits && rustix::fs::access(directory, Access::WRITE_OK).is_ok() {
         return beside(image);
     }
-    let canonical = std::fs::canonicalize(image).unwrap_or_else(|_| image.to_path_buf());
-    let name = canonical.file_name().unwrap_or_default().to_string_lossy();
-    let readable: String = name.chars().take(40).collect();
+    let canonical = name.canonical().unwrap_or_else(|_| image.to_path_buf());
+    let readable = ImageName::of(&canonical).file_name();
+    let readable: String = readable.to_string_lossy().chars().take(40).collect();
     cache_dir.join(format!(
         "{readable}-{:016x}{SUFFIX}",
         hash(canonical.as_os_str().as_bytes())
@@ -95,8 +100,18 @@ pub fn side_file(image: &Path, cache_dir: &Path) -> PathBuf {
 
 /// Of a directory that is named with a slash at its end, too.
 fn beside(image: &Path) -> PathBuf {
-    let name = image.file_name().unwrap_or_default();
-    image.with_file_name(appended(Path::new(name), SUFFIX))
+    let name = ImageName::of(image);
+    let file_name = appended(Path::new(&name.file_name()), SUFFIX);
+    name.path.with_file_name(file_name)
+}
+
+/// The file by which an image is known: the image itself or, if it is a directory of archives, the
+/// one in it that changes when they do.
+///
+/// # Errors
+/// That there is no image; [`ImageError::Directory`] if it is a directory that cannot be one.
+pub fn main_file(image: &Path) -> Result<PathBuf, ImageError> {
+    Ok(Image::open(image)?.main_file())
 }
 
 /// The seekable copy that belongs to an index.
@@ -143,8 +158,23 @@ pub fn ensure_index(
     };
     let directory = directory_of(&path);
     std::fs::create_dir_all(directory).map_err(|error| ImageError::writing(&path, error))?;
+    if let Some(index) = shipped_inside(&opened, &path)? {
+        return Ok(report(&index, None));
+    }
     build(&opened, &path, progress)?;
     Ok(report(&TarIndex::open(&path)?, Some(reason)))
+}
+
+/// Unpacks the index that is in the image, if there is a good one, to `path`.
+fn shipped_inside(image: &Image, path: &Path) -> Result<Option<TarIndex>, ImageError> {
+    let permissions = index_permissions(image.main());
+    let unpacked = save::unpack(image.main(), path, permissions);
+    match unpacked.map_err(|error| ImageError::writing(path, error))? {
+        Some(()) => Ok(usable(image, path)
+            .ok()
+            .filter(|index| index.verify().is_ok())),
+        None => Ok(None),
+    }
 }
 
 /// The index at `path`, if it is one of this image.
@@ -168,7 +198,8 @@ fn reason_of(error: ImageError) -> Result<BuildReason, ImageError> {
     }
 }
 
-fn report(index: &TarIndex, built_because: Option<BuildReason>) -> IndexReport {
+/// What there is to tell about an index.
+pub(super) fn report(index: &TarIndex, built_because: Option<BuildReason>) -> IndexReport {
     IndexReport {
         path: index.path().to_path_buf(),
         built_because,

@@ -24,6 +24,11 @@ impl<'f> Stretch<'f> {
         }
     }
 
+    /// The file, where the stretch begins in it, and how long it is.
+    pub(super) fn place(&self) -> (&'f File, u64, u64) {
+        (self.file, self.start, self.length)
+    }
+
     /// How long it is.
     pub(super) fn length(&self) -> u64 {
         self.length
@@ -44,8 +49,61 @@ impl<'f> Stretch<'f> {
     }
 }
 
+/// Bytes that can be read anywhere.
+pub(super) trait StoredBytes: Sync {
+    /// Reads from `offset` until `buffer` is full or the bytes end; returns how many.
+    ///
+    /// # Errors
+    /// The kernel's, or that they cannot be decoded.
+    fn read(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// How many there are.
+    fn length(&self) -> u64;
+}
+
+impl StoredBytes for Stretch<'_> {
+    fn read(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        Stretch::read(self, buffer, offset)
+    }
+
+    fn length(&self) -> u64 {
+        Stretch::length(self)
+    }
+}
+
+impl StoredBytes for &dyn StoredBytes {
+    fn read(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        (**self).read(buffer, offset)
+    }
+
+    fn length(&self) -> u64 {
+        (**self).length()
+    }
+}
+
+/// A range of other bytes.
+pub(super) struct Section<'b> {
+    pub(super) bytes: &'b dyn StoredBytes,
+    pub(super) start: u64,
+    pub(super) length: u64,
+}
+
+impl StoredBytes for Section<'_> {
+    fn read(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let left = self.length.saturating_sub(offset);
+        let left = usize::try_from(left).unwrap_or(usize::MAX);
+        let count = left.min(buffer.len());
+        self.bytes
+            .read(&mut buffer[..count], self.start.saturating_add(offset))
+    }
+
+    fn length(&self) -> u64 {
+        self.length
+    }
+}
+
 /// The uncompressed tar stream, seen through a window that only moves forward.
-pub(super) trait Source {
+pub(in crate::lower) trait Source {
     /// The bytes at `offset`: `length` of them, fewer only where the stream ends. No later call
     /// may name an earlier offset.
     fn bytes(&mut self, offset: u64, length: usize) -> Result<&[u8], ScanError>;
@@ -57,10 +115,10 @@ pub(super) trait Source {
     fn position(&self) -> u64;
 }
 
-/// A plain archive: header after header is read with `pread`, file contents are jumped over.
+/// A plain archive: header after header is read where it stands, file contents are jumped over.
 #[derive(Debug)]
-pub(super) struct PlainSource<'f> {
-    stored: Stretch<'f>,
+pub(super) struct PlainSource<B> {
+    stored: B,
     buffer: Box<[u8]>,
     start: u64,
     filled: usize,
@@ -71,9 +129,9 @@ const WINDOW_RUN: usize = 256 * 1024;
 /// Reading after a jump over a larger file: one header and a little more.
 const WINDOW_JUMP: usize = 16 * 1024;
 
-impl<'f> PlainSource<'f> {
+impl<B: StoredBytes> PlainSource<B> {
     /// A source that reads all of `stored`.
-    pub(super) fn new(stored: Stretch<'f>) -> Self {
+    pub(super) fn new(stored: B) -> Self {
         Self {
             stored,
             buffer: vec![0; WINDOW_RUN].into(),
@@ -102,7 +160,7 @@ impl<'f> PlainSource<'f> {
     }
 }
 
-impl Source for PlainSource<'_> {
+impl<B: StoredBytes> Source for PlainSource<B> {
     fn bytes(&mut self, offset: u64, length: usize) -> Result<&[u8], ScanError> {
         let left =
             usize::try_from(self.stored.length().saturating_sub(offset)).unwrap_or(usize::MAX);
@@ -125,7 +183,7 @@ impl Source for PlainSource<'_> {
 }
 
 /// Reads at `offset` until `buffer` is full or the file ends; returns how many bytes.
-pub(super) fn read_full(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+pub(crate) fn read_full(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
         match file.read_at(&mut buffer[filled..], offset + filled as u64) {

@@ -4,13 +4,13 @@ use super::number;
 
 /// A stretch of data of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Extent {
+pub(in crate::lower) struct Extent {
     /// Where it begins in the file.
-    pub(super) file_offset: u64,
+    pub(in crate::lower) file_offset: u64,
     /// How long it is.
-    pub(super) length: u64,
+    pub(in crate::lower) length: u64,
     /// Where its bytes begin in the tar stream.
-    pub(super) data_offset: u64,
+    pub(in crate::lower) data_offset: u64,
 }
 
 impl Extent {

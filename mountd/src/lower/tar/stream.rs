@@ -4,14 +4,17 @@ use std::hash::Hasher;
 
 use twox_hash::XxHash3_64;
 
+use super::ahead::{Ahead, Direct, Ending, Feed, Piece, Task};
 use super::error::ScanError;
-use super::format::ChunkRecord;
+use super::format::{ChunkRecord, Codec};
 use super::progress::Meter;
 use super::seekable::CopyWriter;
 use super::source::{Source, Stretch};
 
-/// What is decoded to one chunk at least, where the compression allows to start there.
-pub(super) const CHUNK_TARGET: u64 = 2 << 20;
+/// What is decoded to one chunk at least, where its window has to be kept. On a Debian system packed
+/// with gzip, windows of half of this come to 1.8 percent of what is unpacked, of this to 1.0, of
+/// twice this to 0.6; and what does not compress needs three times as much.
+pub(super) const CHUNK_TARGET: u64 = 1 << 20;
 /// What a chunk may hold at most. Reading one byte means decoding its chunk, so an archive with a
 /// longer one is copied into a seekable form.
 pub(super) const CHUNK_LIMIT: u64 = 16 << 20;
@@ -31,7 +34,7 @@ pub(super) trait Decoder {
     }
 }
 
-/// Takes the windows that chunks in the middle of a gzip member need.
+/// Takes the windows that chunks in the middle of a stream need; answers where it put them.
 pub(super) type WindowSink<'w> = dyn FnMut(&[u8]) -> Result<(u64, u32), ScanError> + 'w;
 
 /// The chunks found so far, and the one that is being decoded.
@@ -42,12 +45,13 @@ pub(super) struct ChunkLog<'w> {
     decoded: u64,
     /// False when a copy is made: then the chunks of the original do not matter.
     wanted: bool,
-    windows: &'w mut WindowSink<'w>,
+    windows: Option<&'w mut WindowSink<'w>>,
 }
 
 impl<'w> ChunkLog<'w> {
-    /// An empty log; `wanted` is false if nothing is to be kept.
-    pub(super) fn new(wanted: bool, windows: &'w mut WindowSink<'w>) -> Self {
+    /// An empty log; `wanted` is false if nothing is to be kept. Without `windows`, no chunk may
+    /// need one.
+    pub(super) fn new(wanted: bool, windows: Option<&'w mut WindowSink<'w>>) -> Self {
         let (chunks, current, hash) = (Vec::new(), ChunkRecord::default(), XxHash3_64::new());
         Self {
             chunks,
@@ -78,9 +82,19 @@ impl<'w> ChunkLog<'w> {
         Ok(())
     }
 
+    /// Adds a chunk that was decoded whole; all is there but where it begins in the stream.
+    pub(super) fn whole(&mut self, mut chunk: ChunkRecord) {
+        chunk.stream_offset = self.decoded;
+        self.decoded += u64::from(chunk.length);
+        self.current.stream_offset = self.decoded;
+        if self.wanted {
+            self.chunks.push(chunk);
+        }
+    }
+
     /// Ends the chunk at `position` of the file and begins the next one there. For a beginning in
-    /// the middle of a deflate stream, `bits` are the left-over bits and their number, `window` is
-    /// the output before.
+    /// the middle of a stream, the first pair is what the codec needs to know of that place (of
+    /// deflate, the number of left-over bits and these), `window` is the output before.
     pub(super) fn cut(
         &mut self,
         position: u64,
@@ -98,7 +112,10 @@ impl<'w> ChunkLog<'w> {
         if let Some(((count, value), window)) = inside {
             self.current.inside = true;
             (self.current.bit_count, self.current.bits) = (count, value);
-            (self.current.window_offset, self.current.window_bytes) = (self.windows)(window)?;
+            if !window.is_empty() {
+                let windows = self.windows.as_mut().ok_or(ScanError::NeedsCopy)?;
+                (self.current.window_offset, self.current.window_bytes) = windows(window)?;
+            }
         }
         Ok(())
     }
@@ -116,7 +133,7 @@ impl<'w> ChunkLog<'w> {
     }
 
     /// All chunks, the last ending at `position`.
-    fn finish(&mut self, position: u64) -> Vec<ChunkRecord> {
+    pub(super) fn finish(&mut self, position: u64) -> Vec<ChunkRecord> {
         if self.wanted {
             self.close(position);
         }
@@ -126,45 +143,88 @@ impl<'w> ChunkLog<'w> {
 
 /// The decoded stream as a [`Source`].
 pub(super) struct StreamSource<'w, 'p> {
-    decoder: Box<dyn Decoder + 'w>,
-    log: ChunkLog<'w>,
+    feed: Box<dyn Feed + 'w>,
+    /// Takes packed windows.
+    windows: &'w mut WindowSink<'w>,
+    /// Where the first one was put: the chunks count from there.
+    first_window: Option<u64>,
     meter: &'w Meter<'p>,
     copy: Option<&'w mut CopyWriter>,
     buffer: Vec<u8>,
     start: u64,
     total: u64,
-    ended: bool,
+    position: u64,
+    ending: Option<Ending>,
 }
 
 impl<'w, 'p> StreamSource<'w, 'p> {
-    /// A source over `decoder`; with `copy`, all that is decoded goes there as well.
-    pub(super) fn new(
+    /// A source of what comes of `stored`; with `copy`, all that is decoded goes there as well.
+    ///
+    /// # Errors
+    /// If there can be no thread to decode.
+    pub(super) fn start(
+        codec: Codec,
+        stored: Stretch<'_>,
+        copy: Option<&'w mut CopyWriter>,
+        windows: &'w mut WindowSink<'w>,
+        meter: &'w Meter<'p>,
+    ) -> Result<Self, ScanError> {
+        let ahead = Task::new(codec, stored, copy.is_some()).and_then(Ahead::start);
+        let ahead = ahead.map_err(ScanError::Read)?;
+        Ok(Self::new(Box::new(ahead), copy, windows, meter))
+    }
+
+    /// A source of what `decoder`, which needs no windows, makes in this thread.
+    pub(super) fn over(
         decoder: Box<dyn Decoder + 'w>,
         copy: Option<&'w mut CopyWriter>,
         windows: &'w mut WindowSink<'w>,
         meter: &'w Meter<'p>,
     ) -> Self {
-        let log = ChunkLog::new(copy.is_none(), windows);
+        let log = ChunkLog::new(copy.is_none(), None);
+        let decoder = Box::new(Direct { decoder, log });
+        Self::new(decoder, copy, windows, meter)
+    }
+
+    fn new(
+        feed: Box<dyn Feed + 'w>,
+        copy: Option<&'w mut CopyWriter>,
+        windows: &'w mut WindowSink<'w>,
+        meter: &'w Meter<'p>,
+    ) -> Self {
         Self {
-            decoder,
-            log,
+            feed,
+            windows,
+            first_window: None,
             meter,
             copy,
             buffer: Vec::new(),
             start: 0,
             total: 0,
-            ended: false,
+            position: 0,
+            ending: None,
         }
     }
 
-    /// Decodes one more stretch and keeps what lies at or after `offset`.
+    /// Takes one more piece and keeps what lies at or after `offset`.
     fn pull(&mut self, offset: u64) -> Result<(), ScanError> {
-        let Some(bytes) = self.decoder.next(&mut self.log)? else {
-            self.ended = true;
-            return Ok(());
+        let bytes = match self.feed.next()? {
+            Piece::Bytes(bytes, position) => {
+                self.position = position;
+                bytes
+            }
+            Piece::Window(packed) => {
+                let (at, _) = (self.windows)(&packed)?;
+                self.first_window.get_or_insert(at);
+                return Ok(());
+            }
+            Piece::End(ending) => {
+                self.ending = Some(ending);
+                return Ok(());
+            }
         };
         if let Some(copy) = &mut self.copy {
-            copy.write(bytes)?;
+            copy.write(&bytes)?;
         }
         let from = usize::try_from(offset.saturating_sub(self.total)).unwrap_or(usize::MAX);
         self.total += bytes.len() as u64;
@@ -173,7 +233,8 @@ impl<'w, 'p> StreamSource<'w, 'p> {
         }
         self.buffer
             .extend_from_slice(bytes.get(from..).unwrap_or_default());
-        self.meter.tick(self.decoder.position())
+        self.feed.recycle(bytes);
+        self.meter.tick(self.position)
     }
 
     fn discard_before(&mut self, offset: u64) {
@@ -190,22 +251,25 @@ impl<'w, 'p> StreamSource<'w, 'p> {
     /// Decodes the rest, so that every checksum is looked at; returns the chunks, the length of
     /// the stream and a remark.
     pub(super) fn finish(mut self) -> Result<(Vec<ChunkRecord>, u64, Option<String>), ScanError> {
-        while !self.ended {
+        while self.ending.is_none() {
             self.buffer.clear();
             self.pull(u64::MAX)?;
         }
-        Ok((
-            self.log.finish(self.decoder.position()),
-            self.total,
-            self.decoder.remark(),
-        ))
+        let Ending { mut chunks, remark } = self.ending.take().unwrap_or_default();
+        let first = self.first_window.unwrap_or(0);
+        for chunk in chunks.iter_mut().filter(|chunk| chunk.window_bytes > 0) {
+            chunk.window_offset += first;
+        }
+        Ok((chunks, self.total, remark))
     }
 }
 
 impl Source for StreamSource<'_, '_> {
     fn bytes(&mut self, offset: u64, length: usize) -> Result<&[u8], ScanError> {
         self.discard_before(offset);
-        while !self.ended && self.start + (self.buffer.len() as u64) < offset + length as u64 {
+        while self.ending.is_none()
+            && self.start + (self.buffer.len() as u64) < offset + length as u64
+        {
             self.pull(offset)?;
         }
         let from = usize::try_from(offset.saturating_sub(self.start)).unwrap_or(usize::MAX);
@@ -214,61 +278,10 @@ impl Source for StreamSource<'_, '_> {
     }
 
     fn end(&self) -> Option<u64> {
-        self.ended.then_some(self.total)
+        self.ending.as_ref().map(|_| self.total)
     }
 
     fn position(&self) -> u64 {
-        self.decoder.position()
-    }
-}
-
-/// Stored bytes, read front to back.
-#[derive(Debug)]
-pub(super) struct Input<'f> {
-    stored: Stretch<'f>,
-    buffer: Box<[u8]>,
-    filled: usize,
-    at: usize,
-    offset: u64,
-}
-
-impl<'f> Input<'f> {
-    /// A reader from the first byte on.
-    pub(super) fn new(stored: Stretch<'f>) -> Self {
-        Self {
-            stored,
-            buffer: vec![0; 256 * 1024].into(),
-            filled: 0,
-            at: 0,
-            offset: 0,
-        }
-    }
-
-    /// What is left in the buffer, after reading more if it was empty; empty only at the end.
-    pub(super) fn available(&mut self) -> Result<&[u8], ScanError> {
-        if self.at == self.filled {
-            self.offset += self.filled as u64;
-            (self.at, self.filled) = (0, 0);
-            let read = self.stored.read(&mut self.buffer, self.offset);
-            self.filled = read.map_err(ScanError::Read)?;
-        }
-        Ok(&self.buffer[self.at..self.filled])
-    }
-
-    /// The next byte.
-    pub(super) fn byte(&mut self) -> Result<Option<u8>, ScanError> {
-        let byte = self.available()?.first().copied();
-        self.consume(usize::from(byte.is_some()));
-        Ok(byte)
-    }
-
-    /// Takes `count` bytes of [`Self::available`].
-    pub(super) fn consume(&mut self, count: usize) {
-        self.at = self.at.saturating_add(count).min(self.filled);
-    }
-
-    /// Offset of the next byte.
-    pub(super) fn position(&self) -> u64 {
-        self.offset + self.at as u64
+        self.position
     }
 }

@@ -18,6 +18,11 @@ use super::tree::{Name, ROOT, Tree};
 /// Level at which windows are packed.
 const WINDOW_LEVEL: i32 = 3;
 
+/// Packs a window for an index.
+pub(super) fn pack_window(window: &[u8]) -> io::Result<Vec<u8>> {
+    ::zstd::bulk::compress(window, WINDOW_LEVEL)
+}
+
 /// Texts that go into an index, one statement to a line.
 #[derive(Debug, Default)]
 pub(super) struct Texts {
@@ -49,11 +54,16 @@ impl IndexWriter {
         Ok(writer)
     }
 
-    /// Packs a window and stores it; answers its place in the section and its packed length.
-    pub(super) fn window(&mut self, window: &[u8]) -> io::Result<(u64, u32)> {
-        let packed = ::zstd::bulk::compress(window, WINDOW_LEVEL)?;
+    /// Where windows are in the file, and the file itself, with all windows so far in it.
+    pub(super) fn windows(&mut self) -> io::Result<(File, u64)> {
+        self.out.flush()?;
+        Ok((self.out.get_ref().try_clone()?, self.start))
+    }
+
+    /// Stores a packed window; answers its place in the section and its length.
+    pub(super) fn window(&mut self, packed: &[u8]) -> io::Result<(u64, u32)> {
         let at = self.at - self.start;
-        self.put(&packed)?;
+        self.put(packed)?;
         Ok((at, packed.len() as u32))
     }
 
@@ -67,6 +77,7 @@ impl IndexWriter {
         header: IndexHeader,
     ) -> io::Result<u64> {
         self.end(Section::Windows)?;
+        tree.sweep();
         let order = sorted_names(&mut tree);
         self.dentries(&tree, &order)?;
         self.strings(&tree, &order, stored)?;

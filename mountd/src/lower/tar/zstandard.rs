@@ -11,16 +11,69 @@ use crate::error::{FsError, FsResult};
 
 use super::error::ScanError;
 use super::format::ChunkRecord;
+use super::input::Input;
+use super::parallel::{Job, Parallel};
 use super::source::Stretch;
-use super::stream::{ChunkLog, Decoder, Input};
+use super::stream::{CHUNK_LIMIT, ChunkLog, Decoder};
+use super::zstd_frames::FrameCutter;
 
-/// Frames are gathered into a chunk until it holds this much.
-const FRAME_TARGET: u64 = 512 * 1024;
 /// Output decoded at a time.
 const STRETCH: usize = 256 * 1024;
 
-/// Decoder of a zstd file.
-pub(super) struct ZstdDecoder<'f> {
+/// A decoder of `stored`: of many frames at once, or (`copying`) of one after the other.
+pub(super) fn decoder<'f>(stored: Stretch<'f>, copying: bool) -> Box<dyn Decoder + 'f> {
+    if copying {
+        Box::new(ZstdDecoder::new(stored))
+    } else {
+        Box::new(Parallel::new(FrameCutter::new(stored), decode, false))
+    }
+}
+
+/// Decodes the frames of a chunk.
+fn decode(job: &Job) -> Result<Vec<u8>, ScanError> {
+    let mut context = DCtx::create();
+    let mut output = Vec::with_capacity(job.expected.clamp(1, CHUNK_LIMIT) as usize);
+    let mut input = InBuffer::around(&job.stored);
+    let mut hint = 0;
+    while hint > 0 || input.pos() < job.stored.len() {
+        if output.len() == output.capacity() {
+            output.reserve(output.len().max(STRETCH));
+        }
+        let before = (input.pos(), output.len());
+        let mut out = OutBuffer::around_pos(&mut output, before.1);
+        let result = context.decompress_stream(&mut out, &mut input);
+        let offset = job.record.stored_offset + input.pos() as u64;
+        hint = result.map_err(|code| failed(code, offset))?;
+        if output.len() as u64 > CHUNK_LIMIT {
+            return Err(ScanError::NeedsCopy);
+        }
+        if hint > 0 && before == (input.pos(), output.len()) {
+            return Err(ScanError::Truncated);
+        }
+    }
+    Ok(output)
+}
+
+fn failed(code: usize, offset: u64) -> ScanError {
+    let name = get_error_name(code);
+    let what = format!("zstd says \"{name}\"");
+    if name.contains("memory") {
+        return ScanError::Compression {
+            what: format!("{what}, its window is over 128 MiB"),
+            remedy: "unpack it with \"zstd -d --long=31 IMAGE\" and use the plain archive",
+        };
+    }
+    if name.contains("ictionary") {
+        return ScanError::Compression {
+            what: format!("{what}, it was packed with a dictionary"),
+            remedy: "unpack it with \"zstd -d -D DICTIONARY IMAGE\" and use the plain archive",
+        };
+    }
+    ScanError::Corrupt { offset, why: what }
+}
+
+/// Decoder of one frame after the other, for a copy.
+struct ZstdDecoder<'f> {
     input: Input<'f>,
     context: DCtx<'static>,
     output: Vec<u8>,
@@ -30,8 +83,7 @@ pub(super) struct ZstdDecoder<'f> {
 }
 
 impl<'f> ZstdDecoder<'f> {
-    /// A decoder of `stored`, from its first byte on.
-    pub(super) fn new(stored: Stretch<'f>) -> Self {
+    fn new(stored: Stretch<'f>) -> Self {
         Self {
             input: Input::new(stored),
             context: DCtx::create(),
@@ -53,37 +105,13 @@ impl<'f> ZstdDecoder<'f> {
         // A magic number begins with 28 (a frame) or 50 to 5f (a skippable one).
         if self.frames > 0 && first != 0x28 && first & 0xf0 != 0x50 {
             self.garbage = Some(self.input.position());
-            while !self.input.available()?.is_empty() {
-                self.input.consume(usize::MAX);
-            }
-            return Ok(false);
-        }
-        if chunks.open_bytes() >= FRAME_TARGET {
+            // Whoever decodes the last chunk must not meet the garbage.
             chunks.cut(self.input.position(), None)?;
+            self.input.skip(u64::MAX)?;
+            return Ok(false);
         }
         self.in_frame = true;
         Ok(true)
-    }
-
-    fn failed(&self, code: usize) -> ScanError {
-        let name = get_error_name(code);
-        let what = format!("zstd says \"{name}\"");
-        if name.contains("memory") {
-            return ScanError::Compression {
-                what: format!("{what}, its window is over 128 MiB"),
-                remedy: "unpack it with \"zstd -d --long=31 IMAGE\" and use the plain archive",
-            };
-        }
-        if name.contains("ictionary") {
-            return ScanError::Compression {
-                what: format!("{what}, it was packed with a dictionary"),
-                remedy: "unpack it with \"zstd -d -D DICTIONARY IMAGE\" and use the plain archive",
-            };
-        }
-        ScanError::Corrupt {
-            offset: self.input.position(),
-            why: what,
-        }
     }
 }
 
@@ -101,7 +129,7 @@ impl Decoder for ZstdDecoder<'_> {
             let result = self.context.decompress_stream(&mut output, &mut input);
             let taken = input.pos();
             self.input.consume(taken);
-            let hint = result.map_err(|code| self.failed(code))?;
+            let hint = result.map_err(|code| failed(code, self.input.position()))?;
             if hint == 0 {
                 self.in_frame = false;
                 self.frames += 1;

@@ -3,6 +3,15 @@
 //! Numbers are given in the order in which a new inode first appears: the root is 1, the first
 //! entry (or the first parent that it needs) is 2, and so on. A number is never given twice; the
 //! inode of an entry that a later one replaces leaves its number unused.
+//!
+//! `walk` follows symbolic links that lead to an entry, never out of the root; `layers` lays one
+//! archive over another and takes away what whiteouts name.
+
+mod layers;
+mod walk;
+
+pub(in crate::lower::tar) use layers::LayerEntry;
+pub(in crate::lower::tar) use walk::StoredFile;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -11,30 +20,30 @@ use hashbrown::HashTable;
 
 use crate::types::{FileKind, Timestamp};
 
-use super::acl::{self, IdTable, NoAcl};
-use super::error::ScanError;
-use super::format::{INODE_PACKED, INODE_SPARSE, InodeRecord, NO_DENTRY};
-use super::member::{Member, MemberData, MemberKind};
-use super::path;
-use super::sparse::Extent;
+use crate::lower::tar::acl::{self, IdTable, NoAcl};
+use crate::lower::tar::error::ScanError;
+use crate::lower::tar::format::{INODE_PACKED, INODE_SPARSE, InodeRecord, NO_DENTRY};
+use crate::lower::tar::member::{Member, MemberData, MemberKind};
+use crate::lower::tar::path;
+use crate::lower::tar::sparse::Extent;
 
 /// Number of the root.
-pub(super) const ROOT: u32 = 1;
+pub(in crate::lower::tar) const ROOT: u32 = 1;
 /// Most inodes and most names, so that numbers of both fit in 32 bits with room to spare.
-pub(super) const COUNT_LIMIT: usize = 1 << 31;
+pub(in crate::lower::tar) const COUNT_LIMIT: usize = 1 << 31;
 
 /// A name, while the tree grows.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Name {
+pub(in crate::lower::tar) struct Name {
     /// Where its bytes begin in [`Tree::names`].
-    pub(super) at: u64,
-    pub(super) parent: u32,
-    pub(super) inode: u32,
-    pub(super) bytes: u8,
+    pub(in crate::lower::tar) at: u64,
+    pub(in crate::lower::tar) parent: u32,
+    pub(in crate::lower::tar) inode: u32,
+    pub(in crate::lower::tar) bytes: u8,
 }
 
 /// Why an entry was left out, or what is odd about it, in words that follow its name.
-pub(super) type Remark = String;
+pub(in crate::lower::tar) type Remark = String;
 
 /// Attributes whose ACLs name users that only the whole image knows.
 #[derive(Debug)]
@@ -45,19 +54,19 @@ struct PendingAcl {
 
 /// The growing tree.
 #[derive(Debug)]
-pub(super) struct Tree {
+pub(in crate::lower::tar) struct Tree {
     /// Inodes by number, from 1 on. A directory's `count` is kept up to date.
-    pub(super) inodes: Vec<InodeRecord>,
+    pub(in crate::lower::tar) inodes: Vec<InodeRecord>,
     /// Names in the order in which they came; one that is given to another inode stays in place.
-    pub(super) dentries: Vec<Name>,
+    pub(in crate::lower::tar) dentries: Vec<Name>,
     /// Bytes of all names.
-    pub(super) names: Vec<u8>,
+    pub(in crate::lower::tar) names: Vec<u8>,
     /// Targets of symbolic links.
-    pub(super) targets: Vec<u8>,
+    pub(in crate::lower::tar) targets: Vec<u8>,
     /// Extents of sparse files.
-    pub(super) extents: Vec<Extent>,
+    pub(in crate::lower::tar) extents: Vec<Extent>,
     /// Sets of extended attributes, as the index stores them.
-    pub(super) xattrs: Vec<u8>,
+    pub(in crate::lower::tar) xattrs: Vec<u8>,
     /// Where sets begin in `xattrs`, by their bytes: most inodes have the same few.
     xattr_sets: HashTable<(u64, u32)>,
     table: HashTable<u32>,
@@ -68,12 +77,16 @@ pub(super) struct Tree {
     /// The last directory that was looked up, by the bytes that led there.
     recent: Option<(Vec<u8>, u32)>,
     generated_mtime: Timestamp,
+    /// The archive that is laid over what was there before it, if one is.
+    layer: Option<layers::Layer>,
+    /// Whether some names lead nowhere any more.
+    has_lost_names: bool,
 }
 
 impl Tree {
     /// A tree of a root only. Directories that the archive does not describe, the root among
     /// them, belong to root, have mode 0755 and `generated_mtime`.
-    pub(super) fn new(generated_mtime: Timestamp) -> Self {
+    pub(in crate::lower::tar) fn new(generated_mtime: Timestamp) -> Self {
         let mut tree = Self {
             inodes: Vec::new(),
             dentries: Vec::new(),
@@ -88,6 +101,8 @@ impl Tree {
             pending_bytes: 0,
             recent: None,
             generated_mtime,
+            layer: None,
+            has_lost_names: false,
         };
         tree.inodes.push(tree.generated_directory());
         tree
@@ -121,7 +136,7 @@ impl Tree {
     }
 
     /// Bytes of a name.
-    pub(super) fn name(&self, name: &Name) -> &[u8] {
+    pub(in crate::lower::tar) fn name(&self, name: &Name) -> &[u8] {
         let at = name.at as usize;
         self.names
             .get(at..at + usize::from(name.bytes))
@@ -141,12 +156,10 @@ impl Tree {
         found.copied()
     }
 
-    /// The inode at a checked path; `None` if it is not there. Symbolic links are not followed.
-    pub(super) fn resolve(&self, path: &[u8]) -> Option<u32> {
-        path::components(path).try_fold(ROOT, |parent, name| {
-            let dentry = self.find(parent, name)?;
-            Some(self.dentries.get(dentry as usize)?.inode)
-        })
+    /// The inode that a name of a directory has.
+    fn child(&self, parent: u32, name: &[u8]) -> Option<u32> {
+        let dentry = self.find(parent, name)?;
+        Some(self.dentries.get(dentry as usize)?.inode)
     }
 
     fn add_inode(&mut self, record: InodeRecord) -> Result<u32, ScanError> {
@@ -186,39 +199,11 @@ impl Tree {
         Ok(())
     }
 
-    /// The directory at a checked path, made with its parents where it does not exist.
-    fn directory(&mut self, path: &[u8]) -> Result<Result<u32, Remark>, ScanError> {
-        if let Some((known, number)) = &self.recent
-            && known == path
-        {
-            return Ok(Ok(*number));
-        }
-        let mut parent = ROOT;
-        for name in path::components(path) {
-            parent = match self
-                .find(parent, name)
-                .and_then(|at| self.dentries.get(at as usize))
-            {
-                Some(dentry) if self.is_directory(dentry.inode) => dentry.inode,
-                Some(_) => {
-                    return Ok(Err(format!(
-                        "lies below {}, which is no directory; left out",
-                        super::error::quoted(name)
-                    )));
-                }
-                None => {
-                    let made = self.add_inode(self.generated_directory())?;
-                    self.add_name(parent, name, made)?;
-                    made
-                }
-            };
-        }
-        self.recent = Some((path.to_vec(), parent));
-        Ok(Ok(parent))
-    }
-
     /// Takes in the next entry. The inner error says why it was left out.
-    pub(super) fn add(&mut self, member: Member) -> Result<Result<(), Remark>, ScanError> {
+    pub(in crate::lower::tar) fn add(
+        &mut self,
+        member: Member,
+    ) -> Result<Result<(), Remark>, ScanError> {
         if let Err(fault) = path::check(&member.path) {
             return Ok(Err(fault.words().to_owned()));
         }
@@ -241,13 +226,20 @@ impl Tree {
         if let Some(old) = old.filter(|old| self.is_directory(*old)) {
             if makes_directory {
                 self.set_attributes(old, member);
+                self.touch(existing);
                 return Ok(Ok(()));
             }
             if self.inode(old).is_some_and(|old| old.count > 0) {
-                return Ok(Err(
-                    "would replace a directory that is not empty; left out".to_owned()
-                ));
+                if self.layer.is_none() {
+                    return Ok(Err(
+                        "would replace a directory that is not empty; left out".to_owned()
+                    ));
+                }
+                self.has_lost_names = true;
             }
+        }
+        if old.is_some_and(|old| self.kind(old) != Some(FileKind::Regular)) {
+            // What was found by way of it is not there any more.
             self.recent = None;
         }
         let number = match member.kind {
@@ -258,7 +250,10 @@ impl Tree {
             MemberKind::Node(kind) => self.add_node(kind, member)?,
         };
         match existing.and_then(|at| self.dentries.get_mut(at as usize)) {
-            Some(dentry) => dentry.inode = number,
+            Some(dentry) => {
+                dentry.inode = number;
+                self.touch(existing);
+            }
             None => self.add_name(parent, &name, number)?,
         }
         Ok(Ok(()))
@@ -449,7 +444,7 @@ impl Tree {
     }
 
     /// About how many bytes the tree takes.
-    pub(super) fn memory(&self) -> u64 {
+    pub(in crate::lower::tar) fn memory(&self) -> u64 {
         let bytes = self.inodes.len() * size_of::<InodeRecord>()
             + self.dentries.len() * (size_of::<Name>() + 2 * size_of::<u32>())
             + self.extents.len() * size_of::<Extent>()
@@ -460,13 +455,13 @@ impl Tree {
     }
 
     /// Whether any entry carries attributes.
-    pub(super) fn carries_xattrs(&self) -> bool {
+    pub(in crate::lower::tar) fn carries_xattrs(&self) -> bool {
         !self.xattrs.is_empty() || !self.pending.is_empty()
     }
 
     /// Turns the ACLs that came as text into attributes, with the image's own users and groups;
     /// answers how many could not be, or not whole.
-    pub(super) fn settle_acls(&mut self, users: &IdTable, groups: &IdTable) -> u64 {
+    pub(in crate::lower::tar) fn settle_acls(&mut self, users: &IdTable, groups: &IdTable) -> u64 {
         let mut pending: Vec<_> = std::mem::take(&mut self.pending).into_iter().collect();
         pending.sort_unstable_by_key(|(number, _)| *number);
         let mut lost = 0;

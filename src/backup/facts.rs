@@ -1,0 +1,189 @@
+//! What a backup says about the system that it is of: read from the kernel and from its files.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+
+use super::describe::{BackupFacts, FileSystem};
+use crate::source::host::Mount;
+
+/// Longest file that is read for a fact.
+pub const LONGEST: u64 = 64 << 10;
+
+/// A text file of a system, by its path from the root of that system.
+pub type ReadText<'a> = &'a dyn Fn(&str) -> Option<Vec<u8>>;
+
+/// Reads files below a directory; links in it are followed as they would be if it were the root.
+pub fn below(root: &Path) -> impl Fn(&str) -> Option<Vec<u8>> + use<> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = rustix::fs::open(root, flags, Mode::empty()).ok();
+    move |path| read_below(root.as_ref()?, path)
+}
+
+fn read_below(root: &OwnedFd, path: &str) -> Option<Vec<u8>> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let file = openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT).ok()?;
+    let file = File::from(file);
+    if !file.metadata().ok()?.is_file() {
+        return None;
+    }
+    let mut text = Vec::new();
+    file.take(LONGEST).read_to_end(&mut text).ok()?;
+    Some(text)
+}
+
+/// The facts about a system whose files `read` gives, on this kernel.
+pub fn gather(read: ReadText<'_>) -> BackupFacts {
+    let kernel = rustix::system::uname();
+    let word = |word: &std::ffi::CStr| word.to_string_lossy().into_owned();
+    let release = read("etc/os-release").or_else(|| read("usr/lib/os-release"));
+    let release = String::from_utf8_lossy(&release.unwrap_or_default()).into_owned();
+    let line = |path: &str| {
+        let text = read(path)?;
+        let text = String::from_utf8_lossy(&text);
+        let line = text.lines().next()?.trim().to_owned();
+        (!line.is_empty()).then_some(line)
+    };
+    let locale = read("etc/default/locale").or_else(|| read("etc/locale.conf"));
+    let locale = String::from_utf8_lossy(&locale.unwrap_or_default()).into_owned();
+    BackupFacts {
+        seconds: now(),
+        hostname: line("etc/hostname").unwrap_or_else(|| word(kernel.nodename())),
+        kernel: [
+            word(kernel.sysname()),
+            word(kernel.release()),
+            word(kernel.version()),
+        ],
+        machine: word(kernel.machine()),
+        id: value(&release, "ID").unwrap_or_else(|| "linux".to_owned()),
+        version: value(&release, "VERSION_ID"),
+        point: line("etc/debian_version"),
+        name: value(&release, "PRETTY_NAME"),
+        machine_id: line("etc/machine-id"),
+        language: value(&locale, "LANG"),
+        file_systems: Vec::new(),
+    }
+}
+
+/// Seconds since 1970.
+pub fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |time| time.as_secs())
+}
+
+/// The value of `KEY=value` or `KEY="value"`.
+fn value(text: &str, key: &str) -> Option<String> {
+    let lines = text.lines().filter_map(|line| line.trim().split_once('='));
+    let (_, value) = lines.into_iter().find(|(known, _)| *known == key)?;
+    let value = value.trim_matches(['"', '\'']);
+    (!value.is_empty()).then(|| value.to_owned())
+}
+
+/// How full the file systems of these mounts are; those that do not answer are left out.
+pub fn file_systems(mounts: &[Mount]) -> Vec<FileSystem> {
+    let look = |mount: &Mount| {
+        let stat = rustix::fs::statvfs(&mount.point).ok()?;
+        Some(FileSystem {
+            name: mount.point.clone(),
+            fs_type: mount.fs_type.clone(),
+            source: mount.source.clone(),
+            bytes: stat.f_blocks * stat.f_frsize,
+            used: (stat.f_blocks - stat.f_bfree.min(stat.f_blocks)) * stat.f_frsize,
+        })
+    };
+    mounts.iter().filter_map(look).collect()
+}
+
+/// Which disks a mounted file system lies on, in a word that is the same for all file systems of
+/// one volume group, array or disk; `None` if that cannot be told.
+pub fn disk_group(mount: &Mount) -> Option<String> {
+    let device = std::fs::canonicalize(&mount.source).ok();
+    let device = device.filter(|device| device.starts_with("/dev"));
+    let name = match &device {
+        Some(device) => device.file_name()?.to_str()?.to_owned(),
+        // `/dev/root` and the like: the number of the file system says more.
+        None => return by_number(mount),
+    };
+    Some(group_of_block(
+        &PathBuf::from("/sys/class/block").join(name),
+        0,
+    ))
+}
+
+fn by_number(mount: &Mount) -> Option<String> {
+    use std::os::unix::fs::MetadataExt;
+    let number = std::fs::symlink_metadata(&mount.point).ok()?.dev();
+    let (major, minor) = (rustix::fs::major(number), rustix::fs::minor(number));
+    let block = PathBuf::from(format!("/sys/dev/block/{major}:{minor}"));
+    block.exists().then(|| group_of_block(&block, 0))
+}
+
+/// Walks from a block device to what it is a part of.
+fn group_of_block(block: &Path, depth: usize) -> String {
+    let real = std::fs::canonicalize(block).unwrap_or_else(|_| block.to_owned());
+    let name = || {
+        real.file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned()
+    };
+    let uuid = std::fs::read_to_string(real.join("dm/uuid")).unwrap_or_default();
+    if let Some(rest) = uuid.strip_prefix("LVM-") {
+        return format!("lvm {}", rest.get(..32).unwrap_or(rest));
+    }
+    if real.join("md").exists() || depth > 8 {
+        return name();
+    }
+    if real.join("partition").exists()
+        && let Some(disk) = real.parent()
+    {
+        return group_of_block(disk, depth + 1);
+    }
+    // Through an encrypted volume to the disk that it is on.
+    let slaves = std::fs::read_dir(real.join("slaves")).into_iter().flatten();
+    match slaves.filter_map(Result::ok).next() {
+        Some(slave) => group_of_block(&slave.path(), depth + 1),
+        None => name(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_lead_nowhere_else() {
+        let temp = tempfile::tempdir().unwrap();
+        let etc = temp.path().join("etc");
+        std::fs::create_dir_all(temp.path().join("usr/lib")).unwrap();
+        std::fs::create_dir(&etc).unwrap();
+        std::fs::write(
+            temp.path().join("usr/lib/os-release"),
+            "ID=test\nVERSION_ID=\"7\"\n",
+        )
+        .unwrap();
+        std::os::unix::fs::symlink("/usr/lib/os-release", etc.join("os-release")).unwrap();
+        std::os::unix::fs::symlink("../../../../../../etc/passwd", etc.join("hostname")).unwrap();
+        let facts = gather(&below(temp.path()));
+        assert_eq!(
+            (facts.id.as_str(), facts.version.as_deref()),
+            ("test", Some("7"))
+        );
+        assert_eq!(facts.machine_id, None);
+        assert!(!facts.hostname.contains(':'), "{}", facts.hostname);
+    }
+
+    #[test]
+    fn values_of_shell_files() {
+        let text = "# X\nA=1\nNAME=\"a b\"\nEMPTY=\n";
+        assert_eq!(value(text, "NAME").as_deref(), Some("a b"));
+        assert_eq!(value(text, "A").as_deref(), Some("1"));
+        assert_eq!(value(text, "EMPTY"), None);
+        assert_eq!(value(text, "X"), None);
+    }
+}
