@@ -65,7 +65,7 @@ pub(crate) fn write(path: &Path, entries: u64, average: u64) -> Fallible<()> {
                 write!(
                     contents,
                     "{word:x}{}",
-                    if word % 9 == 0 { '\n' } else { ' ' }
+                    if word.is_multiple_of(9) { '\n' } else { ' ' }
                 )?;
             }
             contents.truncate(size);
