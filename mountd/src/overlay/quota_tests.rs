@@ -393,8 +393,8 @@ fn attributes_and_names_are_counted_too() {
     }
     assert!(refused > 0, "a directory grew for ever");
     assert!(
-        place.walked().bytes <= 2 * MIB + 4096,
-        "by one block at the most"
+        place.walked().bytes <= 2 * MIB + 3 * 4096,
+        "by what one name can take: a directory that is hashed grows by several blocks at once"
     );
     assert_counted(&place, &overlay);
 }
