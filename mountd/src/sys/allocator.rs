@@ -1,6 +1,59 @@
 //! How this process gets memory from the kernel.
 #![allow(unsafe_code)]
 
+use std::alloc::{GlobalAlloc, Layout, System};
+
+use rustix::mm::{Advice, madvise};
+
+/// The allocator of every program that has the daemon in it.
+#[global_allocator]
+static ALLOCATOR: ReadyBuffers = ReadyBuffers;
+
+/// Blocks of zeros from this size on are buffers that `fuser` reads requests into, one for each
+/// thread (16 MiB and a page).
+const BUFFER_LEAST: usize = 16 << 20;
+/// How much of such a buffer a request can need: the largest write and its header.
+const REQUEST_MOST: usize = (128 << 10) + 4096;
+
+/// The system's allocator, but that the part of a buffer that requests are read into is there before
+/// the first one is.
+///
+/// A thread that is being killed gets no new page. If the kernel is just then copying a request
+/// to it, into a page that was never touched, the request fails with `EIO` instead of waiting for the
+/// next daemon.
+struct ReadyBuffers;
+
+// SAFETY: all is the system allocator's; what is added asks the kernel for pages of a block that
+// nobody else knows yet, and changes none of its bytes.
+unsafe impl GlobalAlloc for ReadyBuffers {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller keeps the rules of `alloc`, which are the same there.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        // SAFETY: as above; every block is from `System`.
+        unsafe { System.dealloc(block, layout) }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // SAFETY: as above.
+        unsafe { System.realloc(block, layout, size) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: as above.
+        let block = unsafe { System.alloc_zeroed(layout) };
+        if layout.size() >= BUFFER_LEAST && !block.is_null() {
+            let start = block.map_addr(|address| address & !4095);
+            // SAFETY: pages of a block that is larger than what is asked for; reading and writing
+            // back what is in them changes nothing. Kernels before 5.14 refuse it.
+            let _ = unsafe { madvise(start.cast(), REQUEST_MOST, Advice::LinuxPopulateWrite) };
+        }
+        block
+    }
+}
+
 /// Has the allocator keep little of what is given back to it.
 ///
 /// The tables of what the kernel knows are made anew when they grow. Left to itself, glibc learns
@@ -20,5 +73,32 @@ pub(crate) fn keep_little() {
                 log::debug!("the allocator keeps what is given back to it ({option})");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes of this process that are in memory.
+    fn resident() -> usize {
+        let text = std::fs::read_to_string("/proc/thread-self/statm").unwrap();
+        let pages = text.split(' ').nth(1).unwrap().parse::<usize>().unwrap();
+        pages * 4096
+    }
+
+    #[test]
+    fn a_buffer_for_requests_is_there_before_the_first_one() {
+        let before = resident();
+        let buffers: Vec<Vec<u8>> = (0..64).map(|_| vec![0; BUFFER_LEAST + 4096]).collect();
+        let grown = resident().saturating_sub(before);
+        // Other tests allocate and free at the same time.
+        assert!(
+            grown >= 48 * REQUEST_MOST,
+            "{grown} of {}",
+            64 * REQUEST_MOST
+        );
+        assert!(grown < 64 * BUFFER_LEAST / 4, "not all of it: {grown}");
+        drop(buffers);
     }
 }
