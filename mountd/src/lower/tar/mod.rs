@@ -49,7 +49,7 @@
 //! other archive: size, time of modification and hashes of samples must match.
 
 mod acl;
-mod atomic;
+pub(super) mod atomic;
 mod build;
 mod chunks;
 mod error;
@@ -69,6 +69,7 @@ mod progress;
 mod recognise;
 mod scan;
 mod seekable;
+mod shared_chunks;
 mod sidecar;
 mod source;
 mod sparse;
