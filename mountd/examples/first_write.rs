@@ -41,7 +41,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     ensure_index(&image, &directory, &mut Silent)?;
     let store = directory.join("store");
     let overlay = source::open(&MountSpec {
-        lower: LowerSpec::Image { path: image, index },
+        lower: LowerSpec::Image {
+            path: image,
+            index,
+            shared: None,
+        },
         store: Some(store.clone()),
         hidden: Vec::new(),
         limits: SpaceLimits::default(),

@@ -40,7 +40,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: serve SPEC.json DIRECTORY".into());
     };
     let spec: MountSpec = serde_json::from_slice(&std::fs::read(spec)?)?;
-    if let LowerSpec::Image { path, index } = &spec.lower {
+    if let LowerSpec::Image { path, index, .. } = &spec.lower {
         let beside = index
             .parent()
             .ok_or("the index of the image has no directory")?;

@@ -103,7 +103,14 @@ fn open_lower(spec: &LowerSpec, kept: Option<&Kept>) -> Result<Arc<dyn LowerLaye
     match spec {
         LowerSpec::Directory { path } => keep_names(HostLower::open(path)?, kept),
         LowerSpec::FileSystem(image) => keep_names(image.lower()?, kept),
-        LowerSpec::Image { path, index } => Ok(Arc::new(TarLower::open(path, index)?)),
+        LowerSpec::Image {
+            path,
+            index,
+            shared,
+        } => Ok(Arc::new(match shared {
+            Some(shared) => TarLower::open_sharing(path, index, shared)?,
+            None => TarLower::open(path, index)?,
+        })),
     }
 }
 

@@ -81,6 +81,9 @@ pub enum LowerSpec {
         path: PathBuf,
         /// Its index, built beforehand.
         index: PathBuf,
+        /// The file in which its mounts share what they decode; `None`: each for itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        shared: Option<PathBuf>,
     },
 }
 

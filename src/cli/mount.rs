@@ -17,7 +17,8 @@ use super::prepared::Prepared;
 use super::verbs::{Arguments, Verb, Words};
 use crate::model::Source;
 use crate::mounts::{self, MountOrder, StoreProblem};
-use crate::policy::mount_spec::lower_spec;
+use crate::policy::mount_spec::{lower_spec, share};
+use crate::registry::Layout;
 use crate::source::image::Purpose;
 use crate::source::privilege::is_host_root;
 
@@ -110,7 +111,7 @@ impl MountArguments {
             .map_err(|error| CliError::io("cannot take over the signals", &error))?;
         let log = self.log()?;
         let prepared = Prepared::for_purpose(context, image, Purpose::Look)?;
-        let order = self.order(image, point, &prepared.source)?;
+        let order = self.order(&context.layout, image, point, &prepared.source)?;
         context.interrupts.check()?;
         let interrupted = || context.interrupts.pending();
         let kept = mounts::start(&order, log, &interrupted);
@@ -133,7 +134,13 @@ impl MountArguments {
         Ok(Exit::Success)
     }
 
-    fn order(&self, image: &Path, point: PathBuf, source: &Source) -> CliResult<MountOrder> {
+    fn order(
+        &self,
+        layout: &Layout,
+        image: &Path,
+        point: PathBuf,
+        source: &Source,
+    ) -> CliResult<MountOrder> {
         let store = match &self.upper {
             Some(upper) => Some(store(upper, &point, source)?),
             None => None,
@@ -143,11 +150,15 @@ impl MountArguments {
         } else {
             Access::Owner
         };
+        let mut lower = lower_spec(source);
+        if access == Access::Checked {
+            share(&mut lower, layout);
+        }
         Ok(MountOrder {
             source: source.path().unwrap_or(image).display().to_string(),
             point,
             spec: MountSpec {
-                lower: lower_spec(source),
+                lower,
                 store,
                 hidden: Vec::new(),
                 limits: SpaceLimits::default(),

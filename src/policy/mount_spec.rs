@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use wpar_mountd::lower::tar::shared_file;
 use wpar_mountd::spec::{Access, HiddenName, LowerSpec, MountSpec, SpaceLimits};
 
 use super::exclusions::{self, PolicyError};
@@ -19,13 +20,14 @@ pub fn mount_spec(
     layout: &Layout,
     host: &dyn HostFacts,
 ) -> Result<MountSpec, PolicyError> {
-    let (lower, hidden) = match &record.source {
+    let (mut lower, hidden) = match &record.source {
         Source::Host => {
             let found = exclusions::host(host, record.copy_controls, &own_places(layout))?;
             (lower_spec(&record.source), found.hidden)
         }
         source => (lower_spec(source), Vec::new()),
     };
+    share(&mut lower, layout);
     Ok(MountSpec {
         lower,
         store: Some(layout.store(&record.name)),
@@ -49,7 +51,15 @@ pub fn lower_spec(source: &Source) -> LowerSpec {
         Source::Image { path, index, .. } => LowerSpec::Image {
             path: path.clone(),
             index: index.clone(),
+            shared: None,
         },
+    }
+}
+
+/// Lets a lower share what is decoded of it with all others of its image.
+pub fn share(lower: &mut LowerSpec, layout: &Layout) {
+    if let LowerSpec::Image { index, shared, .. } = lower {
+        *shared = Some(shared_file(index, &layout.chunks_dir()));
     }
 }
 

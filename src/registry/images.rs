@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use wpar_mountd::lower::tar::ImageName;
+use wpar_mountd::lower::tar::{ImageName, shared_file};
 
 use super::{Registry, RegistryResult, failed, remove};
 use crate::model::{Source, WparRecord};
@@ -12,8 +12,9 @@ use crate::model::{Source, WparRecord};
 const COPY_SUFFIX: &str = ".zst";
 
 impl Registry {
-    /// Removes the index of `source` if its image is gone and no WPAR or kept store is of it. The
-    /// index of an image that is there is worth keeping: the next WPAR of it needs none.
+    /// If no WPAR or kept store is of `source` any more, removes what its mounts shared, and if its
+    /// image is gone, its index too. The index of an image that is there is worth keeping: the next
+    /// WPAR of it needs none.
     ///
     /// # Errors
     /// Those of the file system, and of records that cannot be read.
@@ -25,7 +26,12 @@ impl Registry {
             }
             return Ok(());
         };
-        if ImageName::of(path).path.exists() || self.uses_index(index)? {
+        if self.uses_index(index)? {
+            return Ok(());
+        }
+        let shared = shared_file(index, &self.layout().chunks_dir());
+        remove::remove_tree(&shared).map_err(failed("remove", &shared))?;
+        if ImageName::of(path).path.exists() {
             return Ok(());
         }
         for path in [index.clone(), seekable_copy(index), trail] {

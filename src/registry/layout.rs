@@ -19,6 +19,7 @@ use crate::model::{Source, WparName};
 /// | `var/lib/wpar/kept/NAME.json` | the record of a store that `rmwpar -p` kept |
 /// | `var/lib/wpar/stores/NAME/` | the upper store |
 /// | `var/lib/wpar/images/` | indexes of images that cannot have them beside themselves |
+/// | `var/lib/wpar/chunks/` | what mounts of compressed images share of their decoded contents; a cache |
 /// | `var/lib/wpar/host.trail` | what a start of a copy of the host reads first |
 /// | `var/lib/wpar/logs/NAME/` | console log |
 /// | `var/lib/wpar/locks/` | locks of commands |
@@ -93,6 +94,11 @@ impl Layout {
     /// Indexes of images whose own directory cannot be written.
     pub fn images_dir(&self) -> PathBuf {
         self.state_dir().join("images")
+    }
+
+    /// Files in which mounts of an image share what they decode.
+    pub fn chunks_dir(&self) -> PathBuf {
+        self.state_dir().join("chunks")
     }
 
     /// What a start of a system of this source reads first: beside the index of an image that has

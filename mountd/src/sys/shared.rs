@@ -57,6 +57,8 @@ pub(crate) struct SharedPart {
 
 // SAFETY: it owns its range as a box would.
 unsafe impl Send for SharedPart {}
+// SAFETY: a shared reference only leads to atomic numbers, and to the address.
+unsafe impl Sync for SharedPart {}
 
 impl fmt::Debug for SharedPart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -58,6 +58,7 @@ fn many_files_of_an_image_are_walked_in_little_memory() {
         lower: LowerSpec::Image {
             path: image,
             index: index.path,
+            shared: None,
         },
         store: Some(directory.path().join("store")),
         hidden: Vec::new(),

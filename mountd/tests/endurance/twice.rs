@@ -34,6 +34,7 @@ fn two_mounts_share_an_image_and_its_index() {
             lower: LowerSpec::Image {
                 path: image.clone(),
                 index: index.path.clone(),
+                shared: Some(path("shared/chunks")),
             },
             store: Some(path(&format!("store-{name}"))),
             hidden: Vec::new(),

@@ -1,6 +1,8 @@
 //! Chunks of compressed parts: read, decoded, checked, the recently used ones kept.
 
 use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
 
 use crate::error::{FsError, FsResult};
 
@@ -9,17 +11,22 @@ use super::codecs;
 use super::format::{ChunkRecord, PartRecord, hash};
 use super::index::TarIndex;
 use super::readahead::{Due, ReadAhead};
+use super::shared_chunks::{Place, SharedChunks};
 use super::source::read_full;
 use super::stream::CHUNK_LIMIT;
 
 /// What the cache of an image holds unless told otherwise.
 pub(super) const DEFAULT_CACHE_BYTES: u64 = 64 << 20;
 
+/// What it holds if all that is decoded is also in a file that mounts share.
+const SHARING_CACHE_BYTES: u64 = 16 << 20;
+
 /// The chunks of one image.
 #[derive(Debug)]
 pub(super) struct ChunkStore {
     cache: SlotCache,
     ahead: ReadAhead,
+    shared: Option<SharedChunks>,
 }
 
 impl ChunkStore {
@@ -28,6 +35,25 @@ impl ChunkStore {
         Self {
             cache: SlotCache::new(limit),
             ahead: ReadAhead::new(limit),
+            shared: None,
+        }
+    }
+
+    /// The same with a file that all mounts of the image share, if it can be had.
+    pub(super) fn sharing(limit: u64, file: &Path, index: &TarIndex) -> Self {
+        let chunks = index.chunk_count();
+        let stream = index.stream_bytes();
+        let shared = match chunks {
+            0 => None,
+            _ => SharedChunks::open(file, index.identity(), chunks, stream),
+        };
+        let limit = match shared {
+            Some(_) => limit.min(SHARING_CACHE_BYTES),
+            None => limit,
+        };
+        Self {
+            shared,
+            ..Self::new(limit)
         }
     }
 
@@ -44,11 +70,15 @@ impl ChunkStore {
         while filled < buffer.len() {
             let at = offset.checked_add(filled as u64).ok_or(FsError::Damaged)?;
             let (number, chunk) = index.chunk_at(part, at)?;
-            self.ahead.note(number, part, &chunk);
-            let bytes = self.cache.get(number, u64::from(chunk.length), || {
-                decode(index, file, part, &chunk)
-            })?;
             let from = (at - chunk.stream_offset) as usize;
+            let left = (chunk.length as usize).saturating_sub(from);
+            let count = left.min(buffer.len() - filled);
+            if self.is_shared(number, part, at, &mut buffer[filled..filled + count]) {
+                filled += count;
+                continue;
+            }
+            self.ahead.note(number, part, &chunk);
+            let bytes = self.get(index, file, part, number, &chunk)?;
             let piece = bytes
                 .get(from..)
                 .filter(|piece| !piece.is_empty())
@@ -69,18 +99,53 @@ impl ChunkStore {
     /// That it cannot be decoded is for them to hear.
     pub(super) fn warm(&self, index: &TarIndex, file: &File, due: &Due) {
         if let Ok(chunk) = index.chunk(due.chunk) {
-            let length = u64::from(chunk.length);
-            let _ = self
-                .cache
-                .get(due.chunk, length, || decode(index, file, &due.part, &chunk));
+            let _ = self.get(index, file, &due.part, due.chunk, &chunk);
         }
         self.ahead.done();
+    }
+
+    /// Fills `piece` from `at` of a part, if another mount, or this one, decoded that before.
+    fn is_shared(&self, number: u64, part: &PartRecord, at: u64, piece: &mut [u8]) -> bool {
+        let shared = self.shared.as_ref();
+        let start = part.stream_offset.checked_add(at);
+        !piece.is_empty()
+            && shared
+                .zip(start)
+                .is_some_and(|(shared, start)| shared.read(number, start, piece))
+    }
+
+    /// The decoded bytes of a chunk, which everybody else is given as well.
+    fn get(
+        &self,
+        index: &TarIndex,
+        file: &File,
+        part: &PartRecord,
+        number: u64,
+        chunk: &ChunkRecord,
+    ) -> FsResult<Arc<Vec<u8>>> {
+        self.cache.get(number, u64::from(chunk.length), || {
+            let bytes = decode(index, file, part, chunk)?;
+            if let Some(shared) = &self.shared {
+                shared.keep(number, &bytes, &|number| place(index, number));
+            }
+            Ok(bytes)
+        })
     }
 
     /// Lets a chunk that was due be.
     pub(super) fn cool(&self) {
         self.ahead.done();
     }
+}
+
+/// Where a chunk is in the stream.
+fn place(index: &TarIndex, number: u64) -> Option<Place> {
+    let chunk = index.chunk(number).ok()?;
+    let part = index.part_of_chunk(number).ok()?;
+    Some(Place {
+        start: part.stream_offset.checked_add(chunk.stream_offset)?,
+        bytes: u64::from(chunk.length),
+    })
 }
 
 fn decode(

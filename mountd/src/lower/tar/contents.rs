@@ -1,6 +1,7 @@
 //! The stream of an open image: which part of it is stored where.
 
 use std::fs::File;
+use std::path::Path;
 
 use crate::error::{FsError, FsResult};
 use crate::lower::aix::{PackedStore, Place};
@@ -23,14 +24,23 @@ pub(super) struct Contents {
 }
 
 impl Contents {
-    /// Opens the files that `index` names; keeps at most `cache` decoded bytes.
+    /// Opens the files that `index` names; keeps at most `cache` decoded bytes, and those in the file
+    /// `shared` that all mounts of the image have in common.
     ///
     /// # Errors
     /// Those of [`Image::files`].
-    pub(super) fn open(image: &Image, index: &TarIndex, cache: u64) -> Result<Self, ImageError> {
+    pub(super) fn open(
+        image: &Image,
+        index: &TarIndex,
+        cache: u64,
+        shared: Option<&Path>,
+    ) -> Result<Self, ImageError> {
         Ok(Self {
             files: image.files(index)?,
-            chunks: ChunkStore::new(cache),
+            chunks: match shared {
+                Some(file) => ChunkStore::sharing(cache, file, index),
+                None => ChunkStore::new(cache),
+            },
             packed: PackedStore::default(),
         })
     }

@@ -100,6 +100,11 @@ impl TarIndex {
         Ok(())
     }
 
+    /// What stands for it, and for no other index.
+    pub(super) fn identity(&self) -> u64 {
+        hash(self.map.get(..HEADER_BYTES).unwrap_or_default())
+    }
+
     /// Where it lies.
     pub fn path(&self) -> &Path {
         &self.path
@@ -367,6 +372,24 @@ impl TarIndex {
     /// A chunk by its number.
     pub(super) fn chunk(&self, number: u64) -> FsResult<ChunkRecord> {
         Ok(ChunkRecord::decode(self.record(Section::Chunks, number)?))
+    }
+
+    /// How many chunks there are, of all parts.
+    pub(super) fn chunk_count(&self) -> u64 {
+        self.count(Section::Chunks, CHUNK_BYTES)
+    }
+
+    /// The part that a chunk is of.
+    pub(super) fn part_of_chunk(&self, number: u64) -> FsResult<PartRecord> {
+        for part in 0..self.count(Section::Parts, PART_BYTES) {
+            let record = self.record(Section::Parts, part)?;
+            let part = PartRecord::decode(record).ok_or(FsError::Damaged)?;
+            let from = number.checked_sub(part.first_chunk);
+            if from.is_some_and(|from| from < part.chunks) {
+                return Ok(part);
+            }
+        }
+        Err(FsError::Damaged)
     }
 
     /// The packed window that a chunk begins with.

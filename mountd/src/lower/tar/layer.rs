@@ -39,15 +39,33 @@ impl TarLower {
         Self::open_with_cache(image, index, DEFAULT_CACHE_BYTES)
     }
 
+    /// Like [`Self::open`]; what is decoded goes into the file `shared` too, from which all other mounts
+    /// of the image read it, and is kept in memory for a little while only.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; not if there can be no such file.
+    pub fn open_sharing(image: &Path, index: &Path, shared: &Path) -> Result<Self, ImageError> {
+        Self::open_as(image, index, DEFAULT_CACHE_BYTES, Some(shared))
+    }
+
     /// Like [`Self::open`], with the number of decoded bytes that are kept in memory at most
     /// (unless a single chunk is larger, up to 16 MiB).
     ///
     /// # Errors
     /// As [`Self::open`].
     pub fn open_with_cache(image: &Path, index: &Path, cache: u64) -> Result<Self, ImageError> {
+        Self::open_as(image, index, cache, None)
+    }
+
+    fn open_as(
+        image: &Path,
+        index: &Path,
+        cache: u64,
+        shared: Option<&Path>,
+    ) -> Result<Self, ImageError> {
         let image = Image::open(image)?;
         let index = TarIndex::open(index)?;
-        let contents = Contents::open(&image, &index, cache)?;
+        let contents = Contents::open(&image, &index, cache, shared)?;
         Ok(Self {
             inner: Arc::new(Inner { index, contents }),
         })
