@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::codecs;
 use super::entries::Entries;
 use super::error::{ImageError, ScanError};
 use super::format::Codec;
@@ -61,13 +62,9 @@ fn unpacked(
     let mut silent = Silent;
     let meter = Meter::start(&mut silent, length);
     let mut windows = |_: &[u8]| Ok((0, 0));
-    look(&mut StreamSource::start(
-        codec,
-        stretch,
-        None,
-        &mut windows,
-        &meter,
-    )?)
+    // In this thread, and no further than is looked at.
+    let decoder = codecs::decoder(codec, stretch, true)?;
+    look(&mut StreamSource::over(decoder, None, &mut windows, &meter))
 }
 
 fn look(source: &mut dyn Source) -> Result<Option<AixBackup>, ScanError> {
