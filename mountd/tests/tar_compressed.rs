@@ -352,6 +352,8 @@ fn torn_streams_are_refused_with_the_last_good_entry() {
         fs::write(&cut, &flipped).unwrap();
         match open(&cut).unwrap_err() {
             ImageError::Corrupt { .. } => {}
+            // Its end mark has become the size of a block.
+            ImageError::Truncated { .. } => assert!(line.starts_with("lz4"), "{line}"),
             other => panic!("{line}: {other}"),
         }
     }
