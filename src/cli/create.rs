@@ -17,8 +17,10 @@ use crate::model::{
     CopyControls, Hostname, Owner, Source, SpaceLimits, WparKind, WparName, WparRecord,
 };
 use crate::policy::mount_spec::mount_spec;
+use crate::policy::system_copy::{self, Decisions, Situation};
 use crate::registry::pending::{Pending, PendingOperation};
 use crate::registry::{Registry, process};
+use crate::source::edits;
 use crate::source::host::{HostFacts, RunningHost};
 use crate::source::identity::{self, Identity};
 use crate::source::tree::OfflineTree;
@@ -247,10 +249,26 @@ impl<'a> Creation<'a> {
             .mode(0o700)
             .create(&logs)
             .map_err(failed("log directory", &logs))?;
-        let spec = mount_spec(&self.record, layout, host)?;
+        let mut view = self.registry.view(&self.record.name)?;
+        let mut spec = mount_spec(&self.record, &view, layout, host)?;
         context.interrupts.check()?;
         let store = layout.store(&self.record.name);
         let mut tree = OfflineTree::open(&spec)?;
+        if self.record.kind == WparKind::System && self.pending.store {
+            let decisions = self.decide(&tree)?;
+            context.interrupts.check()?;
+            view = decisions.view;
+            if !view.hidden.is_empty() {
+                spec.hidden.extend(view.hidden.iter().cloned());
+                drop(tree);
+                tree = OfflineTree::open(&spec)?;
+            }
+            view.written = edits::make(tree.overlay(), decisions.edits)
+                .map_err(|error| CliError::new(error.to_string()))?;
+            if !view.is_plain() {
+                self.registry.store_view(&self.record.name, &view)?;
+            }
+        }
         let identity = Identity {
             hostname: self.record.hostname.clone(),
             machine_id: self.record.machine_id(),
@@ -261,6 +279,20 @@ impl<'a> Creation<'a> {
                 format!("cannot write to the store {}", store.display()),
                 &error,
             )
+        })
+    }
+
+    /// What the rules of a system copy say about the source.
+    fn decide(&self, tree: &OfflineTree) -> CliResult<Decisions> {
+        system_copy::decide(&Situation {
+            files: tree.overlay(),
+            of_running_system: self.record.source == Source::Host,
+            controls: self.record.copy_controls,
+            hostname: &self.record.hostname,
+        })
+        .map_err(|error| {
+            let error = io::Error::from(error.errno());
+            CliError::io("cannot look at the system that is copied", &error)
         })
     }
 

@@ -212,7 +212,7 @@ fn launch_spec(
         source,
         ..record.clone()
     };
-    let mount = mount_spec(record, layout, &running_host()?)?;
+    let mount = mount_spec(record, &registry.view(name)?, layout, &running_host()?)?;
     Ok(LaunchSpec {
         name: name.to_string(),
         hostname: record.hostname.to_string(),

@@ -198,7 +198,12 @@ fn put_back(
     record: &WparRecord,
     saved: &Saved,
 ) -> CliResult<()> {
-    let spec = mount_spec(record, registry.layout(), &create::running_host()?)?;
+    let spec = mount_spec(
+        record,
+        &registry.view(&record.name)?,
+        registry.layout(),
+        &create::running_host()?,
+    )?;
     let mut tree = OfflineTree::open(&spec)?;
     let go_on = || !context.interrupts.pending();
     let own = [IMAGE_DATA, WPAR_DATA];

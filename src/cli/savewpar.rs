@@ -145,7 +145,12 @@ impl SaveArguments {
             source: source?,
             ..record.clone()
         };
-        let tree = OfflineTree::open(&mount_spec(&record, registry.layout(), &running_host()?)?)?;
+        let tree = OfflineTree::open(&mount_spec(
+            &record,
+            &registry.view(&record.name)?,
+            registry.layout(),
+            &running_host()?,
+        )?)?;
         let overlay = tree.overlay();
         let facts = facts::gather(&|path| {
             let text = Files::read(overlay, path.as_bytes(), facts::LONGEST);

@@ -4,6 +4,7 @@
 //! AIX states about a value stands here, once, with its test.
 
 pub mod copy_controls;
+pub mod edit;
 pub mod hostname;
 pub mod ids;
 pub mod image_data;
@@ -11,8 +12,10 @@ pub mod name;
 pub mod record;
 pub mod space_limits;
 pub mod state;
+pub mod view;
 
 pub use copy_controls::CopyControls;
+pub use edit::{Edit, Put};
 pub use hostname::Hostname;
 pub use ids::IdRange;
 pub use image_data::ImageData;
@@ -20,3 +23,4 @@ pub use name::WparName;
 pub use record::{Owner, Source, WparKind, WparRecord};
 pub use space_limits::{FileSystemAttributes, SpaceLimits};
 pub use state::{Facts, WparState};
+pub use view::View;

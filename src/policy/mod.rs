@@ -5,5 +5,6 @@
 
 pub mod exclusions;
 pub mod mount_spec;
+pub mod system_copy;
 
 pub use exclusions::{HostExclusions, PolicyError};

@@ -6,27 +6,29 @@ use wpar_mountd::lower::tar::shared_file;
 use wpar_mountd::spec::{Access, HiddenName, LowerSpec, MountSpec, SpaceLimits};
 
 use super::exclusions::{self, PolicyError};
-use crate::model::{Source, WparRecord};
+use crate::model::{Source, View, WparRecord};
 use crate::registry::Layout;
 use crate::source::host::HostFacts;
 
-/// The mount of a WPAR's root. What the running system has mounted is looked at anew each time:
+/// The mount of a WPAR's root, with what `view` hides. What the running system has mounted is looked at anew each time:
 /// a file system that was mounted since must not appear in the copy.
 ///
 /// # Errors
 /// Those of [`exclusions::host`].
 pub fn mount_spec(
     record: &WparRecord,
+    view: &View,
     layout: &Layout,
     host: &dyn HostFacts,
 ) -> Result<MountSpec, PolicyError> {
-    let (mut lower, hidden) = match &record.source {
+    let (mut lower, mut hidden) = match &record.source {
         Source::Host => {
             let found = exclusions::host(host, record.copy_controls, &own_places(layout))?;
             (lower_spec(&record.source), found.hidden)
         }
         source => (lower_spec(source), Vec::new()),
     };
+    hidden.extend(view.hidden.iter().cloned());
     share(&mut lower, layout);
     Ok(MountSpec {
         lower,

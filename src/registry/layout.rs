@@ -18,6 +18,7 @@ use crate::model::{Source, WparName};
 /// | `var/lib/wpar/registry/NAME.pending.json` | what a creation or removal in progress owns |
 /// | `var/lib/wpar/kept/NAME.json` | the record of a store that `rmwpar -p` kept |
 /// | `var/lib/wpar/stores/NAME/` | the upper store |
+/// | `var/lib/wpar/views/NAME.json` | what the rules of a system copy decided; goes with the store |
 /// | `var/lib/wpar/images/` | indexes of images that cannot have them beside themselves |
 /// | `var/lib/wpar/chunks/` | what mounts of compressed images share of their decoded contents; a cache |
 /// | `var/lib/wpar/host.trail` | what a start of a copy of the host reads first |
@@ -79,6 +80,16 @@ impl Layout {
     /// Upper store of a WPAR.
     pub fn store(&self, name: &WparName) -> PathBuf {
         self.state_dir().join("stores").join(name.as_str())
+    }
+
+    /// What the rules of a system copy decided about WPARs.
+    pub fn views_dir(&self) -> PathBuf {
+        self.state_dir().join("views")
+    }
+
+    /// What they decided about one.
+    pub fn view(&self, name: &WparName) -> PathBuf {
+        self.views_dir().join(format!("{name}.json"))
     }
 
     /// Logs of a WPAR.
@@ -190,7 +201,9 @@ impl Layout {
             fs::create_dir_all(&parent).map_err(failed("make", &parent))?;
         }
         make_private(&state)?;
-        for part in ["registry", "kept", "stores", "images", "logs", "locks"] {
+        for part in [
+            "registry", "kept", "stores", "views", "images", "logs", "locks",
+        ] {
             make_private(&state.join(part))?;
         }
         make_private(&self.run_parent())?;

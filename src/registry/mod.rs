@@ -17,10 +17,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 use crate::model::record::RECORD_VERSION;
-use crate::model::{IdRange, WparName, WparRecord};
+use crate::model::view::VIEW_VERSION;
+use crate::model::{IdRange, View, WparName, WparRecord};
 
 pub mod atomic;
 pub mod images;
@@ -271,6 +273,24 @@ impl Registry {
         atomic::remove(&self.layout.kept(name))
     }
 
+    /// What the rules of a system copy decided about the WPAR; the plain view if there was nothing
+    /// to decide.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn view(&self, name: &WparName) -> RegistryResult<View> {
+        let path = self.layout.view(name);
+        Ok(load_versioned(&path, VIEW_VERSION)?.unwrap_or_default())
+    }
+
+    /// Writes what they decided.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn store_view(&self, name: &WparName, view: &View) -> RegistryResult<()> {
+        write_json(&self.layout.view(name), view)
+    }
+
     /// All user numbers that a new WPAR must not get.
     ///
     /// # Errors
@@ -340,6 +360,20 @@ fn name_of_file(file_name: &OsStr, suffix: &str) -> Option<WparName> {
 }
 
 fn load_record(path: &Path, name: &WparName) -> RegistryResult<Option<WparRecord>> {
+    let Some(record) = load_versioned::<WparRecord>(path, RECORD_VERSION)? else {
+        return Ok(None);
+    };
+    if record.name != *name {
+        return Err(RegistryError::Damaged {
+            path: path.to_owned(),
+            reason: format!("it is about '{}'", record.name),
+        });
+    }
+    Ok(Some(record))
+}
+
+/// Reads a file whose format has a `version`, which must not be over `newest`.
+fn load_versioned<T: DeserializeOwned>(path: &Path, newest: u32) -> RegistryResult<Option<T>> {
     #[derive(Deserialize)]
     struct Format {
         version: u32,
@@ -347,24 +381,18 @@ fn load_record(path: &Path, name: &WparName) -> RegistryResult<Option<WparRecord
     let Some(bytes) = read_optional(path)? else {
         return Ok(None);
     };
-    let damaged = |reason: String| RegistryError::Damaged {
+    let damaged = |error: serde_json::Error| RegistryError::Damaged {
         path: path.to_owned(),
-        reason,
+        reason: error.to_string(),
     };
-    let format: Format =
-        serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
-    if format.version > RECORD_VERSION {
+    let format: Format = serde_json::from_slice(&bytes).map_err(damaged)?;
+    if format.version > newest {
         return Err(RegistryError::TooNew {
             path: path.to_owned(),
             found: format.version,
         });
     }
-    let record: WparRecord =
-        serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
-    if record.name != *name {
-        return Err(damaged(format!("it is about '{}'", record.name)));
-    }
-    Ok(Some(record))
+    serde_json::from_slice(&bytes).map(Some).map_err(damaged)
 }
 
 fn read_optional(path: &Path) -> RegistryResult<Option<Vec<u8>>> {

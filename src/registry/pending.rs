@@ -90,6 +90,9 @@ impl Registry {
         for tree in trees {
             remove::remove_tree(&tree).map_err(failed("remove", &tree))?;
         }
+        if pending.store {
+            atomic::remove(&layout.view(name))?;
+        }
         if let Some(directory) = &pending.directory {
             // Only ever an empty one: what others put there is theirs.
             match fs::remove_dir(directory) {

@@ -6,6 +6,7 @@
 pub mod aix;
 mod directory;
 mod disk;
+pub mod edits;
 pub mod files;
 pub mod host;
 pub mod identity;

