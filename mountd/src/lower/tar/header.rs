@@ -17,6 +17,14 @@ pub(super) const BLOCK_LENGTH: usize = 512;
 /// The part of the header that holds its checksum.
 const CHECKSUM: std::ops::Range<usize> = 148..156;
 
+/// Where the type byte is.
+const TYPE: usize = 156;
+
+/// Numbers of a device.
+const DEVICE_MAJOR: std::ops::Range<usize> = 329..337;
+/// See [`DEVICE_MAJOR`].
+const DEVICE_MINOR: std::ops::Range<usize> = 337..345;
+
 /// What a header block says, before extended headers have their say.
 #[derive(Debug)]
 pub(super) struct RawHeader {
@@ -76,7 +84,8 @@ pub(super) fn checksum_holds(block: &[u8; BLOCK_LENGTH]) -> bool {
     let Some(stored) = block.get(CHECKSUM).and_then(number::field) else {
         return false;
     };
-    let sum_of = |part: &[u8]| part.iter().map(|byte| i64::from(*byte)).sum::<i64>();
+    // In 32 bits, which the compiler sums up many at a time.
+    let sum_of = |part: &[u8]| i64::from(part.iter().map(|byte| u32::from(*byte)).sum::<u32>());
     let (head, tail) = (&block[..CHECKSUM.start], &block[CHECKSUM.end..]);
     // The checksum itself counts as eight blanks.
     let sum = sum_of(head) + sum_of(tail) + 8 * i64::from(b' ');
@@ -91,11 +100,6 @@ fn fields(block: &[u8; BLOCK_LENGTH]) -> Option<RawHeader> {
     let header = Header::from_byte_slice(block);
     let old = header.as_old();
     let id = |bytes: &[u8]| number::unsigned_field(bytes).and_then(|id| u32::try_from(id).ok());
-    // Absent from headers without a magic (v7).
-    let device = (
-        header.device_major().ok().flatten().unwrap_or(0),
-        header.device_minor().ok().flatten().unwrap_or(0),
-    );
     Some(RawHeader {
         typeflag: header.entry_type().as_byte(),
         path: header.path_bytes().into_owned(),
@@ -106,9 +110,25 @@ fn fields(block: &[u8; BLOCK_LENGTH]) -> Option<RawHeader> {
         gid: id(&old.gid),
         mtime: number::field(&old.mtime).unwrap_or(0),
         other_times: star::times(block),
-        device,
+        device: device(header, block),
         sparse: gnu_sparse(header).or_else(|| star::sparse(block)),
     })
+}
+
+/// Numbers of a device; 0 where they make no sense, in headers without a magic (v7), and for all that is
+/// no device: many programs leave the fields empty there.
+fn device(header: &Header, block: &[u8; BLOCK_LENGTH]) -> (u32, u32) {
+    let has_them = header.as_ustar().is_some() || header.as_gnu().is_some();
+    if !has_them || !matches!(block[TYPE], b'3' | b'4') {
+        return (0, 0);
+    }
+    let number = |place: std::ops::Range<usize>| {
+        let value = block.get(place).and_then(number::unsigned_field);
+        value
+            .and_then(|value| u32::try_from(value).ok())
+            .unwrap_or(0)
+    };
+    (number(DEVICE_MAJOR), number(DEVICE_MINOR))
 }
 
 fn gnu_sparse(header: &Header) -> Option<(SparseMap, bool)> {
@@ -189,6 +209,24 @@ mod tests {
             .sum();
         signed[CHECKSUM].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
         assert!(checksum_holds(&signed));
+    }
+
+    #[test]
+    fn only_devices_have_numbers() {
+        let device = |kind: u8| {
+            let block = block(|header| {
+                header.set_entry_type(::tar::EntryType::new(kind));
+                header.set_device_major(0o1234).unwrap();
+                header.set_device_minor(7).unwrap();
+            });
+            let Block::Header(header) = parse(&block) else {
+                panic!("no header")
+            };
+            header.device
+        };
+        assert_eq!(device(b'3'), (0o1234, 7));
+        assert_eq!(device(b'4'), (0o1234, 7));
+        assert_eq!(device(b'0'), (0, 0));
     }
 
     #[test]

@@ -140,6 +140,7 @@ mod star;
 mod stored;
 mod stream;
 mod tree;
+mod window_ahead;
 mod wrapping;
 mod write;
 mod xz;

@@ -99,7 +99,7 @@ impl<'p, 'm> Pass<'p, 'm> {
             base: self.stored.stream_bytes(),
         };
         if place.codec == Codec::Plain {
-            scan.archive(&mut PlainSource::new(stretch), rules, self.meter)?;
+            scan.archive(&mut PlainSource::reading_ahead(stretch), rules, self.meter)?;
             self.stored.add_part(place, place.bytes, Vec::new());
         } else {
             self.checked(archive, stretch, rules, scan)?;

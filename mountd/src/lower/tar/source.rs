@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 use super::error::ScanError;
+use super::window_ahead::WindowAhead;
 
 /// Stored bytes: a range of a file.
 #[derive(Clone, Copy, Debug)]
@@ -122,6 +123,8 @@ pub(super) struct PlainSource<B> {
     buffer: Box<[u8]>,
     start: u64,
     filled: usize,
+    /// What reads the next window meanwhile.
+    ahead: Option<WindowAhead>,
 }
 
 /// Reading on where the last window ended: small files, so the next headers are near.
@@ -137,6 +140,7 @@ impl<B: StoredBytes> PlainSource<B> {
             buffer: vec![0; WINDOW_RUN].into(),
             start: 0,
             filled: 0,
+            ahead: None,
         }
     }
 
@@ -153,10 +157,56 @@ impl<B: StoredBytes> PlainSource<B> {
         if self.buffer.len() < wanted {
             self.buffer = vec![0; wanted].into();
         }
-        self.start = offset;
-        self.filled = 0;
-        self.filled = self.stored.read(&mut self.buffer[..wanted], offset)?;
+        if !(runs_on && self.take_ahead(offset, length)) {
+            self.start = offset;
+            self.filled = 0;
+            self.filled = self.stored.read(&mut self.buffer[..wanted], offset)?;
+        }
+        if runs_on && let Some(ahead) = &mut self.ahead {
+            ahead.ask(self.start + self.filled as u64);
+        }
         Ok(())
+    }
+
+    /// Takes the window that was read ahead, if it has these bytes.
+    fn take_ahead(&mut self, offset: u64, length: usize) -> bool {
+        let Some(ahead) = &mut self.ahead else {
+            return false;
+        };
+        let Some(window) = ahead.take(offset) else {
+            return false;
+        };
+        let (start, buffer) = (window.start, window.buffer);
+        let Ok(filled) = window.filled else {
+            ahead.recycle(buffer);
+            return false;
+        };
+        let left = usize::try_from(start + filled as u64 - offset).unwrap_or(0);
+        if length > left {
+            ahead.recycle(buffer);
+            return false;
+        }
+        ahead.recycle(std::mem::replace(&mut self.buffer, buffer));
+        self.start = start;
+        self.filled = filled;
+        true
+    }
+}
+
+impl<'f> PlainSource<Stretch<'f>> {
+    /// The same, with the next window read meanwhile by a thread: for archives of some size.
+    pub(super) fn reading_ahead(stored: Stretch<'f>) -> Self {
+        /// Below this a thread costs more than it saves.
+        const WORTH: u64 = 4 << 20;
+        let ahead = match stored.length() >= WORTH {
+            // Without it all goes on, only slower.
+            true => WindowAhead::start(stored, WINDOW_RUN).ok(),
+            false => None,
+        };
+        Self {
+            ahead,
+            ..Self::new(stored)
+        }
     }
 }
 
@@ -233,6 +283,35 @@ mod tests {
         let at_end = contents.len() as u64;
         assert!(source.bytes(at_end + 1000, 512).unwrap().is_empty());
         assert_eq!(source.end(), Some(at_end));
+    }
+
+    #[test]
+    fn windows_read_ahead_are_the_same() {
+        let mut file = tempfile::tempfile().unwrap();
+        let contents: Vec<u8> = (0..5 << 20).map(|at: u32| (at / 7 % 251) as u8).collect();
+        file.write_all(&contents).unwrap();
+        // Begins somewhere in the file, and ends before it does.
+        let stretch = Stretch::new(&file, 1000, (5 << 20) - 3000);
+        let contents = &contents[1000..(5 << 20) - 2000];
+        for (step, length) in [
+            (512, 512),
+            (2560, 512),
+            (700, 1500),
+            (300_000, 512),
+            (4099, 300_000),
+        ] {
+            let mut source = PlainSource::reading_ahead(stretch);
+            assert!(source.ahead.is_some());
+            for offset in (0..contents.len() + 2 * step).step_by(step) {
+                let from = offset.min(contents.len());
+                let end = (offset + length).min(contents.len());
+                assert_eq!(
+                    source.bytes(offset as u64, length).unwrap(),
+                    &contents[from..end],
+                    "{length} bytes at {offset}, steps of {step}"
+                );
+            }
+        }
     }
 
     #[test]
