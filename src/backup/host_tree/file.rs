@@ -7,10 +7,11 @@ use std::os::unix::fs::FileExt;
 
 use rustix::fs::{self, SeekFrom, Statx};
 use rustix::io::Errno;
+use wpar_mountd::lower::host::attr::attr_of;
 use wpar_mountd::lower::tar::save::{Contents, DataRange, SaveError};
 use wpar_mountd::types::Attr;
 
-use super::attr::{attr_of, identity, stat};
+use super::stat::{identity, stat};
 use crate::backup::tree::{Found, OpenFile, Visitor, Xattrs};
 
 /// A regular file, opened.
@@ -24,7 +25,7 @@ impl HostFile {
     /// Shows it to `visitor`.
     pub(super) fn show(&mut self, path: &[u8], visitor: &mut dyn Visitor) -> Result<(), SaveError> {
         let (stat, xattrs) = (self.stat, std::mem::take(&mut self.xattrs));
-        let Some(attr) = attr_of(&stat) else {
+        let Ok(attr) = attr_of(&stat) else {
             return Ok(());
         };
         let found = Found {
@@ -53,7 +54,7 @@ impl Contents for HostFile {
 impl OpenFile for HostFile {
     fn attr(&mut self) -> io::Result<Attr> {
         let stat = stat(self.file.as_fd())?;
-        attr_of(&stat).ok_or_else(|| io::Error::other("its type is not known"))
+        attr_of(&stat).map_err(|_| io::Error::other("its type is not known"))
     }
 
     fn data_ranges(&mut self, size: u64) -> io::Result<Vec<DataRange>> {

@@ -5,8 +5,8 @@
 //! other mounts only those that the caller named are entered, and of those that might not answer
 //! nothing is asked.
 
-mod attr;
 mod file;
+mod stat;
 mod xattr;
 
 use std::collections::HashSet;
@@ -17,11 +17,12 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{self, Mode, OFlags, Statx};
 use rustix::io::Errno;
+use wpar_mountd::lower::host::attr::{attr_of, unknown_directory};
 use wpar_mountd::lower::tar::save::SaveError;
 use wpar_mountd::types::FileKind;
 
-use self::attr::{STAT_FLAGS, STAT_MASK, attr_of, identity, stat, unknown_directory};
 use self::file::HostFile;
+use self::stat::{STAT_FLAGS, STAT_MASK, identity, stat};
 use self::xattr::collect;
 use super::tree::{Found, ROOT, Verdict, Visitor, Xattrs, with_name};
 
@@ -270,7 +271,7 @@ fn show(
     xattrs: &[(Vec<u8>, Vec<u8>)],
     visitor: &mut dyn Visitor,
 ) -> Result<(), SaveError> {
-    let Some(attr) = attr_of(stat) else {
+    let Ok(attr) = attr_of(stat) else {
         visitor.trouble(path, &io::Error::other("its type is not known"));
         return Ok(());
     };

@@ -9,7 +9,7 @@ use crate::types::{Attr, FileKind, Timestamp};
 ///
 /// # Errors
 /// `Damaged` for a type of file that Linux does not have.
-pub(super) fn attr_of(stat: &Statx) -> FsResult<Attr> {
+pub fn attr_of(stat: &Statx) -> FsResult<Attr> {
     let mode = u32::from(stat.stx_mode);
     Ok(Attr {
         kind: FileKind::from_mode(mode).ok_or(FsError::Damaged)?,
@@ -27,7 +27,7 @@ pub(super) fn attr_of(stat: &Statx) -> FsResult<Attr> {
 }
 
 /// The directory of another file system of which nothing is known but that it is there.
-pub(super) fn unknown_directory() -> Attr {
+pub fn unknown_directory() -> Attr {
     Attr {
         kind: FileKind::Directory,
         permissions: 0o755,

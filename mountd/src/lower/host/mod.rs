@@ -17,7 +17,7 @@
 //! Locks: a shard of the table or the list of open directories, one at a time, never held during
 //! a system call.
 
-mod attr;
+pub mod attr;
 mod dirs;
 mod file;
 mod listing;
