@@ -285,8 +285,7 @@ fn complete_rename(store: &UpperStore, intent: &RenameIntent<'_>) -> FsResult<()
                 names::remove_tree(dir.as_fd(), name.as_bytes())?;
             } else {
                 // If it is only the daemon that died, it may still be open.
-                let number = number_name(record.ino);
-                fs::renameat(dir.as_fd(), name.as_bytes(), store.orphans(), number)?;
+                bury(store, dir.as_fd(), name, record.ino)?;
             }
         }
         UpperName::Whiteout if intent.leaves == Becomes::Whiteout => return Ok(()),
@@ -309,6 +308,24 @@ fn complete_rename(store: &UpperStore, intent: &RenameIntent<'_>) -> FsResult<()
                 other => Ok(other?),
             }
         }
+    }
+}
+
+/// Takes an inode from its name into `orphans`. What may lie there already is the whiteout that was to
+/// change places with it; a directory cannot be renamed over that.
+fn bury(store: &UpperStore, dir: BorrowedFd<'_>, name: EntryName<'_>, ino: Ino) -> FsResult<()> {
+    let number = number_name(ino);
+    match fs::renameat(dir, name.as_bytes(), store.orphans(), &*number) {
+        Err(Errno::NOTDIR) => {
+            names::remove_tree(store.orphans(), &*number)?;
+            Ok(fs::renameat(
+                dir,
+                name.as_bytes(),
+                store.orphans(),
+                &*number,
+            )?)
+        }
+        other => Ok(other?),
     }
 }
 

@@ -75,6 +75,19 @@ fn an_intent_that_cannot_be_removed_hinders_no_other() {
     )]);
 }
 
+/// The whiteout that is to change places with the directory lies where that goes; the store could not
+/// be opened again.
+#[test]
+fn a_directory_that_is_to_be_replaced_goes_over_the_whiteout_in_its_grave() {
+    for (from, to) in [
+        (Thing::LowerDirectory, Thing::Emptied),
+        (Thing::Merged, Thing::Emptied),
+        (Thing::LowerEmpty, Thing::NewDirectory),
+    ] {
+        run(vec![Trial::new(from, to, Act::Rename(RenameMode::Replace))]);
+    }
+}
+
 #[test]
 fn a_link_that_is_interrupted_leaves_no_home_behind() {
     run(vec![Trial::new(Thing::NewFile, Thing::Absent, Act::Link)]);
