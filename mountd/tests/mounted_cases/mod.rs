@@ -23,6 +23,7 @@ use crate::TRANSPORT;
 
 mod names;
 mod nested;
+mod posix;
 
 struct Fixture {
     mounted: Option<Mounted>,
