@@ -87,7 +87,7 @@ impl<'f> GzipDecoder<'f> {
         if self.members > 0 && chunks.open_bytes() >= MEMBER_TARGET {
             chunks.cut(self.input.position() - 1, None)?;
         }
-        if !skip_header(|| self.input.byte())? {
+        if first != 0x1f || !skip_header(|| self.input.byte())? {
             if self.input.available()?.is_empty() {
                 return Err(ScanError::Truncated);
             }
