@@ -23,6 +23,7 @@ use crate::registry::{Registry, process};
 use crate::source::edits;
 use crate::source::host::{HostFacts, RunningHost};
 use crate::source::identity::{self, Identity};
+use crate::source::private_lists;
 use crate::source::tree::OfflineTree;
 
 /// What is to be made.
@@ -284,11 +285,16 @@ impl<'a> Creation<'a> {
 
     /// What the rules of a system copy say about the source.
     fn decide(&self, tree: &OfflineTree) -> CliResult<Decisions> {
+        let private_lists =
+            private_lists::read(self.registry.layout()).map_err(|(path, error)| {
+                CliError::io(format!("cannot read {}", path.display()), &error)
+            })?;
         system_copy::decide(&Situation {
             files: tree.overlay(),
             of_running_system: self.record.source == Source::Host,
             controls: self.record.copy_controls,
             hostname: &self.record.hostname,
+            private_lists: &private_lists,
         })
         .map_err(|error| {
             let error = io::Error::from(error.errno());

@@ -7,6 +7,7 @@ use super::context::{Context, parse_name, require_fuse};
 use super::create::{self, Plan};
 use super::error::{CliError, CliResult};
 use super::exit::Exit;
+use super::filesets;
 use super::lifecycle;
 use super::output;
 use super::prepared::Prepared;
@@ -34,6 +35,12 @@ pub(super) const VERB: Verb = Verb::aix::<MakeArguments>(Words {
         WPARs of it exist.\n\n\
         Of the running system everything below / is taken but other file systems, temporary \
         files, swap files and other partitions; -v lists what is left out and why.\n\n\
+        Filesets (packages) that act on kernel, boot or hardware by themselves are private: they \
+        are not visible in the WPAR, neither their files nor their records, and its package \
+        manager does not install them again. One that a visible fileset needs stays. \
+        'lswpar --filesets' tells which and why. /etc/wpars/private.d/*.list, on the host and \
+        in the source, add to the private list: one shell pattern to a line, !PATTERN for what \
+        is never private, # for comments. -T preserve_private=yes keeps everything.\n\n\
         With -M the WPAR can take only so much of the host's disk: size limits the space of what \
         it writes, inodes the number of files. What the source has counts nothing until it is \
         changed. Inside, df shows the limits, and beyond them there is no space left on the \
@@ -58,6 +65,10 @@ pub(super) const VERB: Verb = Verb::aix::<MakeArguments>(Words {
             "mkwpar -t -n test1 -M size=10G inodes=200000",
         ),
         (
+            "Take kernel, boot loader and other private filesets along",
+            "mkwpar -t -n clone2 -T preserve_private=yes",
+        ),
+        (
             "Take container stores along",
             "mkwpar -t -n clone2 -T preserve_wpars=yes",
         ),
@@ -67,8 +78,8 @@ pub(super) const VERB: Verb = Verb::aix::<MakeArguments>(Words {
         ),
     ],
     compatibility: "Only system copies (-t) are made. -B takes a tar archive, the image of a file \
-        system or a directory where AIX takes a mksysb. The WPAR is in state D until startwpar or -s starts it. preserve_private is \
-        accepted and kept, and will matter when filesets are hidden. A \
+        system or a directory where AIX takes a mksysb. The WPAR is in state D until startwpar or -s starts it. Which \
+        filesets are private is told by a list, not by the filesets themselves. A \
         WPAR has one file system: of -M there are size, in AIX's units, and directory=/ \
         (other directories and attributes are refused); inodes, K and T are additions.",
 });
@@ -151,8 +162,13 @@ impl Arguments for MakeArguments {
             ..plan
         };
         let controls = plan.copy_controls;
+        let is_new = plan.kept.is_none();
         let record = create::create(context, &registry, plan)?;
         prepared.report(context, controls, self.verbose);
+        if is_new {
+            let view = registry.view(&record.name)?;
+            filesets::report(context, &record.name, &view, self.verbose);
+        }
         if self.start {
             let fate = match self.preserved {
                 Some(_) => StoreFate::Kept,

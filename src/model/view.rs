@@ -72,6 +72,9 @@ pub struct Fileset {
     pub architecture: String,
     /// Its version.
     pub version: String,
+    /// Bytes that it takes, as its data base says.
+    #[serde(default)]
+    pub size: u64,
     /// What became of it.
     pub fate: FilesetFate,
     /// Why: which rule or list names it, or what needs it.

@@ -3,7 +3,7 @@
 
 use super::{
     Algorithm, Budget, ConfigFile, Dependency, Detail, Digest, Family, PATH_MAX, Package,
-    PackageDatabase, PackageError, Relation, TEXT_MAX, TooMuch, lines, read_file, text,
+    PackageDatabase, PackageError, Relation, TEXT_MAX, TooMuch, lines, number, read_file, text,
 };
 use crate::source::files::{Files, join};
 
@@ -68,6 +68,7 @@ impl Stanza {
             b'V' => package.version = text(value),
             b'A' => package.architecture = text(value),
             b'T' => package.summary = text(value),
+            b'I' => package.size = number(value),
             b'D' => self.relate(Relation::Requires, value, budget)?,
             b'p' => self.relate(Relation::Provides, value, budget)?,
             b'i' => self.relate(Relation::InstallIf, value, budget)?,

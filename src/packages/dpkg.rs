@@ -6,7 +6,8 @@ use std::collections::HashMap;
 
 use super::{
     Algorithm, Budget, ConfigFile, Dependency, Detail, Digest, Family, Package, PackageDatabase,
-    PackageError, Relation, Status, TEXT_MAX, TooMuch, lines, names_in, read_file, relative, text,
+    PackageError, Relation, Status, TEXT_MAX, TooMuch, lines, names_in, number, read_file,
+    relative, text,
 };
 use crate::source::files::{Files, join};
 
@@ -126,6 +127,8 @@ fn package(fields: &HashMap<Vec<u8>, Vec<&[u8]>>, detail: Detail) -> Option<Opti
         version: first(b"version").map(text).unwrap_or_default(),
         status,
         summary: first(b"description").map(text).unwrap_or_default(),
+        // In units of 1024 bytes.
+        size: first(b"installed-size").map_or(0, |value| number(value).saturating_mul(1024)),
         paths: Vec::new(),
         config_files: conffiles.iter().filter_map(|line| conffile(line)).collect(),
         dependencies,

@@ -121,6 +121,8 @@ pub struct Package {
     pub status: Status,
     /// What it is, in one line.
     pub summary: String,
+    /// Bytes that it takes, as the data base says; 0 where it does not.
+    pub size: u64,
     /// Paths that it owns, without a leading `/`, in the order and the words of the data base: they
     /// may lead through symbolic links. Of rpm without, of the others with directories. Empty
     /// unless asked for.
@@ -255,6 +257,12 @@ fn reading(path: &[u8], source: FsError) -> PackageError {
 /// Bytes of a data base as text.
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes.trim_ascii()).into_owned()
+}
+
+/// A size in a data base of text; 0 if it makes no sense.
+fn number(bytes: &[u8]) -> u64 {
+    let text = std::str::from_utf8(bytes.trim_ascii()).unwrap_or_default();
+    text.parse().unwrap_or(0)
 }
 
 /// A path of a data base without what may stand before it.

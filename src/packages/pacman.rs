@@ -3,7 +3,7 @@
 
 use super::{
     Algorithm, Budget, ConfigFile, Dependency, Detail, Digest, Family, Package, PackageDatabase,
-    PackageError, Relation, TEXT_MAX, TooMuch, lines, names_in, read_file, relative, text,
+    PackageError, Relation, TEXT_MAX, TooMuch, lines, names_in, number, read_file, relative, text,
 };
 use crate::source::files::{Files, join};
 
@@ -76,6 +76,7 @@ fn describe(description: &[u8]) -> Option<Package> {
         b"VERSION" => package.version = text(line),
         b"ARCH" => package.architecture = text(line),
         b"DESC" => package.summary = text(line),
+        b"SIZE" => package.size = number(line),
         _ => {
             if let Some((_, relation)) = RELATIONS.iter().find(|(name, _)| *name == section) {
                 let (relation, on) = (*relation, text(line));

@@ -25,6 +25,7 @@ use crate::model::{Source, WparName};
 /// | `var/lib/wpar/logs/NAME/` | console log |
 /// | `var/lib/wpar/locks/` | locks of commands |
 /// | `run/wpar/NAME/` | what is true in this boot only |
+/// | `etc/wpars/private.d/*.list` | which filesets are private, besides those of our own list |
 /// | `wpars/NAME` | base directory, unless `-d` names another |
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
@@ -50,6 +51,11 @@ impl Layout {
     /// Everything that is kept over a boot of the host, but for the base directories.
     pub fn state_dir(&self) -> PathBuf {
         self.root.join("var/lib/wpar")
+    }
+
+    /// What the site says about private filesets.
+    pub fn private_lists(&self) -> PathBuf {
+        self.root.join("etc/wpars/private.d")
     }
 
     /// Records and pending notes.

@@ -12,6 +12,7 @@ pub mod host;
 pub mod identity;
 pub mod image;
 pub mod os_release;
+pub mod private_lists;
 pub mod privilege;
 mod system;
 pub mod tree;

@@ -9,6 +9,7 @@ use crate::model::{WparName, WparState};
 use crate::registry::Registry;
 
 mod fields;
+mod filesets;
 mod json;
 mod paragraphs;
 mod row;
@@ -24,7 +25,10 @@ pub(super) const VERB: Verb = Verb::aix::<ListArguments>(Words {
         (-c, -d, --json) or as paragraphs (-L, -G). States: D defined, A active, L loaded, F \
         frozen, P paused, T transitional (an operation is in progress), B broken (clean up with \
         'stopwpar -F' or 'rmwpar -F'). The state is what the kernel shows now, also after a \
-        crash. If there are none, nothing is printed.",
+        crash. If there are none, nothing is printed.\n\n\
+        --filesets lists what became of private filesets when the WPAR was made: hidden (neither \
+        files nor record are visible), ghost (no files; an empty record is left, because a \
+        metapackage asks for it) or kept (visible, because something visible needs it).",
     examples: &[
         ("List all", "lswpar"),
         (
@@ -34,9 +38,13 @@ pub(super) const VERB: Verb = Verb::aix::<ListArguments>(Words {
         ("General properties, colon-separated", "lswpar -cG wpar1"),
         ("Everything about one", "lswpar -L wpar1"),
         ("For programs", "lswpar --json"),
+        (
+            "Which filesets are not visible in one, and why",
+            "lswpar --filesets wpar1",
+        ),
     ],
     compatibility: "Table, -c, -d, -q, -a, -s, -t, -L and -G have AIX's form. The fields source, \
-        created, size and inodes, and --json, are additions. -b, -D, -I, -M, -N, -R, -S and -X do not exist \
+        created, size and inodes, --filesets and --json, are additions. -b, -D, -I, -M, -N, -R, -S and -X do not exist \
         yet.",
 });
 
@@ -89,6 +97,10 @@ pub(super) struct ListArguments {
     #[arg(short = 't', long = "type", value_name = "TYPE", value_delimiter = ',')]
     types: Vec<String>,
 
+    /// Private filesets: those that are hidden, and those that are kept because something needs them
+    #[arg(long = "filesets", conflicts_with_all = ["colon", "delimiter", "fields", "long", "general"])]
+    filesets: bool,
+
     /// Everything, as JSON: a list of objects
     #[arg(long = "json", conflicts_with_all = ["colon", "delimiter", "fields", "long", "general"])]
     json: bool,
@@ -114,7 +126,11 @@ impl Arguments for ListArguments {
         let (mut rows, mut exit) = gather(context, &registry, names)?;
         rows.retain(|row| states.is_empty() || states.contains(&row.state));
         rows.retain(|row| types.is_empty() || row.kind().is_some_and(|kind| types.contains(&kind)));
-        output::print(&self.render(&fields, &rows)?)?;
+        let text = match self.filesets {
+            true => self.render_filesets(&registry, &rows)?,
+            false => self.render(&fields, &rows)?,
+        };
+        output::print(&text)?;
         if rows.iter().any(|row| row.record.is_none()) {
             exit = Exit::Failure;
         }
@@ -139,6 +155,16 @@ impl ListArguments {
             Ok(paragraphs::general(rows, !self.quiet))
         } else {
             Ok(table::columns(fields, rows, !self.quiet))
+        }
+    }
+
+    fn render_filesets(&self, registry: &Registry, rows: &[Row]) -> CliResult<String> {
+        let view =
+            |row: &Row| -> CliResult<_> { Ok((row.name.clone(), registry.view(&row.name)?)) };
+        let views = rows.iter().map(view).collect::<CliResult<Vec<_>>>()?;
+        match self.json {
+            true => filesets::json(&views),
+            false => Ok(filesets::table(&views, !self.quiet)),
         }
     }
 

@@ -16,6 +16,7 @@ const VERSION: u32 = 1001;
 const RELEASE: u32 = 1002;
 const EPOCH: u32 = 1003;
 const SUMMARY: u32 = 1004;
+const SIZE: u32 = 1009;
 const ARCHITECTURE: u32 = 1022;
 const OLD_FILE_NAMES: u32 = 1027;
 const FILE_STATES: u32 = 1029;
@@ -144,6 +145,8 @@ pub(super) fn package(
         architecture: part(ARCHITECTURE),
         version,
         summary: part(SUMMARY),
+        // Packages over 4 GiB have another tag instead.
+        size: header.numbers(SIZE).first().copied().map_or(0, u64::from),
         dependencies: dependencies(header, budget)?,
         ..Package::default()
     };

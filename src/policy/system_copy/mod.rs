@@ -12,6 +12,10 @@ use wpar_mountd::error::FsError;
 use crate::model::{CopyControls, Edit, Hostname, View};
 use crate::source::files::Files;
 
+mod filesets;
+
+pub use filesets::ListFile;
+
 /// What the rules look at.
 pub struct Situation<'a> {
     /// The source, without what [`super::exclusions`] hides.
@@ -22,6 +26,8 @@ pub struct Situation<'a> {
     pub controls: CopyControls,
     /// The WPAR's host name.
     pub hostname: &'a Hostname,
+    /// The host's files `etc/wpars/private.d/*.list`.
+    pub private_lists: &'a [ListFile],
 }
 
 impl fmt::Debug for Situation<'_> {
@@ -49,6 +55,5 @@ pub struct Decisions {
 /// # Errors
 /// Those of reading the source.
 pub fn decide(situation: &Situation<'_>) -> Result<Decisions, FsError> {
-    let _ = situation;
-    Ok(Decisions::default())
+    filesets::decide(situation)
 }

@@ -1,0 +1,135 @@
+//! Where the paths of data bases really are.
+//!
+//! Data bases name a file as its package did: by `/lib/x` where `/lib` is a link to `/usr/lib` by
+//! now. The directories of a path are followed inside the source, its last component never is.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use rustix::io::Errno;
+use wpar_mountd::error::FsError;
+use wpar_mountd::types::FileKind;
+
+use crate::source::files::{Files, join, split};
+
+/// Directories as they are written, and where they are.
+pub(super) struct Places<'a> {
+    files: &'a dyn Files,
+    known: HashMap<Vec<u8>, Rc<[u8]>>,
+}
+
+impl<'a> Places<'a> {
+    pub(super) fn new(files: &'a dyn Files) -> Self {
+        let known = HashMap::from([(Vec::new(), Rc::from(&b""[..]))]);
+        Self { files, known }
+    }
+
+    /// The files.
+    pub(super) fn files(&self) -> &'a dyn Files {
+        self.files
+    }
+
+    /// Where a directory is; as it is written, if there is none.
+    pub(super) fn directory(&mut self, path: &[u8]) -> Result<Rc<[u8]>, FsError> {
+        // The part of the path that is known, and then down from there: lists may be hostile, and
+        // their paths deep.
+        let mut unknown = Vec::new();
+        let mut rest = path;
+        let mut place = loop {
+            if let Some(known) = self.known.get(rest) {
+                break Rc::clone(known);
+            }
+            unknown.push(rest);
+            rest = split(rest).0;
+        };
+        while let Some(path) = unknown.pop() {
+            let found = join(&place, split(path).1);
+            let real = match lenient(self.files.link(&found))? {
+                Some(_) => match lenient(self.files.real(&found))? {
+                    Some((real, FileKind::Directory)) => real,
+                    _ => found,
+                },
+                None => found,
+            };
+            place = real.into();
+            self.known.insert(path.to_vec(), Rc::clone(&place));
+        }
+        Ok(place)
+    }
+
+    /// Where a name is: its directory followed, itself not.
+    pub(super) fn name(&mut self, path: &[u8]) -> Result<Vec<u8>, FsError> {
+        let (directory, name) = split(path);
+        Ok(join(&*self.directory(directory)?, name))
+    }
+
+    /// Where what a link names is, one step on, and where it leads to in the end; nothing for what is
+    /// no link or leads nowhere.
+    pub(super) fn targets(&mut self, link: &[u8]) -> Result<Vec<Vec<u8>>, FsError> {
+        let Some(target) = lenient(self.files.link(link))? else {
+            return Ok(Vec::new());
+        };
+        let Some((last, _)) = lenient(self.files.real(link))? else {
+            return Ok(Vec::new());
+        };
+        let step = match target.strip_prefix(b"/") {
+            Some(absolute) => absolute.to_vec(),
+            None => join(split(link).0, &target),
+        };
+        // What has `..` in it was found by following it.
+        let is_plain = step
+            .split(|&byte| byte == b'/')
+            .all(|name| !matches!(name, b"" | b"." | b".."));
+        let mut targets = vec![last];
+        if is_plain {
+            targets.push(self.name(&step)?);
+        }
+        Ok(targets)
+    }
+}
+
+/// A source may hold links that lead in circles: what they name is nowhere.
+pub(super) fn lenient<T>(result: Result<Option<T>, FsError>) -> Result<Option<T>, FsError> {
+    match result {
+        Err(FsError::Layer(Errno::LOOP)) => Ok(None),
+        result => result,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use wpar_mountd::lower::memory::MemoryLower;
+    use wpar_mountd::overlay::Overlay;
+
+    use super::*;
+
+    #[test]
+    fn directories_are_followed_and_last_names_are_not() {
+        let builder = MemoryLower::builder()
+            .file("usr/lib/x/file", "")
+            .symlink("lib", "usr/lib")
+            .symlink("usr/lib/x/link", "file")
+            .symlink("lib64", "/lib")
+            .symlink("round", "round");
+        let files = Overlay::new(Arc::new(builder.build().unwrap()), None);
+        let mut places = Places::new(&files);
+        for (path, expected) in [
+            ("lib/x/file", "usr/lib/x/file"),
+            ("lib64/x/link", "usr/lib/x/link"),
+            ("lib", "lib"),
+            ("round/x", "round/x"),
+            ("nowhere/at/all", "nowhere/at/all"),
+        ] {
+            let found = places.name(path.as_bytes()).unwrap();
+            assert_eq!(found, expected.as_bytes(), "{path}");
+        }
+        assert_eq!(
+            places.targets(b"usr/lib/x/link").unwrap(),
+            [b"usr/lib/x/file".to_vec(), b"usr/lib/x/file".to_vec()]
+        );
+        let deep = "a/".repeat(2000);
+        assert!(places.name(deep.as_bytes()).is_ok());
+    }
+}

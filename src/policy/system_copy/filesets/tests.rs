@@ -1,0 +1,1 @@
+//! The rule as a whole, on small systems of each family.
