@@ -13,5 +13,6 @@ pub mod identity;
 pub mod image;
 pub mod os_release;
 pub mod privilege;
+pub mod resolver;
 mod system;
 pub mod tree;

@@ -12,6 +12,13 @@ use wpar_mountd::error::FsError;
 use crate::model::{CopyControls, Edit, Hostname, View};
 use crate::source::files::Files;
 
+mod devices;
+mod draft;
+#[cfg(test)]
+mod fake_tree;
+mod pattern;
+mod warnings;
+
 /// What the rules look at.
 pub struct Situation<'a> {
     /// The source, without what [`super::exclusions`] hides.
@@ -22,6 +29,8 @@ pub struct Situation<'a> {
     pub controls: CopyControls,
     /// The WPAR's host name.
     pub hostname: &'a Hostname,
+    /// A resolv.conf of the host's that names no server on the host itself, if it has such.
+    pub resolver: Option<&'a [u8]>,
 }
 
 impl fmt::Debug for Situation<'_> {
@@ -49,6 +58,9 @@ pub struct Decisions {
 /// # Errors
 /// Those of reading the source.
 pub fn decide(situation: &Situation<'_>) -> Result<Decisions, FsError> {
-    let _ = situation;
-    Ok(Decisions::default())
+    let mut decisions = Decisions::default();
+    devices::decide(situation, &mut decisions)?;
+    warnings::decide(situation, &mut decisions)?;
+    decisions.view.conversion.programs = true;
+    Ok(decisions)
 }
