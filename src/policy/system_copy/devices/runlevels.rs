@@ -7,10 +7,11 @@ use wpar_mountd::error::FsError;
 
 use super::super::draft::Draft;
 use super::super::pattern::matches;
+use super::units::has_systemd;
 
 const REASON: &str = "acts on hardware, the clock or the boot, which are the host's";
 
-/// Services of System V. Those that a shutdown needs (`umountfs`, `sendsigs`, `halt`) and
+/// Services of System V. Those that a boot waits for or a shutdown needs (`checkroot.sh`, `umountfs`, `halt`) and
 /// those that make `/run` and `/tmp` usable are not among them.
 const SERVICES: &[&str] = &[
     "acpid",
@@ -18,7 +19,6 @@ const SERVICES: &[&str] = &[
     "auditd",
     "binfmt",
     "checkfs.sh",
-    "checkroot.sh",
     "chrony",
     "chronyd",
     "cloud-*",
@@ -71,7 +71,6 @@ const SERVICES: &[&str] = &[
     "udev-*",
     "udev-finish",
     "umountiscsi.sh",
-    "umountroot",
     "waagent",
     "watchdog",
     "wd_keepalive",
@@ -95,6 +94,10 @@ const OPENRC: &[&str] = &[
 ];
 
 pub(super) fn apply(draft: &mut Draft<'_>) -> Result<(), FsError> {
+    // There they are none but for scripts without a unit, and those are masked.
+    if has_systemd(draft)? {
+        return Ok(());
+    }
     for (path, _) in draft.expand("etc/rc?.d/???*")? {
         let name = path.rsplit('/').next().unwrap_or_default();
         let service = name
