@@ -6,6 +6,9 @@ use wpar_mountd::types::FileKind;
 use super::super::draft::Draft;
 use super::fstab;
 
+/// Where an administrator's units are.
+const DIRECTORY: &str = "etc/systemd/system";
+
 const SWAP: &str = "swap space of the source";
 
 pub(super) fn apply(draft: &mut Draft<'_>) -> Result<(), FsError> {
@@ -40,8 +43,9 @@ pub(super) fn apply(draft: &mut Draft<'_>) -> Result<(), FsError> {
 
 /// Units for disks in `/etc` are machine data, like lines of fstab.
 fn units(draft: &mut Draft<'_>) -> Result<(), FsError> {
-    const DIRECTORY: &str = "etc/systemd/system";
-    draft.hide(&format!("{DIRECTORY}/*.swap"), SWAP)?;
+    for (path, _) in draft.expand(&format!("{DIRECTORY}/*.swap"))? {
+        hide_unit(draft, path.rsplit('/').next().unwrap_or_default())?;
+    }
     for (path, kind) in draft.expand(&format!("{DIRECTORY}/*.mount"))? {
         if kind != FileKind::Regular {
             continue;
@@ -69,11 +73,9 @@ fn units(draft: &mut Draft<'_>) -> Result<(), FsError> {
         if unit.source.is_empty() || unit.can_be_mounted() {
             continue;
         }
-        draft.hide(&path, "mounts what a workload partition does not have")?;
-        draft.hide(
-            &path.replace(".mount", ".automount"),
-            "mounts what a workload partition does not have",
-        )?;
+        let mount = path.rsplit('/').next().unwrap_or_default();
+        hide_unit(draft, mount)?;
+        hide_unit(draft, &mount.replace(".mount", ".automount"))?;
         // Those of snap packages are many, and made by a program.
         if unit.kind != "squashfs" {
             draft.note(format!(
@@ -83,4 +85,13 @@ fn units(draft: &mut Draft<'_>) -> Result<(), FsError> {
         }
     }
     Ok(())
+}
+
+/// Hides an administrator's unit, and what asks for it: a target that requires a unit which is not
+/// there would not be reached.
+fn hide_unit(draft: &mut Draft<'_>, unit: &str) -> Result<(), FsError> {
+    const REASON: &str = "names a disk that a workload partition does not have";
+    draft.hide(&format!("{DIRECTORY}/{unit}"), REASON)?;
+    draft.hide(&format!("{DIRECTORY}/*.requires/{unit}"), REASON)?;
+    draft.hide(&format!("{DIRECTORY}/*.wants/{unit}"), REASON)
 }
