@@ -24,6 +24,7 @@ use crate::source::edits;
 use crate::source::host::{HostFacts, RunningHost};
 use crate::source::identity::{self, Identity};
 use crate::source::private_lists;
+use crate::source::resolver;
 use crate::source::tree::OfflineTree;
 
 /// What is to be made.
@@ -68,9 +69,13 @@ pub(super) fn create(context: &Context, registry: &Registry, plan: Plan) -> CliR
     let (directory, directory_exists) = base_directory(registry, &plan)?;
     context.interrupts.check()?;
     let mut creation = Creation::reserve(context, registry, plan, directory, directory_exists)?;
-    creation.populate(context, &host)?;
+    let notes = creation.populate(context, &host)?;
     context.interrupts.check()?;
-    creation.finish()
+    let record = creation.finish()?;
+    for note in notes {
+        context.note(note);
+    }
+    Ok(record)
 }
 
 /// The name must be nobody's, also not that of a kept store unless that is to be used.
@@ -230,8 +235,9 @@ impl<'a> Creation<'a> {
         })
     }
 
-    /// Makes directories and store, and gives the WPAR its identity.
-    fn populate(&mut self, context: &Context, host: &dyn HostFacts) -> CliResult<()> {
+    /// Makes directories and store, and gives the WPAR its identity. Returns what the
+    /// administrator should know.
+    fn populate(&mut self, context: &Context, host: &dyn HostFacts) -> CliResult<Vec<String>> {
         let layout = self.registry.layout();
         let failed = |what: &'static str, path: &Path| {
             let path = path.display().to_string();
@@ -255,6 +261,7 @@ impl<'a> Creation<'a> {
         context.interrupts.check()?;
         let store = layout.store(&self.record.name);
         let mut tree = OfflineTree::open(&spec)?;
+        let mut notes = Vec::new();
         if self.record.kind == WparKind::System && self.pending.store {
             let decisions = self.decide(&tree)?;
             context.interrupts.check()?;
@@ -264,6 +271,7 @@ impl<'a> Creation<'a> {
                 drop(tree);
                 tree = OfflineTree::open(&spec)?;
             }
+            notes.clone_from(&view.notes);
             view.written = edits::make(tree.overlay(), decisions.edits)
                 .map_err(|error| CliError::new(error.to_string()))?;
             if !view.is_plain() {
@@ -280,7 +288,8 @@ impl<'a> Creation<'a> {
                 format!("cannot write to the store {}", store.display()),
                 &error,
             )
-        })
+        })?;
+        Ok(notes)
     }
 
     /// What the rules of a system copy say about the source.
@@ -289,12 +298,14 @@ impl<'a> Creation<'a> {
             private_lists::read(self.registry.layout()).map_err(|(path, error)| {
                 CliError::io(format!("cannot read {}", path.display()), &error)
             })?;
+        let resolver = resolver::upstream();
         system_copy::decide(&Situation {
             files: tree.overlay(),
             of_running_system: self.record.source == Source::Host,
             controls: self.record.copy_controls,
             hostname: &self.record.hostname,
             private_lists: &private_lists,
+            resolver: resolver.as_deref(),
         })
         .map_err(|error| {
             let error = io::Error::from(error.errno());

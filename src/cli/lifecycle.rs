@@ -18,10 +18,11 @@ use super::interrupt::SIGNALS;
 use super::output;
 use super::progress::IndexProgress;
 use crate::launch::{
-    self, LaunchError, LaunchSpec, Limits, Observation, Payload, RootSource, Session, StartEvent,
-    Started, StopMode,
+    self, LaunchError, LaunchSpec, Launcher, Limits, Observation, Payload, RootSource, Session,
+    StartEvent, Started, StopMode,
 };
-use crate::model::{Facts, WparName, WparRecord, WparState};
+use crate::model::view::Conversion;
+use crate::model::{Facts, Source, View, WparName, WparRecord, WparState};
 use crate::policy::mount_spec::{mount_spec, temporary_directories};
 use crate::registry::{Lock, Registry};
 use crate::source::host::{HostFacts, RunningHost};
@@ -111,12 +112,17 @@ pub(super) fn start(
     prepare_directory(record)?;
     let spec = launch_spec(context, registry, record, payload)?;
     context.interrupts.check()?;
-    launch::start(&spec, &mut |event| {
-        if verbose {
+    let mut progress = |event| {
+        if verbose || matches!(event, StartEvent::Trouble(_)) {
             report(context, &event);
         }
-    })
-    .map_err(|error| match &spec.payload {
+    };
+    let unwanted = || context.interrupts.pending();
+    let started = Launcher::default().start_unless(&spec, &mut progress, &unwanted);
+    if started.is_ok() && spec.conversion.is_some() {
+        note_conversion(context, registry, name);
+    }
+    started.map_err(|error| match &spec.payload {
         Payload::Init => {
             let hint = format!("the console log is {}", spec.console_log.display());
             named(name, error).hint(hint)
@@ -167,7 +173,45 @@ fn report(context: &Context, event: &StartEvent) {
         }
         StartEvent::Status(text) => context.note(text),
         StartEvent::Ready => context.note("ready"),
+        StartEvent::Trouble(text) => {
+            context.note(format_args!(
+                "warning: a program of the conversion failed: {text}"
+            ));
+        }
     }
+}
+
+/// What was done before the first start is not done again.
+fn note_conversion(context: &Context, registry: &Registry, name: &WparName) {
+    let noted = registry.view(name).and_then(|mut view| {
+        view.conversion = Conversion::default();
+        registry.store_view(name, &view)
+    });
+    if let Err(error) = noted {
+        context.note(format_args!(
+            "warning: the conversion is done, and will be once more at the next start: {error}"
+        ));
+    }
+}
+
+/// What is to be done before init, once.
+fn conversion(
+    registry: &Registry,
+    record: &WparRecord,
+    view: &View,
+    payload: &Payload,
+) -> Option<launch::Conversion> {
+    if view.conversion.is_done() || *payload != Payload::Init {
+        return None;
+    }
+    let of_running_system = record.source == Source::Host;
+    let host_programs = registry.layout().convert_dir();
+    Some(launch::Conversion {
+        // The copy of the host has the host's among its own.
+        host_programs: (!of_running_system && host_programs.is_dir()).then_some(host_programs),
+        host_keys: view.conversion.host_keys,
+        of_running_system,
+    })
 }
 
 /// The base directory as a mount point: what a user put there must not be covered by the WPAR,
@@ -212,7 +256,9 @@ fn launch_spec(
         source,
         ..record.clone()
     };
-    let mount = mount_spec(record, &registry.view(name)?, layout, &running_host()?)?;
+    let view = registry.view(name)?;
+    let mount = mount_spec(record, &view, layout, &running_host()?)?;
+    let conversion = conversion(registry, record, &view, &payload);
     Ok(LaunchSpec {
         name: name.to_string(),
         hostname: record.hostname.to_string(),
@@ -230,6 +276,7 @@ fn launch_spec(
         tmpfs: temporary_directories(&record.source),
         limits: Limits::default(),
         trail: Some(layout.trail(&record.source)),
+        conversion,
     })
 }
 

@@ -30,6 +30,9 @@ use crate::sys::process::send_signal;
 /// How long a supervisor gets to obey a forced stop before it is killed itself.
 const FORCE_PATIENCE: Duration = Duration::from_secs(20);
 
+/// How long a start is waited for between two looks at whether it is still wanted.
+const GLANCE: Duration = Duration::from_millis(100);
+
 /// Starts and enters WPARs with one executable in the helping roles.
 #[derive(Clone, Debug)]
 pub struct Launcher {
@@ -82,6 +85,19 @@ impl Launcher {
         spec: &LaunchSpec,
         progress: &mut dyn FnMut(StartEvent),
     ) -> Result<Started, LaunchError> {
+        self.start_unless(spec, progress, &|| false)
+    }
+
+    /// As [`Self::start`], and gives it up when `unwanted` says so, at which is looked now and then.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_unless(
+        &self,
+        spec: &LaunchSpec,
+        progress: &mut dyn FnMut(StartEvent),
+        unwanted: &dyn Fn() -> bool,
+    ) -> Result<Started, LaunchError> {
         // The supervisor looks again; from here the answer is of a kind that can be told apart.
         super::state::check_free(&spec.run_dir)?;
         let (channel, theirs) = Asker::pair().doing("make a channel")?;
@@ -119,6 +135,11 @@ impl Launcher {
             .send_with(&order, &files)
             .doing("talk to the supervisor")?;
         loop {
+            while !wait_readable(started.channel.as_fd(), Some(GLANCE))? {
+                if unwanted() {
+                    return Err(started.give_up());
+                }
+            }
             match started.next_event()? {
                 Some(event @ StartEvent::Executed { pid, kind }) => {
                     (started.pid, started.kind) = (pid, kind);
@@ -228,6 +249,18 @@ pub struct Started {
 }
 
 impl Started {
+    /// Ends a start that is not over; nothing is left then.
+    fn give_up(self) -> LaunchError {
+        let Self {
+            channel,
+            mut supervisor,
+            ..
+        } = self;
+        drop(channel);
+        let _ = supervisor.wait();
+        LaunchError::other("the start was given up")
+    }
+
     /// Process of its init as the host numbers it.
     pub fn pid(&self) -> u32 {
         self.pid
@@ -295,6 +328,7 @@ impl Started {
             }
             Report::Status(text) => Some(StartEvent::Status(text)),
             Report::Ready => Some(StartEvent::Ready),
+            Report::Trouble(text) => Some(StartEvent::Trouble(text)),
             Report::Ended(_) => None,
             Report::Failed(failure) => {
                 let _ = self.supervisor.wait();

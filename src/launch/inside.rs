@@ -26,7 +26,7 @@ use super::confine::confine;
 use super::error::{Doing, LaunchError};
 use super::message::FromInit;
 use super::stage::{DEVICES, Luggage, Plan, attach};
-use super::{InitKind, LaunchSpec, Payload, cgroup, init, reaper, terminal};
+use super::{InitKind, LaunchSpec, Payload, cgroup, convert, init, reaper, terminal};
 use crate::sys::mount::{Change, set_attributes};
 use crate::sys::namespace::{loopback_up, new_session_keyring};
 
@@ -122,6 +122,11 @@ fn build_tree(spec: &LaunchSpec, luggage: Luggage) -> Result<(), LaunchError> {
     fill_dev(devices.as_fd(), &luggage.devices)?;
     let run = mount_at(root, "run", "tmpfs", NO_DEVICES, &[("mode", "755")])?;
     fill_run(run.as_fd(), &luggage.notify)?;
+    if let Some(programs) = &luggage.programs {
+        make_directory(root, convert::HOST_PROGRAMS)
+            .doing("provide the host's programs for the conversion")?;
+        attach_below(root, programs.as_fd(), convert::HOST_PROGRAMS)?;
+    }
     for directory in &spec.tmpfs {
         let path = directory.trim_matches('/');
         mount_at(root, path, "tmpfs", NO_DEVICES, &[("mode", "1777")])?;
@@ -305,7 +310,10 @@ fn run_payload(plan: &Plan) -> Result<i32, LaunchError> {
             tell(plan, InitKind::Builtin)?;
             return reaper::run_command(plan);
         }
-        Payload::Init => init::detect(),
+        Payload::Init => {
+            convert(plan)?;
+            init::detect()
+        }
     };
     let Some((path, kind)) = kind else {
         tell(plan, InitKind::Builtin)?;
@@ -324,6 +332,21 @@ fn run_payload(plan: &Plan) -> Result<i32, LaunchError> {
         &path.display().to_string(),
         &init::execute(&path, &plan.spec),
     ))
+}
+
+/// What is done once before init.
+fn convert(plan: &Plan) -> Result<(), LaunchError> {
+    let Some(conversion) = &plan.spec.conversion else {
+        return Ok(());
+    };
+    convert::run(plan, conversion);
+    let programs = Path::new("/").join(convert::HOST_PROGRAMS);
+    if programs.exists() {
+        unmount(&programs, UnmountFlags::DETACH)
+            .and_then(|()| rustix::fs::rmdir(&programs))
+            .doing("take the host's programs away")?;
+    }
+    Ok(())
 }
 
 /// What is the same for every first program: signals as new, system calls filtered, and no tie

@@ -198,14 +198,18 @@ impl Supervisor {
         match rustix::io::read(console, &mut buffer) {
             Ok(0) | Err(_) => false,
             Ok(length) => {
-                if let Some(log) = &mut self.console_log
-                    && let Err(error) = log.append(&buffer[..length])
-                {
-                    // A full disk must not stop the WPAR, which would wait for its console.
-                    note(format_args!("cannot write the console's log: {error}"));
-                }
+                self.write_console(buffer.get(..length).unwrap_or_default());
                 true
             }
+        }
+    }
+
+    /// Appends to the console's log. A full disk must not stop the WPAR, which would wait.
+    pub(super) fn write_console(&mut self, text: &[u8]) {
+        if let Some(log) = &mut self.console_log
+            && let Err(error) = log.append(text)
+        {
+            note(format_args!("cannot write the console's log: {error}"));
         }
     }
 

@@ -56,6 +56,8 @@ pub(crate) enum Report {
     Status(String),
     /// Init says that the system is up.
     Ready,
+    /// Something went wrong that does not stop the start.
+    Trouble(String),
     /// The command, or the whole WPAR, ended.
     Ended(ExitStatus),
     /// It did not work; everything is undone.
@@ -79,6 +81,10 @@ pub(crate) enum FromInit {
     Terminal,
     /// This is what will be executed.
     Executing(InitKind),
+    /// A program that runs before init has written this.
+    Said(Vec<u8>),
+    /// Something went wrong that does not stop the start.
+    Trouble(String),
     /// The command runs, under the built-in init.
     CommandRuns,
     /// The command ended, and the built-in init ends with it.

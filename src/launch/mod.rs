@@ -30,6 +30,7 @@ mod client;
 mod confine;
 mod console;
 mod control;
+mod convert;
 mod error;
 mod execute;
 mod foreground;
@@ -57,6 +58,7 @@ pub(crate) mod watch;
 
 pub use cleanup::clean_up;
 pub use client::{Launcher, Started, enter, reboot, start, stop};
+pub use convert::Conversion;
 pub use error::{Failure, LaunchError};
 pub use identity::ProcessId;
 pub use init::InitKind;
@@ -104,6 +106,9 @@ pub struct LaunchSpec {
     /// File that keeps what a start of the same source reads first, for the next one to be ahead.
     #[serde(default)]
     pub trail: Option<PathBuf>,
+    /// What is done inside before init, at this start only.
+    #[serde(default)]
+    pub conversion: Option<Conversion>,
 }
 
 /// Where the files of a WPAR come from.
@@ -238,4 +243,6 @@ pub enum StartEvent {
     Status(String),
     /// Its init says that the system is up.
     Ready,
+    /// Something went wrong that does not stop the start. Untrusted text, one line, printable.
+    Trouble(String),
 }

@@ -52,6 +52,8 @@ pub(super) struct Luggage {
     pub(super) devices: Vec<OwnedFd>,
     /// Mount of the notify socket.
     pub(super) notify: OwnedFd,
+    /// Mount of the host's programs for the conversion, if there are such.
+    pub(super) programs: Option<OwnedFd>,
 }
 
 /// Runs the first stage in a fresh child of the supervisor; returns its exit status.
@@ -79,14 +81,16 @@ fn try_run(plan: &Plan) -> Result<(), LaunchError> {
     for group in &plan.groups {
         (&*group).write_all(b"0").doing("join the control groups")?;
     }
-    let luggage = Luggage {
+    let mut luggage = Luggage {
         devices: DEVICES
             .iter()
             .map(|name| detached(&format!("/dev/{name}")))
             .collect::<Result<_, _>>()?,
         notify: detached(&plan.notify.display().to_string())?,
+        programs: None,
     };
     let (root, user_namespace) = receive_root(plan)?;
+    luggage.programs = host_programs(&plan.spec, user_namespace.as_fd())?;
     attach_root(plan, root, user_namespace.as_fd())?;
     // From here on nothing of the host can be gained, only carried along.
     move_into_link_name_space(user_namespace.as_fd(), Some(LinkNameSpaceType::User))
@@ -119,6 +123,37 @@ fn keep_only(plan: &Plan) -> Result<(), LaunchError> {
 fn detached(path: &str) -> Result<OwnedFd, LaunchError> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     open_tree(CWD, path, flags).doing(format!("open {path}"))
+}
+
+/// The host's programs for the conversion: read-only, and root's inside where the file system can
+/// do that; else those can be run that everybody may run.
+fn host_programs(
+    spec: &LaunchSpec,
+    user_namespace: BorrowedFd<'_>,
+) -> Result<Option<OwnedFd>, LaunchError> {
+    let conversion = spec.conversion.as_ref();
+    let Some(directory) = conversion.and_then(|conversion| conversion.host_programs.as_ref())
+    else {
+        return Ok(None);
+    };
+    if !directory.is_dir() {
+        return Ok(None);
+    }
+    let mount = detached(&directory.display().to_string())?;
+    let change = Change {
+        set: MountAttrFlags::MOUNT_ATTR_RDONLY
+            | MountAttrFlags::MOUNT_ATTR_NOSUID
+            | MountAttrFlags::MOUNT_ATTR_NODEV,
+        private: true,
+        ..Change::default()
+    };
+    set_attributes(mount.as_fd(), &change).doing("set the flags of a mount")?;
+    let mapped = Change {
+        id_map: Some(user_namespace),
+        ..Change::default()
+    };
+    let _ = set_attributes(mount.as_fd(), &mapped);
+    Ok(Some(mount))
 }
 
 /// The mount of the root file system and the user namespace.

@@ -205,6 +205,7 @@ impl Supervisor {
     fn live(&mut self) -> Result<ExitStatus, LaunchError> {
         loop {
             self.launch()?;
+            self.spec.conversion = None;
             let stopping = self.stopping.take();
             self.state.stopping = false;
             // First: who is answered may look at once.
@@ -310,6 +311,8 @@ impl Supervisor {
                 Some((FromInit::Terminal, fds)) => terminal = fds.into_iter().next(),
                 Some((FromInit::Executing(what), _)) => kind = Some(what),
                 Some((FromInit::CommandRuns, _)) => reports = true,
+                Some((FromInit::Said(text), _)) => self.write_console(&text),
+                Some((FromInit::Trouble(text), _)) => self.report(&Report::Trouble(text)),
                 Some((FromInit::Failed(failure), _)) => return Err(LaunchError::Remote(failure)),
                 // Of a command so short that its end overtook the word of its birth.
                 Some((FromInit::CommandEnded(_), _)) => {}

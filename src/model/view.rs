@@ -30,6 +30,9 @@ pub struct View {
     /// What the administrator should know, one line each: what would run twice, for example.
     #[serde(default)]
     pub notes: Vec<String>,
+    /// What is still to be done when the WPAR starts for the first time.
+    #[serde(default, skip_serializing_if = "Conversion::is_done")]
+    pub conversion: Conversion,
 }
 
 impl Default for View {
@@ -40,6 +43,7 @@ impl Default for View {
             written: Vec::new(),
             filesets: Vec::new(),
             notes: Vec::new(),
+            conversion: Conversion::default(),
         }
     }
 }
@@ -47,6 +51,23 @@ impl Default for View {
 impl View {
     /// Whether the WPAR sees its source as it is.
     pub fn is_plain(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What is done once, inside, before the first start: nothing if that has been.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Conversion {
+    /// Programs in `/usr/lib/wpars/wparconvert.d` are run.
+    pub programs: bool,
+    /// SSH host keys are made.
+    pub host_keys: bool,
+}
+
+impl Conversion {
+    /// Whether nothing is to be done.
+    pub fn is_done(&self) -> bool {
         *self == Self::default()
     }
 }

@@ -24,6 +24,7 @@ use crate::model::{Source, WparName};
 /// | `var/lib/wpar/host.trail` | what a start of a copy of the host reads first |
 /// | `var/lib/wpar/logs/NAME/` | console log |
 /// | `var/lib/wpar/locks/` | locks of commands |
+/// | `usr/lib/wpars/wparconvert.d/` | programs that run before a first start; never written |
 /// | `run/wpar/NAME/` | what is true in this boot only |
 /// | `etc/wpars/private.d/*.list` | which filesets are private, besides those of our own list |
 /// | `wpars/NAME` | base directory, unless `-d` names another |
@@ -81,6 +82,11 @@ impl Layout {
     /// Record of a kept store.
     pub fn kept(&self, name: &WparName) -> PathBuf {
         self.kept_dir().join(format!("{name}.json"))
+    }
+
+    /// The host's programs that run before the first start of a system copy.
+    pub fn convert_dir(&self) -> PathBuf {
+        self.root.join("usr/lib/wpars/wparconvert.d")
     }
 
     /// Upper store of a WPAR.

@@ -14,5 +14,6 @@ pub mod image;
 pub mod os_release;
 pub mod private_lists;
 pub mod privilege;
+pub mod resolver;
 mod system;
 pub mod tree;

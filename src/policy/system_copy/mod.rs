@@ -12,7 +12,13 @@ use wpar_mountd::error::FsError;
 use crate::model::{CopyControls, Edit, Hostname, View};
 use crate::source::files::Files;
 
+mod devices;
+mod draft;
+#[cfg(test)]
+mod fake_tree;
 mod filesets;
+mod pattern;
+mod warnings;
 
 pub use filesets::ListFile;
 
@@ -28,6 +34,8 @@ pub struct Situation<'a> {
     pub hostname: &'a Hostname,
     /// The host's files `etc/wpars/private.d/*.list`.
     pub private_lists: &'a [ListFile],
+    /// A resolv.conf of the host's that names no server on the host itself, if it has such.
+    pub resolver: Option<&'a [u8]>,
 }
 
 impl fmt::Debug for Situation<'_> {
@@ -55,5 +63,9 @@ pub struct Decisions {
 /// # Errors
 /// Those of reading the source.
 pub fn decide(situation: &Situation<'_>) -> Result<Decisions, FsError> {
-    filesets::decide(situation)
+    let mut decisions = filesets::decide(situation)?;
+    devices::decide(situation, &mut decisions)?;
+    warnings::decide(situation, &mut decisions)?;
+    decisions.view.conversion.programs = true;
+    Ok(decisions)
 }

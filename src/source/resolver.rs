@@ -1,0 +1,58 @@
+//! The name servers that the host itself asks, if they are not on the host.
+
+use std::fs::File;
+use std::io::Read;
+
+/// Where the list is, the best first: systemd-resolved keeps the true one beside its own address.
+const PLACES: [&str; 2] = ["/run/systemd/resolve/resolv.conf", "/etc/resolv.conf"];
+
+/// Longest list that is read.
+const LONGEST: u64 = 64 << 10;
+
+/// A resolv.conf that is true in a WPAR, too; `None` if the host has only servers of its own.
+pub fn upstream() -> Option<Vec<u8>> {
+    PLACES.into_iter().find_map(|place| {
+        let mut text = Vec::new();
+        File::open(place)
+            .ok()?
+            .take(LONGEST)
+            .read_to_end(&mut text)
+            .ok()?;
+        has_server_elsewhere(&text).then_some(text)
+    })
+}
+
+/// Whether a resolv.conf names a server that is not on the machine itself.
+pub fn has_server_elsewhere(text: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(text);
+    let mut servers = text.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        words.next().filter(|word| *word == "nameserver")?;
+        words.next()
+    });
+    servers.any(|server| {
+        let address = server.split('%').next().unwrap_or_default();
+        let address = address.parse::<std::net::IpAddr>();
+        address.is_ok_and(|address| !address.is_loopback() && !address.is_unspecified())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_on_the_machine_itself_do_not_count() {
+        for (text, expected) in [
+            ("", false),
+            ("nameserver 127.0.0.53\noptions edns0\n", false),
+            ("nameserver ::1\nnameserver 0.0.0.0\n", false),
+            ("# nameserver 9.9.9.9\n", false),
+            ("nameserver 127.0.0.1\nnameserver 192.0.2.53\n", true),
+            ("  nameserver\tfe80::1%eth0\n", true),
+            ("nameserver", false),
+        ] {
+            assert_eq!(has_server_elsewhere(text.as_bytes()), expected, "{text:?}");
+        }
+    }
+}
