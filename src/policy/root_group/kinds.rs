@@ -56,6 +56,11 @@ pub(super) fn is_vital(mount: &Mount) -> bool {
     VITAL.iter().any(|top| mount.point == Path::new(top))
 }
 
+/// Whether it has files that somebody could miss. The images of programs (snaps) can be had again.
+pub(super) fn keeps_files(mount: &Mount) -> bool {
+    mount.is_storage() || mount.fs_type == "squashfs" && by_type(mount).is_none()
+}
+
 /// Why what is mounted there is no part of the system, by where it is.
 pub(super) fn by_place(point: &Path) -> Option<&'static str> {
     // Below /mnt, not at it: some keep their data there.

@@ -20,7 +20,7 @@ use wpar_mountd::spec::HiddenName;
 
 pub use at_start::{grafts, is_transparent};
 
-use self::kinds::{by_place, by_type, describe, is_system, is_vital};
+use self::kinds::{by_place, by_type, describe, is_system, is_vital, keeps_files};
 use super::{PolicyError, exclusions};
 use crate::model::copy_controls::Selection;
 use crate::model::view::{LeftOut, Part};
@@ -163,7 +163,7 @@ impl<'a> Division<'a> {
         if asked && let Some(name) = self.covering(&mount.point) {
             return refused(&name.reason);
         }
-        if !mount.is_storage() && !(asked && mount.fs_type == "tmpfs") {
+        if !keeps_files(mount) && !(asked && mount.fs_type == "tmpfs") {
             if asked {
                 return refused(&format!("{} keeps no files", mount.fs_type));
             } else if is_vital(mount) {

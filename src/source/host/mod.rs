@@ -14,8 +14,9 @@ use std::path::{Path, PathBuf};
 use wpar_mountd::spec::RootMark;
 
 pub use disks::Disks;
+pub(crate) use mountinfo::parse_mountinfo;
+use mountinfo::parse_swaps;
 pub use mountinfo::visible;
-use mountinfo::{parse_mountinfo, parse_swaps};
 
 /// One mount, from a line of `/proc/PID/mountinfo` (proc_pid_mountinfo(5)).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use super::Mount;
 
 /// The mounts of a mountinfo file. Lines that are not understood are left out.
-pub(super) fn parse_mountinfo(text: &[u8]) -> Vec<Mount> {
+pub(crate) fn parse_mountinfo(text: &[u8]) -> Vec<Mount> {
     text.split(|&byte| byte == b'\n')
         .filter_map(parse_mount)
         .collect()
