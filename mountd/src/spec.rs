@@ -118,6 +118,10 @@ pub struct RootMark {
     /// Seconds and nanoseconds of its birth since 1970, where the file system notes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub born: Option<(i64, u32)>,
+    /// What the file system calls itself, where that outlives a boot. (An installer makes several in
+    /// one second, and ext4 counts no finer.)
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<u64>,
 }
 
 /// A name of the lower that is left out, and why.

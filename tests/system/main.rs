@@ -28,6 +28,7 @@ mod limits;
 mod listing;
 mod login;
 mod looking;
+mod root_group;
 mod session;
 mod source;
 mod store;

@@ -78,7 +78,11 @@ impl HostFacts for Host {
 
     fn mark(&self, point: &Path) -> Option<RootMark> {
         let inode = *self.marks.get(point)?;
-        Some(RootMark { inode, born: None })
+        Some(RootMark {
+            inode,
+            born: None,
+            id: None,
+        })
     }
 
     fn subvolumes(&self, mount: &Mount) -> Vec<PathBuf> {

@@ -73,6 +73,9 @@ pub(super) struct Root {
 /// `f_type` of btrfs (`linux/magic.h`).
 const BTRFS_SUPER_MAGIC: fs::FsWord = 0x9123_683e;
 
+/// `f_type` of ext2, ext3 and ext4.
+const EXT4_SUPER_MAGIC: fs::FsWord = 0xef53;
+
 /// Attributes asked for in every call.
 pub(super) const STATX: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::MNT_ID);
 
@@ -153,10 +156,15 @@ pub fn mark_at(path: &Path) -> io::Result<RootMark> {
 pub(super) fn mark(root: &OwnedFd) -> Result<RootMark, Errno> {
     let asked = StatxFlags::INO | StatxFlags::BTIME;
     let stat = fs::statx(root, "", AtFlags::EMPTY_PATH, asked)?;
+    // Of these two it is made of the UUID; of others it may be the number of the device.
+    let is_lasting = [BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC].contains(&fs::fstatfs(root)?.f_type);
     let is_born = stat.stx_mask & StatxFlags::BTIME.bits() != 0;
     Ok(RootMark {
         inode: stat.stx_ino,
         born: is_born.then_some((stat.stx_btime.tv_sec, stat.stx_btime.tv_nsec)),
+        id: is_lasting
+            .then(|| fs::fstatvfs(root).map(|stat| stat.f_fsid))
+            .transpose()?,
     })
 }
 
