@@ -1,5 +1,6 @@
 //! From a [`MountSpec`] to the merged tree that it describes.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -9,10 +10,11 @@ use crate::filter::{HiddenError, HiddenLower};
 use crate::lower::LowerLayer;
 use crate::lower::LowerNode;
 use crate::lower::filesystem::FileSystemError;
+use crate::lower::grafted::{GraftError, GraftedLower, Part};
 use crate::lower::host::{HostError, HostLower};
 use crate::lower::tar::{ImageError, TarLower};
 use crate::overlay::Overlay;
-use crate::spec::{LowerSpec, MountSpec};
+use crate::spec::{Graft, LowerSpec, MountSpec};
 use crate::takeover::Kept;
 use crate::upper::{Opening, RootInode, StoreError, UpperStore};
 
@@ -22,6 +24,15 @@ pub enum OpenError {
     /// The directory underneath.
     #[error(transparent)]
     Directory(#[from] HostError),
+    /// Several file systems in one tree.
+    #[error(transparent)]
+    Grafted(#[from] GraftError),
+    /// Another file system than before.
+    #[error(
+        "another file system is mounted at {} than when this was begun; mount the one that was",
+        .0.display()
+    )]
+    Changed(PathBuf),
     /// The file system underneath.
     #[error(transparent)]
     FileSystem(#[from] FileSystemError),
@@ -101,8 +112,9 @@ pub fn root_of(lower: &dyn LowerLayer) -> FsResult<RootInode> {
 
 fn open_lower(spec: &LowerSpec, kept: Option<&Kept>) -> Result<Arc<dyn LowerLayer>, OpenError> {
     match spec {
-        LowerSpec::Directory { path } => keep_names(HostLower::open(path)?, kept),
-        LowerSpec::FileSystem(image) => keep_names(image.lower()?, kept),
+        LowerSpec::Directory { path } => keep_names(HostLower::open(path)?, kept, 0),
+        LowerSpec::Grafted { path, grafts } => open_grafted(path, grafts, kept),
+        LowerSpec::FileSystem(image) => keep_names(image.lower()?, kept, 0),
         LowerSpec::Image {
             path,
             index,
@@ -114,10 +126,45 @@ fn open_lower(spec: &LowerSpec, kept: Option<&Kept>) -> Result<Arc<dyn LowerLaye
     }
 }
 
-/// The directory, with the names by which its inodes were found kept for the next daemon.
-fn keep_names(lower: HostLower, kept: Option<&Kept>) -> Result<Arc<dyn LowerLayer>, OpenError> {
+/// The file systems of `grafts` in that of `path`. Each must be the one that is expected: the store's
+/// records carry the numbers of its inodes.
+fn open_grafted(
+    path: &Path,
+    grafts: &[Graft],
+    kept: Option<&Kept>,
+) -> Result<Arc<dyn LowerLayer>, OpenError> {
+    let root = keep_names(HostLower::open(path)?, kept, 0)?;
+    let mut parts = Vec::with_capacity(grafts.len());
+    for (graft, part) in grafts.iter().zip(1..) {
+        let layer = match &graft.from {
+            Some(from) => {
+                let lower = HostLower::open(from)?;
+                if let Some(expected) = graft.mark
+                    && lower.mark().map_err(OpenError::Root)? != expected
+                {
+                    return Err(OpenError::Changed(from.clone()));
+                }
+                Some(keep_names(lower, kept, part)?)
+            }
+            None => None,
+        };
+        parts.push(Part {
+            point: graft.point.clone(),
+            layer,
+        });
+    }
+    Ok(Arc::new(GraftedLower::new(root, parts)?))
+}
+
+/// The directory, with the names by which its inodes were found kept for the next daemon. `part` is
+/// its place in the tree.
+fn keep_names(
+    lower: HostLower,
+    kept: Option<&Kept>,
+    part: u16,
+) -> Result<Arc<dyn LowerLayer>, OpenError> {
     Ok(Arc::new(match kept {
-        Some(kept) => lower.keep(kept.lower_names()?)?,
+        Some(kept) => lower.keep(kept.lower_names(part)?)?,
         None => lower,
     }))
 }

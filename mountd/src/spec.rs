@@ -73,6 +73,14 @@ pub enum LowerSpec {
         /// Its root.
         path: PathBuf,
     },
+    /// Several file systems of this host in one tree.
+    Grafted {
+        /// Its root, as of a `Directory`.
+        path: PathBuf,
+        /// What else is mounted in it. The place in the list is part of each inode number: what is
+        /// no longer there keeps its place.
+        grafts: Vec<Graft>,
+    },
     /// A file system of the kernel's in a file.
     FileSystem(FileSystemImage),
     /// A tar image, plain or compressed, through its index.
@@ -85,6 +93,35 @@ pub enum LowerSpec {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         shared: Option<PathBuf>,
     },
+}
+
+/// A file system that is shown at its mount point in another one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Graft {
+    /// Where it is shown: a directory below the root, as in [`HiddenName::path`].
+    pub point: String,
+    /// The directory of this host that it is; `None` if it is gone, and an empty place is kept for
+    /// its numbers.
+    pub from: Option<PathBuf>,
+    /// What is expected there; `None` if it is taken for what it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<RootMark>,
+}
+
+/// What tells the root of one file system from that of another, also after a boot of the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RootMark {
+    /// Number of its inode.
+    pub inode: u64,
+    /// Seconds and nanoseconds of its birth since 1970, where the file system notes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub born: Option<(i64, u32)>,
+    /// What the file system calls itself, where that outlives a boot. (An installer makes several in
+    /// one second, and ext4 counts no finer.)
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<u64>,
 }
 
 /// A name of the lower that is left out, and why.

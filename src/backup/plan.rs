@@ -5,13 +5,13 @@
 
 use std::path::{Path, PathBuf};
 
-use wpar_mountd::spec::{HiddenExtent, HiddenName};
+use wpar_mountd::spec::{HiddenExtent, HiddenName, RootMark};
 
 use super::volume_group::VolumeGroup;
-use crate::model::CopyControls;
+use crate::model::{CopyControls, View};
 use crate::policy::PolicyError;
 use crate::policy::exclusions;
-use crate::source::host::{HostFacts, Mount, PathKind};
+use crate::source::host::{Disks, HostFacts, Mount, PathKind};
 
 /// What is taken.
 #[derive(Clone, Debug, Default)]
@@ -54,7 +54,8 @@ pub fn system(
         })
         .map(|mount| mount.point.clone())
         .collect();
-    let found = exclusions::host(&Others { host, others }, controls, own)?;
+    let others = Others { host, others };
+    let found = exclusions::host(&others, controls, own, &View::default());
     let left_out = found.left_out;
     let mut hidden = found.hidden;
     for path in directories {
@@ -101,6 +102,18 @@ impl HostFacts for Others<'_> {
     fn resolve(&self, path: &Path) -> Option<(PathBuf, PathKind)> {
         self.host.resolve(path)
     }
+
+    fn disks(&self, mount: &Mount) -> Disks {
+        self.host.disks(mount)
+    }
+
+    fn mark(&self, point: &Path) -> Option<RootMark> {
+        self.host.mark(point)
+    }
+
+    fn subvolumes(&self, mount: &Mount) -> Vec<PathBuf> {
+        self.host.subvolumes(mount)
+    }
 }
 
 #[cfg(test)]
@@ -121,6 +134,18 @@ mod tests {
         fn resolve(&self, path: &Path) -> Option<(PathBuf, PathKind)> {
             Some((path.to_owned(), PathKind::Directory))
         }
+
+        fn disks(&self, _mount: &Mount) -> Disks {
+            Disks::default()
+        }
+
+        fn mark(&self, _point: &Path) -> Option<RootMark> {
+            None
+        }
+
+        fn subvolumes(&self, _mount: &Mount) -> Vec<PathBuf> {
+            Vec::new()
+        }
     }
 
     fn mount(point: &str, fs_type: &str, source: &str) -> Mount {
@@ -129,6 +154,7 @@ mod tests {
             fs_type: fs_type.into(),
             source: source.into(),
             is_whole: true,
+            ..Mount::default()
         }
     }
 

@@ -83,6 +83,7 @@ mod tests {
             fs_type: fs_type.into(),
             source: source.into(),
             is_whole: true,
+            ..Mount::default()
         }
     }
 

@@ -11,16 +11,22 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use wpar_mountd::spec::{HiddenExtent, HiddenName};
+use wpar_mountd::types::FileKind;
+
 use super::context::Context;
 use super::error::{CliError, CliResult};
+use crate::model::copy_controls::Selection;
 use crate::model::{
-    CopyControls, Hostname, Owner, Source, SpaceLimits, WparKind, WparName, WparRecord,
+    CopyControls, Hostname, Owner, Source, SpaceLimits, View, WparKind, WparName, WparRecord,
 };
-use crate::policy::mount_spec::mount_spec;
+use crate::policy::mount_spec::{mount_spec, own_places};
+use crate::policy::root_group;
 use crate::policy::system_copy::{self, Decisions, Situation};
 use crate::registry::pending::{Pending, PendingOperation};
 use crate::registry::{Registry, process};
 use crate::source::edits;
+use crate::source::files::Files;
 use crate::source::host::{HostFacts, RunningHost};
 use crate::source::identity::{self, Identity};
 use crate::source::private_lists;
@@ -37,6 +43,8 @@ pub(super) struct Plan {
     pub(super) directory: Option<PathBuf>,
     pub(super) source: Source,
     pub(super) copy_controls: CopyControls,
+    /// What else is in it, or not.
+    pub(super) selection: Selection,
     pub(super) limits: SpaceLimits,
     /// The command that the WPAR lives and dies with.
     pub(super) owner: Option<Owner>,
@@ -66,10 +74,17 @@ pub(super) fn running_host() -> CliResult<RunningHost> {
 /// Makes the WPAR, whose name is free and whose lock is held, and returns its record.
 pub(super) fn create(context: &Context, registry: &Registry, plan: Plan) -> CliResult<WparRecord> {
     let host = running_host()?;
+    if plan.source != Source::Host && !plan.selection.include.is_empty() {
+        return Err(
+            CliError::usage("include= is for copies of the running system")
+                .hint("a backup shows all that is in it"),
+        );
+    }
     let (directory, directory_exists) = base_directory(registry, &plan)?;
     context.interrupts.check()?;
+    let selection = plan.selection.clone();
     let mut creation = Creation::reserve(context, registry, plan, directory, directory_exists)?;
-    let notes = creation.populate(context, &host)?;
+    let notes = creation.populate(context, &host, &selection)?;
     context.interrupts.check()?;
     let record = creation.finish()?;
     for note in notes {
@@ -174,6 +189,35 @@ fn real_directory(asked: &Path) -> CliResult<PathBuf> {
     Ok(parent.join(last))
 }
 
+/// What the administrator leaves out: of a directory, what is in it.
+fn excluded(tree: &OfflineTree, selection: &Selection) -> CliResult<Vec<HiddenName>> {
+    let mut hidden = Vec::new();
+    for path in &selection.exclude {
+        let found = tree.overlay().real(path.as_bytes()).map_err(|error| {
+            let error = io::Error::from(error.errno());
+            CliError::io(format!("cannot look at {path} of the source"), &error)
+        })?;
+        let Some((real, kind)) = found else {
+            return Err(CliError::new(format!("there is no {path} to be left out"))
+                .hint("look at exclude=, or leave it away"));
+        };
+        let unusable = || CliError::usage(format!("{path} cannot be left out"));
+        let real = String::from_utf8(real).map_err(|_| unusable())?;
+        if real.is_empty() {
+            return Err(unusable());
+        }
+        hidden.push(HiddenName {
+            path: real,
+            extent: match kind {
+                FileKind::Directory => HiddenExtent::Contents,
+                _ => HiddenExtent::Name,
+            },
+            reason: "left out by the administrator".to_owned(),
+        });
+    }
+    Ok(hidden)
+}
+
 /// A WPAR that is being made; undone when it is dropped before it is finished.
 struct Creation<'a> {
     context: &'a Context,
@@ -237,7 +281,12 @@ impl<'a> Creation<'a> {
 
     /// Makes directories and store, and gives the WPAR its identity. Returns what the
     /// administrator should know.
-    fn populate(&mut self, context: &Context, host: &dyn HostFacts) -> CliResult<Vec<String>> {
+    fn populate(
+        &mut self,
+        context: &Context,
+        host: &dyn HostFacts,
+        selection: &Selection,
+    ) -> CliResult<Vec<String>> {
         let layout = self.registry.layout();
         let failed = |what: &'static str, path: &Path| {
             let path = path.display().to_string();
@@ -256,28 +305,14 @@ impl<'a> Creation<'a> {
             .mode(0o700)
             .create(&logs)
             .map_err(failed("log directory", &logs))?;
-        let mut view = self.registry.view(&self.record.name)?;
-        let mut spec = mount_spec(&self.record, &view, layout, host)?;
-        context.interrupts.check()?;
         let store = layout.store(&self.record.name);
-        let mut tree = OfflineTree::open(&spec)?;
-        let mut notes = Vec::new();
-        if self.record.kind == WparKind::System && self.pending.store {
-            let decisions = self.decide(&tree)?;
-            context.interrupts.check()?;
-            view = decisions.view;
-            if !view.hidden.is_empty() {
-                spec.hidden.extend(view.hidden.iter().cloned());
-                drop(tree);
-                tree = OfflineTree::open(&spec)?;
-            }
-            notes.clone_from(&view.notes);
-            view.written = edits::make(tree.overlay(), decisions.edits)
-                .map_err(|error| CliError::new(error.to_string()))?;
-            if !view.is_plain() {
-                self.registry.store_view(&self.record.name, &view)?;
-            }
-        }
+        let (mut tree, notes) = if self.pending.store {
+            self.populate_new(context, host, selection)?
+        } else {
+            let view = self.registry.view(&self.record.name)?;
+            let spec = mount_spec(&self.record, &view, layout, host)?;
+            (OfflineTree::open(&spec)?, Vec::new())
+        };
         let identity = Identity {
             hostname: self.record.hostname.clone(),
             machine_id: self.record.machine_id(),
@@ -290,6 +325,47 @@ impl<'a> Creation<'a> {
             )
         })?;
         Ok(notes)
+    }
+
+    /// Decides what a new store shows, writes what belongs into it, and notes both. Returns what the
+    /// administrator should know, too.
+    fn populate_new(
+        &mut self,
+        context: &Context,
+        host: &dyn HostFacts,
+        selection: &Selection,
+    ) -> CliResult<(OfflineTree, Vec<String>)> {
+        let layout = self.registry.layout();
+        let controls = self.record.copy_controls;
+        let mut view = match self.record.source {
+            Source::Host => root_group::new_view(host, controls, &own_places(layout), selection)?,
+            _ => View::default(),
+        };
+        let mut spec = mount_spec(&self.record, &view, layout, host)?;
+        context.interrupts.check()?;
+        let mut tree = OfflineTree::open(&spec)?;
+        view.hidden = excluded(&tree, selection)?;
+        if !view.hidden.is_empty() {
+            spec.hidden.extend(view.hidden.iter().cloned());
+            drop(tree);
+            tree = OfflineTree::open(&spec)?;
+        }
+        if self.record.kind == WparKind::System {
+            let decisions = self.decide(&tree)?;
+            context.interrupts.check()?;
+            if !decisions.view.hidden.is_empty() {
+                spec.hidden.extend(decisions.view.hidden.iter().cloned());
+                drop(tree);
+                tree = OfflineTree::open(&spec)?;
+            }
+            view = view.with(decisions.view);
+            view.written = edits::make(tree.overlay(), decisions.edits)
+                .map_err(|error| CliError::new(error.to_string()))?;
+        }
+        if !view.is_plain() {
+            self.registry.store_view(&self.record.name, &view)?;
+        }
+        Ok((tree, view.notes))
     }
 
     /// What the rules of a system copy say about the source.

@@ -209,8 +209,18 @@ impl From<DiffError> for CliError {
 
 impl From<PolicyError> for CliError {
     fn from(error: PolicyError) -> Self {
-        Self::new(error.to_string())
-            .hint("make a backup that contains it and use 'mkwpar -t -B IMAGE'")
+        let text = error.to_string();
+        match error {
+            PolicyError::SystemElsewhere { .. } => Self::new(text)
+                .hint("or make a backup that contains it and use 'mkwpar -t -B IMAGE'"),
+            PolicyError::PartMissing { point, .. } => {
+                Self::new(text).hint(format!("'findmnt --fstab {}' says how", point.display()))
+            }
+            PolicyError::NoMount { .. } | PolicyError::CannotInclude { .. } => {
+                Self::usage(text).hint("look at include=, or leave it away")
+            }
+            PolicyError::PartChanged { .. } => Self::new(text),
+        }
     }
 }
 

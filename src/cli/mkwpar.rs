@@ -14,6 +14,7 @@ use super::prepared::Prepared;
 use super::remove::{self, StoreFate};
 use super::verbs::{Arguments, Verb, Words};
 use crate::launch::Payload;
+use crate::model::copy_controls::Selection;
 use crate::model::{
     CopyControls, FileSystemAttributes, SpaceLimits, WparKind, WparName, WparRecord,
 };
@@ -33,8 +34,14 @@ pub(super) const VERB: Verb = Verb::aix::<MakeArguments>(Words {
         its journal; or a directory with etc and usr. Other kinds of backups are refused, with \
         the command that makes them usable. The source must stay where it is, unchanged, as long as \
         WPARs of it exist.\n\n\
-        Of the running system everything below / is taken but other file systems, temporary \
-        files, swap files and other partitions; -v lists what is left out and why.\n\n\
+        Of the running system the root volume group is taken: the file system of /, those mounted at \
+        or below /usr, /var, /opt, /etc and /root, and those on the same volume group, pool or disks \
+        as /. Not taken are file systems on other disks, on servers and of other processes, what is \
+        mounted below /boot, /media, /mnt and /run, temporary files, swap files and other partitions. \
+        -T include=/data takes the file system that is mounted there along, -T exclude=/srv/cache \
+        leaves something out; both can be repeated, with several paths divided by commas. -v lists \
+        what is taken, what is not, and why. It is decided once: a file system that was part of the \
+        copy must be mounted when it is started, one that is mounted later is no part of it.\n\n\
         Filesets (packages) that act on kernel, boot or hardware by themselves are private: they \
         are not visible in the WPAR, neither their files nor their records, and its package \
         manager does not install them again. One that a visible fileset needs stays. \
@@ -73,6 +80,10 @@ pub(super) const VERB: Verb = Verb::aix::<MakeArguments>(Words {
             "mkwpar -t -n clone2 -T preserve_wpars=yes",
         ),
         (
+            "Take the file system at /data along, but not what is in /srv/cache",
+            "mkwpar -t -n clone3 -T include=/data exclude=/srv/cache",
+        ),
+        (
             "Use a store again that 'rmwpar -p' kept",
             "mkwpar -p -n web1",
         ),
@@ -81,7 +92,8 @@ pub(super) const VERB: Verb = Verb::aix::<MakeArguments>(Words {
         system or a directory where AIX takes a mksysb. The WPAR is in state D until startwpar or -s starts it. Which \
         filesets are private is told by a list, not by the filesets themselves. A \
         WPAR has one file system: of -M there are size, in AIX's units, and directory=/ \
-        (other directories and attributes are refused); inodes, K and T are additions.",
+        (other directories and attributes are refused); inodes, K and T are additions, as are \
+        include and exclude of -T.",
 });
 
 /// Arguments of `mkwpar`.
@@ -116,7 +128,7 @@ pub(super) struct MakeArguments {
     #[arg(short = 's', long = "start")]
     start: bool,
 
-    /// Copy controls: preserve_private=yes|no, preserve_wpars=yes|no
+    /// Copy controls: preserve_private=yes|no, preserve_wpars=yes|no, include=MOUNT, exclude=PATH
     #[arg(short = 'T', long = "copy-controls", value_name = "NAME=VALUE", num_args = 1..)]
     copy_controls: Vec<String>,
 
@@ -142,7 +154,7 @@ impl Arguments for MakeArguments {
         if hostname.is_some() {
             create::hostname(hostname, &name)?;
         }
-        let controls = CopyControls::parse(&self.copy_controls)
+        let (controls, selection) = CopyControls::parse_with_selection(&self.copy_controls)
             .map_err(|error| CliError::usage(error.to_string()))?;
         let attributes = FileSystemAttributes::parse(&self.file_system)
             .map_err(|error| CliError::usage(error.to_string()))?;
@@ -157,16 +169,23 @@ impl Arguments for MakeArguments {
             Some(_) => self.plan_from_kept(context, &registry, name)?,
             None => self.plan(context, &registry, name, controls)?,
         };
+        if self.preserved.is_some() && selection != Selection::default() {
+            return Err(
+                CliError::usage("what is in a copy was decided when its store was made")
+                    .hint("leave include and exclude away"),
+            );
+        }
         let plan = Plan {
             limits: attributes.over(plan.limits),
+            selection,
             ..plan
         };
         let controls = plan.copy_controls;
         let is_new = plan.kept.is_none();
         let record = create::create(context, &registry, plan)?;
-        prepared.report(context, controls, self.verbose);
+        let view = registry.view(&record.name)?;
+        prepared.report(context, controls, &view, self.verbose);
         if is_new {
-            let view = registry.view(&record.name)?;
             filesets::report(context, &record.name, &view, self.verbose);
         }
         if self.start {
@@ -234,6 +253,7 @@ impl MakeArguments {
             directory: self.directory.clone(),
             source: prepared.source.clone(),
             copy_controls,
+            selection: Selection::default(),
             limits: SpaceLimits::default(),
             owner: None,
             kept: None,
@@ -287,6 +307,7 @@ impl MakeArguments {
             directory: self.directory.clone(),
             source: prepared.source.clone(),
             copy_controls: kept.copy_controls,
+            selection: Selection::default(),
             limits: kept.limits,
             owner: None,
             kept: Some(kept),

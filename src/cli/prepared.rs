@@ -8,10 +8,11 @@ use wpar_mountd::lower::tar::IndexReport;
 use super::context::Context;
 use super::error::{CliError, CliResult};
 use super::progress::IndexProgress;
-use crate::model::{CopyControls, Source};
+use crate::model::view::{LeftOut, Part};
+use crate::model::{CopyControls, Source, View};
 use crate::policy::exclusions;
 use crate::policy::mount_spec::{describe, own_places};
-use crate::source::host::{Mount, RunningHost};
+use crate::source::host::RunningHost;
 use crate::source::image::{self, Purpose, Ready};
 
 /// A source that is ready to be used, and what is to be said about it.
@@ -69,9 +70,18 @@ impl Prepared {
     }
 
     /// Says what the administrator should know about the source of the WPAR that was made.
-    pub(super) fn report(&self, context: &Context, controls: CopyControls, verbose: bool) {
+    pub(super) fn report(
+        &self,
+        context: &Context,
+        controls: CopyControls,
+        view: &View,
+        verbose: bool,
+    ) {
         if self.source == Source::Host {
-            report_exclusions(context, controls, verbose);
+            report_parts(context, view, verbose);
+            report_exclusions(context, controls, view, verbose);
+        } else if controls.preserve_wpars {
+            context.note("preserve_wpars means nothing for a backup: what is in it is in the copy");
         }
         self.report_image(context, verbose);
     }
@@ -152,32 +162,34 @@ fn require_apart(context: &Context, source: &Source) -> CliResult<()> {
     Ok(())
 }
 
-/// Says what of the running system is left out.
-fn report_exclusions(context: &Context, controls: CopyControls, verbose: bool) {
+/// Says which file systems of the running system are in the copy.
+fn report_parts(context: &Context, view: &View, verbose: bool) {
+    let shown = |part: &Part| format!("/{} ({})", part.point, part.reason);
+    if verbose {
+        for part in &view.parts {
+            context.note(format_args!("in the copy: {}", shown(part)));
+        }
+    }
+    if !verbose && !view.left_out.is_empty() {
+        let shown = |out: &LeftOut| format!("/{} ({})", out.point, out.reason);
+        let mounts: Vec<_> = view.left_out.iter().map(shown).collect();
+        context.note(format_args!(
+            "other file systems are not in the copy: {}",
+            mounts.join("; ")
+        ));
+    }
+}
+
+/// Says what of the running system is left out, one by one.
+fn report_exclusions(context: &Context, controls: CopyControls, view: &View, verbose: bool) {
     // The copy is made; only what is said about it could be missing.
     let Ok(host) = RunningHost::read() else {
         return;
     };
-    let Ok(found) = exclusions::host(&host, controls, &own_places(&context.layout)) else {
-        return;
-    };
     if verbose {
+        let found = exclusions::host(&host, controls, &own_places(&context.layout), view);
         for name in &found.hidden {
             context.note(format_args!("not in the copy: {}", describe(name)));
         }
-    } else if !found.left_out.is_empty() {
-        let shown = |mount: &Mount| {
-            format!(
-                "{} ({} on {})",
-                mount.point.display(),
-                mount.fs_type,
-                mount.source
-            )
-        };
-        let mounts: Vec<_> = found.left_out.iter().map(shown).collect();
-        context.note(format_args!(
-            "other file systems are not in the copy: {}",
-            mounts.join(", ")
-        ));
     }
 }

@@ -14,6 +14,7 @@ use super::{mkwpar, output};
 use crate::backup::apply::apply;
 use crate::backup::describe::{BackupKind, WPAR_DATA};
 use crate::backup::saved::Saved;
+use crate::model::copy_controls::Selection;
 use crate::model::image_data::{IMAGE_DATA, Stanza};
 use crate::model::{CopyControls, Source, SpaceLimits, WparKind, WparRecord};
 use crate::policy::mount_spec::mount_spec;
@@ -111,7 +112,8 @@ impl Arguments for RestoreArguments {
             context.interrupts.check()?;
             return Err(error);
         }
-        prepared.report(context, record.copy_controls, self.verbose);
+        let view = registry.view(&record.name)?;
+        prepared.report(context, record.copy_controls, &view, self.verbose);
         if self.start {
             let how = (begun, self.verbose);
             mkwpar::start_new(context, &registry, &record, lock, StoreFate::Removed, how)?;
@@ -184,6 +186,7 @@ impl RestoreArguments {
             directory: self.directory.clone(),
             source,
             copy_controls: controls(about),
+            selection: Selection::default(),
             limits: limits(about),
             owner: None,
             kept: None,

@@ -13,7 +13,9 @@ use super::remove::{self, StoreFate};
 use super::verbs::{Arguments, Verb, Words};
 use crate::launch::Payload;
 use crate::model::name::NAME_LENGTH_MAX;
-use crate::model::{CopyControls, FileSystemAttributes, SpaceLimits, WparKind, WparName};
+use crate::model::{
+    CopyControls, FileSystemAttributes, SpaceLimits, WparKind, WparName, WparRecord,
+};
 use crate::registry::{Lock, Registry, process};
 
 pub(super) const VERB: Verb = Verb::aix::<ExecArguments>(Words {
@@ -93,7 +95,7 @@ impl ExecArguments {
             None => made_up_name(self.command.first())?,
         };
         let hostname = create::hostname(self.hostname.as_deref(), &name)?;
-        let copy_controls = CopyControls::parse(&self.copy_controls)
+        let (copy_controls, selection) = CopyControls::parse_with_selection(&self.copy_controls)
             .map_err(|error| CliError::usage(error.to_string()))?;
         let limits = FileSystemAttributes::parse(&self.file_system)
             .map_err(|error| CliError::usage(error.to_string()))?
@@ -109,9 +111,6 @@ impl ExecArguments {
         let owner =
             process::current().map_err(|error| CliError::io("cannot read /proc", &error))?;
         let prepared = Prepared::new(context, self.image.as_deref())?;
-        if self.verbose {
-            prepared.report(context, copy_controls, true);
-        }
         let plan = Plan {
             name,
             hostname,
@@ -119,6 +118,7 @@ impl ExecArguments {
             directory: None,
             source: prepared.source.clone(),
             copy_controls,
+            selection,
             limits,
             owner: Some(owner),
             kept: None,
@@ -129,20 +129,24 @@ impl ExecArguments {
             cwd: PathBuf::from("/"),
             terminal: terminal(),
         };
-        run_and_remove(context, &registry, plan, payload, self.verbose, lock)
+        let record = create::create(context, &registry, plan)?;
+        if self.verbose {
+            let view = registry.view(&record.name)?;
+            prepared.report(context, copy_controls, &view, true);
+        }
+        run_and_remove(context, &registry, record, payload, self.verbose, lock)
     }
 }
 
-/// Makes the WPAR, runs the command, removes the WPAR, whatever happens.
+/// Runs the command in the WPAR that was made, and removes that, whatever happens.
 fn run_and_remove(
     context: &Context,
     registry: &Registry,
-    plan: Plan,
+    record: WparRecord,
     payload: Payload,
     verbose: bool,
     lock: Lock,
 ) -> CliResult<Exit> {
-    let record = create::create(context, registry, plan)?;
     let result = lifecycle::run_command(context, registry, &record, payload, verbose, lock);
     // While the command ran, others could work on the WPAR: one of them may have removed it.
     let lock = context.lock(registry, &record.name)?;

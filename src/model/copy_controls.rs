@@ -14,6 +14,17 @@ pub struct CopyControls {
     pub preserve_wpars: bool,
 }
 
+/// What else is to be in a copy, or not: `-T include=/data -T exclude=/srv/cache,/var/cache`. What
+/// follows from it is decided once, when the copy is made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// Mount points of file systems of the running system that are part of the copy although the rules
+    /// leave them out. Absolute, in the order in which they were given.
+    pub include: Vec<String>,
+    /// Files and directories of the source that are not in the copy. As `include`.
+    pub exclude: Vec<String>,
+}
+
 /// Why a copy control is not one.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum CopyControlError {
@@ -21,8 +32,21 @@ pub enum CopyControlError {
     #[error("'{0}' is not of the form name=value")]
     NotAPair(String),
     /// No such control.
-    #[error("unknown copy control '{0}'; there are preserve_private and preserve_wpars")]
+    #[error(
+        "unknown copy control '{0}'; there are preserve_private, preserve_wpars, include and exclude"
+    )]
     Unknown(String),
+    /// Not a path below the root.
+    #[error(
+        "'{path}' of {name} is not the path of something below the root: it begins with / and has \
+         neither . nor .. in it"
+    )]
+    BadPath {
+        /// The control.
+        name: String,
+        /// What was said.
+        path: String,
+    },
     /// Neither `yes` nor `no`.
     #[error("{name} is 'yes' or 'no', not '{value}'")]
     BadValue {
@@ -37,9 +61,23 @@ impl CopyControls {
     /// The controls that `pairs` (`name=value` each) set; later ones win, the rest is `no`.
     ///
     /// # Errors
-    /// The first pair that is not understood.
+    /// The first pair that is not understood, or that is one of a [`Selection`].
     pub fn parse<T: AsRef<str>>(pairs: &[T]) -> Result<Self, CopyControlError> {
+        match Self::parse_with_selection(pairs)? {
+            (controls, selection) if selection == Selection::default() => Ok(controls),
+            _ => Err(CopyControlError::Unknown("include or exclude".to_owned())),
+        }
+    }
+
+    /// The same, with what else `pairs` take in or leave out. Several paths are divided by commas.
+    ///
+    /// # Errors
+    /// The first pair that is not understood.
+    pub fn parse_with_selection<T: AsRef<str>>(
+        pairs: &[T],
+    ) -> Result<(Self, Selection), CopyControlError> {
         let mut controls = Self::default();
+        let mut selection = Selection::default();
         for pair in pairs {
             let pair = pair.as_ref();
             let (name, value) = pair
@@ -48,6 +86,14 @@ impl CopyControls {
             let target = match name {
                 "preserve_private" => &mut controls.preserve_private,
                 "preserve_wpars" => &mut controls.preserve_wpars,
+                "include" => {
+                    add_paths(&mut selection.include, name, value)?;
+                    continue;
+                }
+                "exclude" => {
+                    add_paths(&mut selection.exclude, name, value)?;
+                    continue;
+                }
                 _ => return Err(CopyControlError::Unknown(name.to_owned())),
             };
             *target = match value {
@@ -61,8 +107,28 @@ impl CopyControls {
                 }
             };
         }
-        Ok(controls)
+        Ok((controls, selection))
     }
+}
+
+fn add_paths(paths: &mut Vec<String>, name: &str, value: &str) -> Result<(), CopyControlError> {
+    for path in value.split(',') {
+        let bad = || CopyControlError::BadPath {
+            name: name.to_owned(),
+            path: path.to_owned(),
+        };
+        let below = path.strip_prefix('/').ok_or_else(bad)?.trim_matches('/');
+        let is_bad = |part: &str| part == "." || part == ".." || part.contains('\0');
+        if below.is_empty() || below.split('/').any(is_bad) {
+            return Err(bad());
+        }
+        let parts: Vec<_> = below.split('/').filter(|part| !part.is_empty()).collect();
+        let path = format!("/{}", parts.join("/"));
+        if !paths.contains(&path) {
+            paths.push(path);
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -79,6 +145,28 @@ mod tests {
         assert!(both.preserve_private && both.preserve_wpars);
         let last = CopyControls::parse(&["preserve_wpars=yes", "preserve_wpars=no"]).unwrap();
         assert!(!last.preserve_wpars);
+    }
+
+    #[test]
+    fn paths_are_taken_in_and_left_out() {
+        let pairs = [
+            "include=/data/,/srv//www",
+            "preserve_wpars=yes",
+            "exclude=/var/cache",
+            "include=/data,/opt/x",
+        ];
+        let (controls, selection) = CopyControls::parse_with_selection(&pairs).unwrap();
+        assert!(controls.preserve_wpars);
+        assert_eq!(selection.include, ["/data", "/srv/www", "/opt/x"]);
+        assert_eq!(selection.exclude, ["/var/cache"]);
+        for bad in ["", "/", "//", "data", "/a,", "/a/../b", "/./a", "/a,b"] {
+            let error = CopyControls::parse_with_selection(&[format!("include={bad}")]);
+            assert!(
+                matches!(error, Err(CopyControlError::BadPath { .. })),
+                "{bad}"
+            );
+        }
+        assert!(CopyControls::parse(&pairs).is_err());
     }
 
     #[test]

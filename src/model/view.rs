@@ -5,7 +5,7 @@
 //! since. The file is `var/lib/wpar/views/NAME.json`; it goes and stays with the WPAR's store.
 
 use serde::{Deserialize, Serialize};
-use wpar_mountd::spec::HiddenName;
+use wpar_mountd::spec::{HiddenExtent, HiddenName, RootMark};
 
 /// Newest version of the format of a [`View`]. A newer one is refused, not guessed.
 pub const VIEW_VERSION: u32 = 1;
@@ -33,6 +33,13 @@ pub struct View {
     /// What is still to be done when the WPAR starts for the first time.
     #[serde(default, skip_serializing_if = "Conversion::is_done")]
     pub conversion: Conversion,
+    /// File systems of the running system that are part of the copy, besides that of `/`. The place
+    /// in the list is part of their inode numbers: it never changes.
+    #[serde(default)]
+    pub parts: Vec<Part>,
+    /// File systems of the running system that are no part of it, sorted by mount point.
+    #[serde(default)]
+    pub left_out: Vec<LeftOut>,
 }
 
 impl Default for View {
@@ -44,11 +51,49 @@ impl Default for View {
             filesets: Vec::new(),
             notes: Vec::new(),
             conversion: Conversion::default(),
+            parts: Vec::new(),
+            left_out: Vec::new(),
         }
     }
 }
 
 impl View {
+    /// What this and `other` say of the same WPAR.
+    #[must_use]
+    pub fn with(mut self, other: Self) -> Self {
+        self.hidden.extend(other.hidden);
+        // By components: what lies below a name follows it.
+        self.hidden
+            .sort_by(|a, b| a.path.split('/').cmp(b.path.split('/')));
+        let covers = |above: &HiddenName, name: &HiddenName| {
+            let rest = name.path.strip_prefix(above.path.as_str());
+            rest.is_some_and(|rest| rest.starts_with('/'))
+        };
+        let all = std::mem::take(&mut self.hidden);
+        for name in all {
+            match self.hidden.last_mut() {
+                Some(last) if covers(last, &name) => {}
+                Some(last) if last.path == name.path => {
+                    // The first reason stays, but the larger extent wins.
+                    if name.extent == HiddenExtent::Name {
+                        last.extent = HiddenExtent::Name;
+                    }
+                }
+                _ => self.hidden.push(name),
+            }
+        }
+        self.written.extend(other.written);
+        self.filesets.extend(other.filesets);
+        self.notes.extend(other.notes);
+        self.parts.extend(other.parts);
+        self.left_out.extend(other.left_out);
+        self.conversion = Conversion {
+            programs: self.conversion.programs || other.conversion.programs,
+            host_keys: self.conversion.host_keys || other.conversion.host_keys,
+        };
+        self
+    }
+
     /// Whether the WPAR sees its source as it is.
     pub fn is_plain(&self) -> bool {
         *self == Self::default()
@@ -70,6 +115,37 @@ impl Conversion {
     pub fn is_done(&self) -> bool {
         *self == Self::default()
     }
+}
+
+/// A file system of the running system in a copy of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Part {
+    /// Where it is mounted, without the leading `/`.
+    pub point: String,
+    /// Its type.
+    pub fs_type: String,
+    /// Its device, as it was called then.
+    pub source: String,
+    /// What tells it from another one; `None` if it could not be asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<RootMark>,
+    /// Whether it is a subvolume that is seen without being mounted. One that is deleted is gone like
+    /// any directory.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub nested: bool,
+    /// Why it is part of the copy, in words for the administrator.
+    pub reason: String,
+}
+
+/// A file system of the running system that is not in a copy of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LeftOut {
+    /// Where it is mounted, without the leading `/`.
+    pub point: String,
+    /// Why, in words for the administrator: `xfs on /dev/sdb1, not in the root volume group`.
+    pub reason: String,
 }
 
 /// A file that was written when the WPAR was made.
@@ -112,4 +188,37 @@ pub enum FilesetFate {
     Ghost,
     /// It stays visible, because something visible needs it.
     Kept,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_views_nothing_is_hidden_twice() {
+        let name = |path: &str, extent| HiddenName {
+            path: path.to_owned(),
+            extent,
+            reason: path.to_owned(),
+        };
+        let view = |hidden| View {
+            hidden,
+            ..View::default()
+        };
+        let ours = view(vec![
+            name("var/cache", HiddenExtent::Contents),
+            name("a-b", HiddenExtent::Name),
+        ]);
+        let theirs = view(vec![
+            name("var/cache/apt", HiddenExtent::Name),
+            name("a", HiddenExtent::Name),
+            name("a/deep", HiddenExtent::Name),
+            name("var/cache", HiddenExtent::Name),
+            name("var/cache-2", HiddenExtent::Name),
+        ]);
+        let both = ours.with(theirs);
+        let paths: Vec<_> = both.hidden.iter().map(|name| name.path.as_str()).collect();
+        assert_eq!(paths, ["a", "a-b", "var/cache", "var/cache-2"]);
+        assert_eq!(both.hidden[2].extent, HiddenExtent::Name);
+    }
 }

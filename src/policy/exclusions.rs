@@ -3,16 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use thiserror::Error;
 use wpar_mountd::spec::{HiddenExtent, HiddenName};
 
-use crate::model::CopyControls;
-use crate::source::host::{HostFacts, Mount, PathKind, below_root};
-
-/// Directories without which a system is none: a mount of their own is not copied yet.
-const INDISPENSABLE: &[&str] = &[
-    "/bin", "/etc", "/lib", "/lib64", "/sbin", "/usr", "/usr/lib", "/var", "/var/lib",
-];
+use super::root_group;
+use crate::model::view::Part;
+use crate::model::{CopyControls, View};
+use crate::source::host::{HostFacts, Mount, PathKind, below_root, visible};
 
 /// What the kernel and the boot make anew.
 const VOLATILE: &[(&str, &str)] = &[
@@ -48,25 +44,6 @@ const SYSTEM_WPARS: &[&str] = &["/var/lib/wpar", "/wpars"];
 /// Swap files by the names that distributions give them, in use or not.
 const SWAP_FILES: &[&str] = &["/swapfile", "/swap.img", "/swap.file"];
 
-/// Why no copy of the running system can be made.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum PolicyError {
-    /// Part of the system is in a file system of its own.
-    #[error(
-        "{} is a file system of its own ({fs_type} on {source_name}), and a copy of the running \
-         system without it would not work",
-        point.display()
-    )]
-    SystemElsewhere {
-        /// Where it is mounted.
-        point: PathBuf,
-        /// Its type.
-        fs_type: String,
-        /// Its device.
-        source_name: String,
-    },
-}
-
 /// What is left out of a copy of the running system.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostExclusions {
@@ -76,16 +53,65 @@ pub struct HostExclusions {
     pub left_out: Vec<Mount>,
 }
 
-/// Decides what is left out. `own` are the places of the tool itself, which are never seen:
-/// otherwise the copy would contain itself.
-///
-/// # Errors
-/// [`PolicyError::SystemElsewhere`].
+/// Decides what is left out, besides what `view` says itself. `own` are the places of the tool itself,
+/// which are never seen: otherwise the copy would contain itself. A file system that is part of the
+/// copy is not left out; one that was mounted since is.
 pub fn host(
     facts: &dyn HostFacts,
     controls: CopyControls,
     own: &[PathBuf],
-) -> Result<HostExclusions, PolicyError> {
+    view: &View,
+) -> HostExclusions {
+    let mut names = always(facts, controls, own);
+    let seen = visible(facts.mounts());
+    let mut left_out = Vec::new();
+    for mount in facts.mounts() {
+        let is_part = |part: &Part| !part.nested && is_at(&mount.point, &part.point);
+        if mount.point == Path::new("/")
+            || view.parts.iter().any(is_part)
+            || root_group::is_transparent(&mount.point, &seen)
+        {
+            continue;
+        }
+        let known = view.left_out.iter();
+        let known = known.clone().find(|out| is_at(&mount.point, &out.point));
+        let reason = known.map_or_else(
+            || format!("mount point of {} on {}", mount.fs_type, mount.source),
+            |out| out.reason.clone(),
+        );
+        if names.hide_mount(mount, &reason) && mount.is_storage() {
+            left_out.push(mount.clone());
+        }
+    }
+    // What is not mounted now must not show what lies below it.
+    for out in &view.left_out {
+        let point = Path::new("/").join(&out.point);
+        if facts.mounts().iter().all(|mount| mount.point != point) {
+            names.hide_contents(&point, &out.reason);
+        }
+    }
+    HostExclusions {
+        hidden: names.finish(),
+        left_out,
+    }
+}
+
+/// What is left out whatever is mounted.
+pub fn always_hidden(
+    facts: &dyn HostFacts,
+    controls: CopyControls,
+    own: &[PathBuf],
+) -> Vec<HiddenName> {
+    always(facts, controls, own).finish()
+}
+
+fn is_at(point: &Path, path: &str) -> bool {
+    point
+        .strip_prefix("/")
+        .is_ok_and(|point| point == Path::new(path))
+}
+
+fn always<'a>(facts: &'a dyn HostFacts, controls: CopyControls, own: &[PathBuf]) -> Names<'a> {
     let mut names = Names {
         facts,
         hidden: BTreeMap::new(),
@@ -108,30 +134,7 @@ pub fn host(
             names.hide_contents(Path::new(path), "store of another engine's partitions");
         }
     }
-    let mut left_out = Vec::new();
-    for mount in facts.mounts() {
-        if mount.point == Path::new("/") {
-            continue;
-        }
-        if INDISPENSABLE
-            .iter()
-            .any(|path| mount.point == Path::new(path))
-        {
-            return Err(PolicyError::SystemElsewhere {
-                point: mount.point.clone(),
-                fs_type: mount.fs_type.clone(),
-                source_name: mount.source.clone(),
-            });
-        }
-        let reason = format!("mount point of {} on {}", mount.fs_type, mount.source);
-        if names.hide_mount(mount, &reason) && mount.is_storage() {
-            left_out.push(mount.clone());
-        }
-    }
-    Ok(HostExclusions {
-        hidden: names.finish(),
-        left_out,
-    })
+    names
 }
 
 struct Names<'a> {
@@ -215,7 +218,10 @@ impl Names<'_> {
 
 #[cfg(test)]
 mod tests {
+    use wpar_mountd::spec::RootMark;
+
     use super::*;
+    use crate::source::host::Disks;
 
     #[derive(Default)]
     struct Host {
@@ -247,6 +253,18 @@ mod tests {
                     None => None,
                 })
         }
+
+        fn disks(&self, _mount: &Mount) -> Disks {
+            Disks::default()
+        }
+
+        fn mark(&self, _point: &Path) -> Option<RootMark> {
+            None
+        }
+
+        fn subvolumes(&self, _mount: &Mount) -> Vec<PathBuf> {
+            Vec::new()
+        }
     }
 
     fn mount(point: &str, fs_type: &str, source: &str) -> Mount {
@@ -255,6 +273,7 @@ mod tests {
             fs_type: fs_type.into(),
             source: source.into(),
             is_whole: true,
+            ..Mount::default()
         }
     }
 
@@ -278,7 +297,7 @@ mod tests {
             // Nothing is there for whoever asks.
             paths: vec![],
         };
-        let found = host(&facts, CopyControls::default(), &[]).unwrap();
+        let found = host(&facts, CopyControls::default(), &[], &View::default());
         assert_eq!(paths(&found), ["srv/dead/*", "srv/silent/*"]);
     }
 
@@ -321,7 +340,7 @@ mod tests {
             PathBuf::from("/scratch/r/var/lib/wpar"),
             PathBuf::from("/scratch/r/wpars"),
         ];
-        let found = host(&facts, CopyControls::default(), &own).unwrap();
+        let found = host(&facts, CopyControls::default(), &own, &View::default());
         assert_eq!(
             paths(&found),
             [
@@ -366,8 +385,11 @@ mod tests {
             ..CopyControls::default()
         };
         let own = [PathBuf::from("/var/lib/wpar")];
-        assert_eq!(paths(&host(&facts, keep, &own).unwrap()), ["var/lib/wpar"]);
-        let all = host(&facts, CopyControls::default(), &own).unwrap();
+        assert_eq!(
+            paths(&host(&facts, keep, &own, &View::default())),
+            ["var/lib/wpar"]
+        );
+        let all = host(&facts, CopyControls::default(), &own, &View::default());
         assert_eq!(paths(&all), ["var/lib/docker/*", "var/lib/wpar", "wpars"]);
     }
 
@@ -377,7 +399,7 @@ mod tests {
             paths: vec!["/var/lib/docker>/srv/docker"],
             ..Host::default()
         };
-        let found = host(&facts, CopyControls::default(), &[]).unwrap();
+        let found = host(&facts, CopyControls::default(), &[], &View::default());
         assert_eq!(paths(&found), ["srv/docker/*"]);
     }
 
@@ -388,22 +410,39 @@ mod tests {
             paths: vec!["/data", "/data/deep"],
             ..Host::default()
         };
-        let found = host(&facts, CopyControls::default(), &[]).unwrap();
+        let found = host(&facts, CopyControls::default(), &[], &View::default());
         assert_eq!(paths(&found), ["data/*"]);
     }
 
     #[test]
-    fn a_system_in_parts_is_refused() {
+    fn parts_are_seen_and_what_was_left_out_stays_so() {
         let facts = Host {
-            mounts: vec![mount("/usr", "ext4", "/dev/vg/usr")],
-            paths: vec!["/usr"],
+            mounts: vec![
+                mount("/var", "ext4", "/dev/vg/var"),
+                mount("/var/new", "ext4", "/dev/sdz1"),
+            ],
+            paths: vec!["/var", "/var/new", "/data"],
             ..Host::default()
         };
-        let error = host(&facts, CopyControls::default(), &[]).unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .starts_with("/usr is a file system of its own (ext4 on ")
-        );
+        let part = Part {
+            point: "var".to_owned(),
+            fs_type: "ext4".to_owned(),
+            source: "/dev/vg/var".to_owned(),
+            mark: None,
+            nested: false,
+            reason: String::new(),
+        };
+        let out = crate::model::view::LeftOut {
+            point: "data".to_owned(),
+            reason: "xfs on /dev/sdb1, not in the root volume group".to_owned(),
+        };
+        let view = View {
+            parts: vec![part],
+            left_out: vec![out],
+            ..View::default()
+        };
+        let found = host(&facts, CopyControls::default(), &[], &view);
+        assert_eq!(paths(&found), ["data/*", "var/new/*"]);
+        assert!(found.hidden[0].reason.ends_with("root volume group"));
     }
 }

@@ -3,8 +3,11 @@
 //! Pure: facts and a record in, a [`wpar_mountd::spec::MountSpec`] out. Every hidden name has its
 //! reason.
 
+mod error;
 pub mod exclusions;
 pub mod mount_spec;
+pub mod root_group;
 pub mod system_copy;
 
-pub use exclusions::{HostExclusions, PolicyError};
+pub use error::PolicyError;
+pub use exclusions::HostExclusions;

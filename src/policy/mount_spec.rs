@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use wpar_mountd::lower::tar::shared_file;
 use wpar_mountd::spec::{Access, HiddenName, LowerSpec, MountSpec, SpaceLimits};
 
-use super::exclusions::{self, PolicyError};
+use super::{PolicyError, exclusions, root_group};
 use crate::model::{Source, View, WparRecord};
 use crate::registry::Layout;
 use crate::source::host::HostFacts;
@@ -14,7 +14,7 @@ use crate::source::host::HostFacts;
 /// a file system that was mounted since must not appear in the copy.
 ///
 /// # Errors
-/// Those of [`exclusions::host`].
+/// A file system that is part of a copy of the running system, and is not there.
 pub fn mount_spec(
     record: &WparRecord,
     view: &View,
@@ -23,8 +23,8 @@ pub fn mount_spec(
 ) -> Result<MountSpec, PolicyError> {
     let (mut lower, mut hidden) = match &record.source {
         Source::Host => {
-            let found = exclusions::host(host, record.copy_controls, &own_places(layout))?;
-            (lower_spec(&record.source), found.hidden)
+            let found = exclusions::host(host, record.copy_controls, &own_places(layout), view);
+            (host_lower(view, host)?, found.hidden)
         }
         source => (lower_spec(source), Vec::new()),
     };
@@ -56,6 +56,19 @@ pub fn lower_spec(source: &Source) -> LowerSpec {
             shared: None,
         },
     }
+}
+
+/// The running system, with the file systems that are part of it by `view`.
+///
+/// # Errors
+/// Those of [`root_group::grafts`].
+pub fn host_lower(view: &View, host: &dyn HostFacts) -> Result<LowerSpec, PolicyError> {
+    let path = PathBuf::from("/");
+    if view.parts.is_empty() {
+        return Ok(LowerSpec::Directory { path });
+    }
+    let grafts = root_group::grafts(&view.parts, host)?;
+    Ok(LowerSpec::Grafted { path, grafts })
 }
 
 /// Lets a lower share what is decoded of it with all others of its image.

@@ -31,6 +31,7 @@ mod limits;
 mod listing;
 mod login;
 mod looking;
+mod root_group;
 mod session;
 mod source;
 mod store;

@@ -22,6 +22,7 @@ use crate::types::{Attr, EntryName, FileKind};
 
 pub(crate) mod aix;
 pub mod filesystem;
+pub mod grafted;
 pub mod host;
 pub mod memory;
 pub mod tar;

@@ -11,7 +11,7 @@
 //! | 0 | the buffers of requests, in use by daemon and kernel | `crate::wire::slots` |
 //! | 2^60 | what was agreed with the kernel | [`Agreement`] |
 //! | 2^61 | which inodes the kernel knows, as far as their numbers do not say it | [`Journal`] |
-//! | 2^62 | by which names a living host's inodes were found | [`Journal`] |
+//! | 2^62 | by which names a living host's inodes were found, file system by file system | [`Journal`]s |
 //!
 //! Everything in it is written by this crate for itself, before it is relied on, so that it is
 //! right whatever instruction the daemon dies at. It lives as long as the mount, never longer: the
@@ -34,6 +34,8 @@ use crate::sys::shared::{self, SharedPart};
 const AGREEMENT: u64 = 1 << 60;
 const NODES: u64 = 1 << 61;
 const LOWER_NAMES: u64 = 1 << 62;
+/// Room for the names of one file system. So there is room for 1024 of them.
+const NAMES_OF_PART: u64 = 1 << 52;
 
 /// Of the layout of this file and of what is in it: a daemon of another version cannot take over.
 const VERSION: u32 = 1;
@@ -166,9 +168,13 @@ impl Kept {
         Journal::open(Arc::clone(&self.file), NODES)
     }
 
-    /// The journal of names that a living host's inodes were found by.
-    pub(crate) fn lower_names(&self) -> io::Result<Journal> {
-        Journal::open(Arc::clone(&self.file), LOWER_NAMES)
+    /// The journal of names that a living host's inodes were found by, of the file system with this
+    /// place in the tree.
+    pub(crate) fn lower_names(&self, part: u16) -> io::Result<Journal> {
+        Journal::open(
+            Arc::clone(&self.file),
+            LOWER_NAMES + u64::from(part) * NAMES_OF_PART,
+        )
     }
 }
 

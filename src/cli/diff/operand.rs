@@ -14,9 +14,10 @@ use crate::cli::error::{CliError, CliResult};
 use crate::cli::lifecycle;
 use crate::cli::progress::IndexProgress;
 use crate::diff::escape;
-use crate::model::{CopyControls, Source, WparName, WparRecord, WparState};
-use crate::policy::exclusions;
-use crate::policy::mount_spec::{lower_spec, mount_spec, own_places};
+use crate::model::copy_controls::Selection;
+use crate::model::{CopyControls, Source, View, WparName, WparRecord, WparState};
+use crate::policy::mount_spec::{host_lower, lower_spec, mount_spec, own_places};
+use crate::policy::{exclusions, root_group};
 use crate::registry::{Lock, Registry};
 use crate::source::image::{self, Purpose};
 use crate::source::os_release::SystemFacts;
@@ -83,6 +84,7 @@ pub(super) fn open(context: &Context, a: &OsStr, b: &OsStr) -> CliResult<Option<
     let (a, b) = (a?, b?);
     // The running system is compared with a copy of it as the copy would show it.
     let mut controls = CopyControls::default();
+    let mut view = None;
     let mut records = Vec::new();
     for operand in [&a, &b] {
         if let Operand::Wpar(name) = operand {
@@ -90,6 +92,7 @@ pub(super) fn open(context: &Context, a: &OsStr, b: &OsStr) -> CliResult<Option<
             let record = lifecycle::record(&registry, name)?;
             if record.source == Source::Host {
                 controls = record.copy_controls;
+                view = Some(registry.view(name)?);
             }
             records.push((registry, record));
         }
@@ -104,8 +107,8 @@ pub(super) fn open(context: &Context, a: &OsStr, b: &OsStr) -> CliResult<Option<
         .map(|(registry, record)| wpar(context, &registry, record))
         .collect::<CliResult<Vec<_>>>()?;
     let mut open_one = |operand: Operand| match operand {
-        Operand::Host => host(context, controls),
-        Operand::Path(path) => at_path(context, &path, controls),
+        Operand::Host => host(context, controls, view.as_ref()),
+        Operand::Path(path) => at_path(context, &path, controls, view.as_ref()),
         Operand::Wpar(name) => {
             let at = opened.iter().position(|wpar| wpar.name == name.as_str());
             match at {
@@ -150,14 +153,18 @@ fn open_tree(spec: &MountSpec) -> CliResult<OfflineTree> {
 }
 
 /// The running system, without what no copy of it has.
-fn host(context: &Context, controls: CopyControls) -> CliResult<Opened> {
+/// `view` is that of the copy that it is compared with.
+fn host(context: &Context, controls: CopyControls, view: Option<&View>) -> CliResult<Opened> {
     let places = own_places(&context.layout);
-    let found = exclusions::host(&running_host()?, controls, &places)?;
+    let facts = running_host()?;
+    let view = match view {
+        Some(view) => view.clone(),
+        None => root_group::new_view(&facts, controls, &places, &Selection::default())?,
+    };
+    let found = exclusions::host(&facts, controls, &places, &view);
     let spec = MountSpec {
         hidden: found.hidden,
-        ..read_only(LowerSpec::Directory {
-            path: PathBuf::from("/"),
-        })
+        ..read_only(host_lower(&view, &facts)?)
     };
     Ok(Opened {
         name: "host".to_owned(),
@@ -170,12 +177,17 @@ fn host(context: &Context, controls: CopyControls) -> CliResult<Opened> {
 }
 
 /// An image or a directory.
-fn at_path(context: &Context, path: &Path, controls: CopyControls) -> CliResult<Opened> {
+fn at_path(
+    context: &Context,
+    path: &Path,
+    controls: CopyControls,
+    view: Option<&View>,
+) -> CliResult<Opened> {
     let name = escape::bytes(path.as_os_str().as_bytes());
     let real = fs::canonicalize(path)
         .map_err(|error| CliError::io(format!("cannot open {name}"), &error))?;
     if real == Path::new("/") {
-        return host(context, controls);
+        return host(context, controls, view);
     }
     let mut progress = IndexProgress::new(context);
     let cache = context.index_cache()?;

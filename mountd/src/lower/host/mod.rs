@@ -37,7 +37,7 @@ use std::sync::Arc;
 use rustix::fs::{self, AtFlags, OFlags, Statx};
 use rustix::io::Errno;
 
-pub use root::HostError;
+pub use root::{HostError, mark_at};
 
 use self::attr::{attr_of, unknown_directory};
 use self::dirs::{Directories, moved, open_component};
@@ -48,6 +48,7 @@ use self::root::{Root, STATX};
 use self::table::NodeTable;
 use crate::error::{FsError, FsResult};
 use crate::lower::{LowerEntry, LowerFile, LowerLayer, LowerNode};
+use crate::spec::RootMark;
 use crate::takeover::Journal;
 use crate::types::{Attr, EntryName, FileKind};
 
@@ -121,6 +122,14 @@ impl HostLower {
         let journal = NameJournal::inherit(journal, &self.table)?;
         self.table.keep(journal);
         Ok(self)
+    }
+
+    /// What tells the root from that of any other file system.
+    ///
+    /// # Errors
+    /// Those of `statx(2)`.
+    pub fn mark(&self) -> FsResult<RootMark> {
+        Ok(root::mark(&self.root.fd)?)
     }
 
     /// Number of nodes that are remembered at present.

@@ -6,6 +6,7 @@
 //! refuses that, the directory is opened as it is and every step is checked not to leave the
 //! mount ([`Root::sealed`] is false then).
 
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use rustix::io::Errno;
 use rustix::mount::{OpenTreeFlags, open_tree};
 use thiserror::Error;
 
+use crate::spec::RootMark;
 use crate::sys::mount;
 
 /// Why a directory of the host cannot be shown.
@@ -70,6 +72,9 @@ pub(super) struct Root {
 
 /// `f_type` of btrfs (`linux/magic.h`).
 const BTRFS_SUPER_MAGIC: fs::FsWord = 0x9123_683e;
+
+/// `f_type` of ext2, ext3 and ext4.
+const EXT4_SUPER_MAGIC: fs::FsWord = 0xef53;
 
 /// Attributes asked for in every call.
 pub(super) const STATX: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::MNT_ID);
@@ -138,6 +143,29 @@ impl Root {
     pub(super) fn owns(&self, stat: &Statx) -> bool {
         (stat.stx_dev_major, stat.stx_dev_minor) == self.device && stat.stx_mnt_id == self.mount
     }
+}
+
+/// What tells the root of the file system that is mounted at `path` from any other.
+///
+/// # Errors
+/// Those of opening it and of `statx(2)`.
+pub fn mark_at(path: &Path) -> io::Result<RootMark> {
+    Ok(mark(&open_directory(path)?)?)
+}
+
+pub(super) fn mark(root: &OwnedFd) -> Result<RootMark, Errno> {
+    let asked = StatxFlags::INO | StatxFlags::BTIME;
+    let stat = fs::statx(root, "", AtFlags::EMPTY_PATH, asked)?;
+    // Of these two it is made of the UUID; of others it may be the number of the device.
+    let is_lasting = [BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC].contains(&fs::fstatfs(root)?.f_type);
+    let is_born = stat.stx_mask & StatxFlags::BTIME.bits() != 0;
+    Ok(RootMark {
+        inode: stat.stx_ino,
+        born: is_born.then_some((stat.stx_btime.tv_sec, stat.stx_btime.tv_nsec)),
+        id: is_lasting
+            .then(|| fs::fstatvfs(root).map(|stat| stat.f_fsid))
+            .transpose()?,
+    })
 }
 
 /// How one component is resolved: within its directory, in every respect.
