@@ -3,11 +3,13 @@
 //! Pure: nothing in here reads a file, asks the kernel or knows a command line. Every rule that
 //! AIX states about a value stands here, once, with its test.
 
+pub mod abi;
 pub mod copy_controls;
 pub mod edit;
 pub mod hostname;
 pub mod ids;
 pub mod image_data;
+pub mod level;
 pub mod name;
 pub mod record;
 pub mod space_limits;
@@ -19,6 +21,7 @@ pub use edit::{Edit, Put};
 pub use hostname::Hostname;
 pub use ids::IdRange;
 pub use image_data::ImageData;
+pub use level::Level;
 pub use name::WparName;
 pub use record::{Owner, Source, WparKind, WparRecord};
 pub use space_limits::{FileSystemAttributes, SpaceLimits};
