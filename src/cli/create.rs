@@ -20,10 +20,10 @@ use crate::policy::mount_spec::mount_spec;
 use crate::policy::system_copy::{self, Decisions, Situation};
 use crate::registry::pending::{Pending, PendingOperation};
 use crate::registry::{Registry, process};
-use crate::source::edits;
 use crate::source::host::{HostFacts, RunningHost};
 use crate::source::identity::{self, Identity};
 use crate::source::tree::OfflineTree;
+use crate::source::{edits, level};
 
 /// What is to be made.
 #[derive(Debug)]
@@ -36,6 +36,10 @@ pub(super) struct Plan {
     pub(super) source: Source,
     pub(super) copy_controls: CopyControls,
     pub(super) limits: SpaceLimits,
+    /// Whether it may run at a level of its own.
+    pub(super) versioned: bool,
+    /// Whether it is to start with the host.
+    pub(super) auto: bool,
     /// The command that the WPAR lives and dies with.
     pub(super) owner: Option<Owner>,
     /// The record of a store that `rmwpar -p` kept and that is to be used again.
@@ -214,7 +218,9 @@ impl<'a> Creation<'a> {
             copy_controls: plan.copy_controls,
             limits: plan.limits,
             ids,
-            auto: false,
+            auto: plan.auto,
+            versioned: plan.versioned,
+            level: None,
             created: SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .map_or(0, |time| time.as_secs()),
@@ -268,6 +274,11 @@ impl<'a> Creation<'a> {
             if !view.is_plain() {
                 self.registry.store_view(&self.record.name, &view)?;
             }
+        }
+        if self.record.kind == WparKind::System {
+            // What is damaged in a source is not known; whether it can start is seen then.
+            let level = level::read(tree.overlay()).unwrap_or_default();
+            self.record = self.record.with_level(level);
         }
         let identity = Identity {
             hostname: self.record.hostname.clone(),

@@ -7,6 +7,7 @@ use super::context::{Context, parse_name, require_fuse};
 use super::create::{self, Plan};
 use super::error::{CliError, CliResult};
 use super::exit::Exit;
+use super::levels::{self, Insist};
 use super::lifecycle;
 use super::output;
 use super::prepared::Prepared;
@@ -105,6 +106,14 @@ pub(super) struct MakeArguments {
     #[arg(short = 's', long = "start")]
     start: bool,
 
+    /// Make it versioned: it may run at a level that is not the host's
+    #[arg(short = 'C', long = "versioned")]
+    versioned: bool,
+
+    /// Start it with the host
+    #[arg(short = 'A', long = "auto")]
+    auto: bool,
+
     /// Copy controls: preserve_private=yes|no, preserve_wpars=yes|no
     #[arg(short = 'T', long = "copy-controls", value_name = "NAME=VALUE", num_args = 1..)]
     copy_controls: Vec<String>,
@@ -161,11 +170,7 @@ impl Arguments for MakeArguments {
             let how = (begun, self.verbose);
             start_new(context, &registry, &record, lock, fate, how)?;
         } else {
-            output::say(format_args!("{} was made", record.name));
-            context.note(format_args!(
-                "0960-390 start it with 'startwpar {}'",
-                record.name
-            ));
+            say_made(context, &record);
         }
         Ok(Exit::Success)
     }
@@ -219,6 +224,8 @@ impl MakeArguments {
             source: prepared.source.clone(),
             copy_controls,
             limits: SpaceLimits::default(),
+            versioned: self.versioned,
+            auto: self.auto,
             owner: None,
             kept: None,
         };
@@ -272,10 +279,24 @@ impl MakeArguments {
             source: prepared.source.clone(),
             copy_controls: kept.copy_controls,
             limits: kept.limits,
+            versioned: self.versioned || kept.versioned,
+            auto: self.auto,
             owner: None,
             kept: Some(kept),
         };
         Ok((plan, prepared))
+    }
+}
+
+/// Says that a WPAR was made, and what to do next.
+pub(super) fn say_made(context: &Context, record: &WparRecord) {
+    output::say(format_args!("{} was made", record.name));
+    match levels::note(record) {
+        Some(why) => context.note(why),
+        None => context.note(format_args!(
+            "0960-390 start it with 'startwpar {}'",
+            record.name
+        )),
     }
 }
 
@@ -290,7 +311,8 @@ pub(super) fn start_new(
     (begun, verbose): (Instant, bool),
 ) -> CliResult<()> {
     let name = &record.name;
-    let started = lifecycle::start(context, registry, record, Payload::Init, verbose);
+    let started = levels::require(context, registry, record, Insist::No)
+        .and_then(|()| lifecycle::start(context, registry, record, Payload::Init, verbose));
     if let Err(interrupt) = context.interrupts.check() {
         lifecycle::end(registry, record)?;
         remove::remove(context, registry, record, fate, lock)?;

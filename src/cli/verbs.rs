@@ -7,7 +7,7 @@ use super::error::{CliError, CliResult};
 use super::exit::Exit;
 use super::{
     clogin, diff, generate, index, install_links, lsmksysb, lswpar, mksysb, mkszfile, mkwpar,
-    mount, rebootwpar, restwpar, rmwpar, savewpar, startwpar, stopwpar, umount, wparexec,
+    mount, oslevel, rebootwpar, restwpar, rmwpar, savewpar, startwpar, stopwpar, umount, wparexec,
 };
 
 /// One verb.
@@ -100,6 +100,7 @@ pub static ALL: &[Verb] = &[
     rebootwpar::VERB,
     rmwpar::VERB,
     lswpar::VERB,
+    oslevel::VERB,
     clogin::VERB,
     wparexec::VERB,
     mount::VERB,

@@ -120,6 +120,8 @@ impl ExecArguments {
             source: prepared.source.clone(),
             copy_controls,
             limits,
+            versioned: false,
+            auto: false,
             owner: Some(owner),
             kept: None,
         };

@@ -42,13 +42,20 @@ const RELEASE_FILES: [(&[u8], &str); 5] = [
 /// Those of what the files are in.
 pub fn read(files: &dyn Files) -> FsResult<Level> {
     let facts = SystemFacts::read(files)?;
+    let mut level = release(files, &facts)?;
+    level.abi = read_abi(files, &facts)?;
+    Ok(level)
+}
+
+/// The level without what its programs ask for.
+fn release(files: &dyn Files, facts: &SystemFacts) -> FsResult<Level> {
     let mut level = Level {
         id: facts.id.clone(),
         version_id: facts.version_id.clone(),
         architecture: facts.architecture.unwrap_or_default().to_owned(),
-        point: point(files, &facts)?,
-        built: built(files, &facts)?,
-        abi: read_abi(files, &facts)?,
+        point: point(files, facts)?,
+        built: built(files, facts)?,
+        abi: Abi::default(),
     };
     if level.id.is_empty() {
         by_release_file(files, &mut level)?;
@@ -56,13 +63,22 @@ pub fn read(files: &dyn Files) -> FsResult<Level> {
     Ok(level.cleaned())
 }
 
-/// Distribution, release and architecture alone: what two levels are compared by.
+/// The level of this host, without what its programs ask for: they run.
 ///
 /// # Errors
 /// As [`read`].
 pub fn host() -> FsResult<Level> {
     let files = Below::open(Path::new("/"))?;
-    read(&files)
+    let mut facts = SystemFacts::names(&files)?;
+    facts.architecture = super::os_release::known_architecture(&machine());
+    release(&files, &facts)
+}
+
+fn machine() -> String {
+    rustix::system::uname()
+        .machine()
+        .to_string_lossy()
+        .into_owned()
 }
 
 fn text(files: &dyn Files, path: &[u8]) -> Option<String> {
@@ -228,7 +244,7 @@ pub fn fingerprint(packages: &PackageDatabase) -> String {
 /// What this host offers.
 pub fn host_abi() -> HostAbi {
     let kernel = rustix::system::uname();
-    let architecture = kernel.machine().to_string_lossy().into_owned();
+    let architecture = machine();
     let exists = |path: &str| Path::new(path).exists();
     let mut also = Vec::new();
     // Only a kernel that runs programs of 32 bits has this switch (arch/x86/entry/vdso).
@@ -394,8 +410,11 @@ mod tests {
 
     #[test]
     fn this_host_has_a_level_and_can_run_itself() {
-        let level = host().unwrap();
-        assert!(level.is_known() && level.is_same(&level), "{level:?}");
+        let level = read(&Below::open(Path::new("/")).unwrap()).unwrap();
+        assert!(
+            level.is_known() && level.is_same(&host().unwrap()),
+            "{level:?}"
+        );
         let offered = host_abi();
         assert_eq!(level.architecture, offered.architecture);
         assert_eq!(abi::check(&level.architecture, &level.abi, &offered), []);

@@ -142,6 +142,31 @@ fn architecture(files: &dyn Files) -> FsResult<Option<&'static str>> {
     Ok(None)
 }
 
+/// An architecture that `uname -m` names, if it is one of those that are told apart here.
+pub(super) fn known_architecture(machine: &str) -> Option<&'static str> {
+    const KNOWN: [&str; 12] = [
+        "i686",
+        "mips64",
+        "mips",
+        "ppc",
+        "ppc64le",
+        "ppc64",
+        "s390x",
+        "arm",
+        "x86_64",
+        "aarch64",
+        "riscv64",
+        "loongarch64",
+    ];
+    // The kernel tells the kinds of these processors apart.
+    let machine = match machine {
+        "i386" | "i486" | "i586" => "i686",
+        machine if machine.starts_with("armv") => "arm",
+        machine => machine,
+    };
+    KNOWN.into_iter().find(|known| *known == machine)
+}
+
 /// The machine of an ELF header (elf(5): `e_ident`, `e_machine`).
 fn elf_machine(program: &[u8]) -> Option<&'static str> {
     let [0x7f, b'E', b'L', b'F', class, order, ..] = program else {
