@@ -68,7 +68,8 @@ pub(super) fn running_host() -> CliResult<RunningHost> {
 /// Makes the WPAR, whose name is free and whose lock is held, and returns its record.
 pub(super) fn create(context: &Context, registry: &Registry, plan: Plan) -> CliResult<WparRecord> {
     let host = running_host()?;
-    let (directory, directory_exists) = base_directory(registry, &plan)?;
+    let (directory, directory_exists) =
+        base_directory(registry, &plan.name, plan.directory.as_deref())?;
     context.interrupts.check()?;
     let mut creation = Creation::reserve(context, registry, plan, directory, directory_exists)?;
     creation.populate(context, &host)?;
@@ -96,11 +97,16 @@ pub(super) fn require_free(registry: &Registry, name: &WparName, use_kept: bool)
     Ok(())
 }
 
-/// The base directory and whether it exists. It must be an empty directory or not exist.
-fn base_directory(registry: &Registry, plan: &Plan) -> CliResult<(PathBuf, bool)> {
+/// The base directory for `own`, the usual one if none is asked for, and whether it exists. It must
+/// be an empty directory or not exist.
+pub(super) fn base_directory(
+    registry: &Registry,
+    own: &WparName,
+    asked: Option<&Path>,
+) -> CliResult<(PathBuf, bool)> {
     let layout = registry.layout();
-    let path = match &plan.directory {
-        None => layout.base_dir(&plan.name),
+    let path = match asked {
+        None => layout.base_dir(own),
         Some(asked) => real_directory(asked)?,
     };
     let shown = path.display();
@@ -112,7 +118,7 @@ fn base_directory(registry: &Registry, plan: &Plan) -> CliResult<(PathBuf, bool)
             .hint("name another one with -d DIR"));
         }
     }
-    for name in registry.names()? {
+    for name in registry.names()?.into_iter().filter(|name| name != own) {
         let Some(other) = registry.load(&name)? else {
             continue;
         };

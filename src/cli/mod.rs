@@ -16,6 +16,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 mod backup;
+mod chwpar;
 mod clogin;
 mod context;
 mod create;
