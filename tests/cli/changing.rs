@@ -28,7 +28,7 @@ fn settings_are_changed_and_taken_away_again() {
     };
     let before = made(&root, "w1");
     let change = |line: &str| root.run(line).stdout("w1 was changed\n").check();
-    change("chwpar -A -M size=20M inodes=500 -- w1");
+    change("chwpar -A -M size=20M inodes=500 w1");
     let now = record(&root, "w1");
     assert_eq!(now["auto"], true);
     assert_eq!(now["limits"], json!({"size": 20 << 20, "inodes": 500}));
@@ -37,7 +37,7 @@ fn settings_are_changed_and_taken_away_again() {
         record(&root, "w1")["limits"],
         json!({"size": 30 << 20, "inodes": 500})
     );
-    change("chwpar -K -A -M size inodes -- w1");
+    change("chwpar -K -A -M size inodes w1");
     assert_eq!(record(&root, "w1"), before);
 }
 
@@ -57,7 +57,7 @@ fn a_host_name_is_changed_in_the_store_as_well() {
     assert!(read("hosts").contains("mail.example.org") && !read("hosts").contains("w1"));
     let machine_id = before["uuid"].as_str().unwrap().replace('-', "");
     assert_eq!(read("machine-id").trim(), machine_id);
-    root.run("chwpar -K -h -- w1")
+    root.run("chwpar -K -h w1")
         .stdout("w1 was changed\n")
         .check();
     assert_eq!(read("hostname"), "w1\n");
@@ -112,7 +112,7 @@ fn a_base_directory_is_moved_to() {
         .check();
     assert!(other.is_dir() && !usual.exists());
     assert_eq!(record(&root, "w1")["directory"], other.to_str().unwrap());
-    root.run("chwpar -K -d -- w1")
+    root.run("chwpar -K -d w1")
         .stdout("w1 was changed\n")
         .check();
     assert!(usual.is_dir() && !other.exists());
@@ -138,7 +138,8 @@ fn what_makes_no_sense_is_refused_and_changes_nothing() {
         ("chwpar -h -- w1", 2, "a value is missing"),
         ("chwpar -K -h x -- w1", 2, "-K takes no value"),
         ("chwpar -K -M size=1G -- w1", 2, "-K takes names"),
-        ("chwpar -M vfs=jfs2 -- w1", 2, "has no attribute"),
+        ("chwpar -M vfs=jfs2 w1", 2, "has no attribute"),
+        ("chwpar -M size=1G", 2, "missing <NAME>"),
         ("chwpar -n a/b w1", 2, "is no name"),
         ("chwpar -h a_b! w1", 2, "a_b!"),
         ("chwpar -A nobody", 1, "0960-419"),
