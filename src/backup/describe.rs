@@ -182,6 +182,14 @@ pub fn wpar_stanza(record: &WparRecord) -> Stanza {
         .field("PRESERVE_WPARS", word(record.copy_controls.preserve_wpars))
         .field("SIZE", limit(record.limits.size))
         .field("INODES", limit(record.limits.inodes));
+    let stanza = match record.versioned {
+        true => stanza.field("VERSIONED", "yes"),
+        false => stanza,
+    };
+    let stanza = match record.auto {
+        true => stanza.field("AUTO", "yes"),
+        false => stanza,
+    };
     match &record.source {
         Source::Host => stanza.field("SOURCE", "host"),
         Source::Tree { path, .. } => stanza

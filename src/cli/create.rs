@@ -25,13 +25,13 @@ use crate::policy::root_group;
 use crate::policy::system_copy::{self, Decisions, Situation};
 use crate::registry::pending::{Pending, PendingOperation};
 use crate::registry::{Registry, process};
-use crate::source::edits;
 use crate::source::files::Files;
 use crate::source::host::{HostFacts, RunningHost};
 use crate::source::identity::{self, Identity};
 use crate::source::private_lists;
 use crate::source::resolver;
 use crate::source::tree::OfflineTree;
+use crate::source::{edits, level};
 
 /// What is to be made.
 #[derive(Debug)]
@@ -46,6 +46,12 @@ pub(super) struct Plan {
     /// What else is in it, or not.
     pub(super) selection: Selection,
     pub(super) limits: SpaceLimits,
+    /// Its identity, if it is not to be a new one.
+    pub(super) uuid: Option<String>,
+    /// Whether it may run at a level of its own.
+    pub(super) versioned: bool,
+    /// Whether it is to start with the host.
+    pub(super) auto: bool,
     /// The command that the WPAR lives and dies with.
     pub(super) owner: Option<Owner>,
     /// The record of a store that `rmwpar -p` kept and that is to be used again.
@@ -80,7 +86,8 @@ pub(super) fn create(context: &Context, registry: &Registry, plan: Plan) -> CliR
                 .hint("a backup shows all that is in it"),
         );
     }
-    let (directory, directory_exists) = base_directory(registry, &plan)?;
+    let (directory, directory_exists) =
+        base_directory(registry, &plan.name, plan.directory.as_deref())?;
     context.interrupts.check()?;
     let selection = plan.selection.clone();
     let mut creation = Creation::reserve(context, registry, plan, directory, directory_exists)?;
@@ -113,11 +120,33 @@ pub(super) fn require_free(registry: &Registry, name: &WparName, use_kept: bool)
     Ok(())
 }
 
-/// The base directory and whether it exists. It must be an empty directory or not exist.
-fn base_directory(registry: &Registry, plan: &Plan) -> CliResult<(PathBuf, bool)> {
+/// An identity is of one WPAR.
+pub(super) fn require_unique(registry: &Registry, uuid: Option<&str>) -> CliResult<()> {
+    let Some(uuid) = uuid else {
+        return Ok(());
+    };
+    for name in registry.names()? {
+        if registry
+            .load(&name)?
+            .is_some_and(|record| record.uuid == uuid)
+        {
+            return Err(CliError::new(format!("the UUID {uuid} is that of {name}"))
+                .hint("leave it out of the specification file: a new one is made"));
+        }
+    }
+    Ok(())
+}
+
+/// The base directory for `own`, the usual one if none is asked for, and whether it exists. It must
+/// be an empty directory or not exist.
+pub(super) fn base_directory(
+    registry: &Registry,
+    own: &WparName,
+    asked: Option<&Path>,
+) -> CliResult<(PathBuf, bool)> {
     let layout = registry.layout();
-    let path = match &plan.directory {
-        None => layout.base_dir(&plan.name),
+    let path = match asked {
+        None => layout.base_dir(own),
         Some(asked) => real_directory(asked)?,
     };
     let shown = path.display();
@@ -129,7 +158,7 @@ fn base_directory(registry: &Registry, plan: &Plan) -> CliResult<(PathBuf, bool)
             .hint("name another one with -d DIR"));
         }
     }
-    for name in registry.names()? {
+    for name in registry.names()?.into_iter().filter(|name| name != own) {
         let Some(other) = registry.load(&name)? else {
             continue;
         };
@@ -238,9 +267,10 @@ impl<'a> Creation<'a> {
     ) -> CliResult<Self> {
         let proc_error = |error: io::Error| CliError::io("cannot read /proc", &error);
         let guard = registry.lock(context.verb)?;
-        let (ids, uuid) = match &plan.kept {
-            Some(kept) => (kept.ids, kept.uuid.clone()),
-            None => (
+        let (ids, uuid) = match (&plan.kept, &plan.uuid) {
+            (Some(kept), _) => (kept.ids, kept.uuid.clone()),
+            (None, Some(uuid)) => (registry.allocate_ids(&guard)?, uuid.clone()),
+            (None, None) => (
                 registry.allocate_ids(&guard)?,
                 process::new_uuid().map_err(proc_error)?,
             ),
@@ -264,7 +294,9 @@ impl<'a> Creation<'a> {
             copy_controls: plan.copy_controls,
             limits: plan.limits,
             ids,
-            auto: false,
+            auto: plan.auto,
+            versioned: plan.versioned,
+            level: None,
             created: SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .map_or(0, |time| time.as_secs()),
@@ -313,6 +345,11 @@ impl<'a> Creation<'a> {
             let spec = mount_spec(&self.record, &view, layout, host)?;
             (OfflineTree::open(&spec)?, Vec::new())
         };
+        if self.record.kind == WparKind::System {
+            // What is damaged in a source is not known; whether it can start is seen then.
+            let level = level::read(tree.overlay()).unwrap_or_default();
+            self.record = self.record.with_level(level);
+        }
         let identity = Identity {
             hostname: self.record.hostname.clone(),
             machine_id: self.record.machine_id(),

@@ -7,10 +7,10 @@ use super::context::{Context, parse_name, require_fuse};
 use super::create::{self, Plan};
 use super::error::{CliError, CliResult};
 use super::exit::Exit;
+use super::mkwpar;
 use super::prepared::Prepared;
 use super::remove::{self, StoreFate};
 use super::verbs::{Arguments, Verb, Words};
-use super::{mkwpar, output};
 use crate::backup::apply::apply;
 use crate::backup::describe::{BackupKind, WPAR_DATA};
 use crate::backup::saved::Saved;
@@ -45,7 +45,7 @@ pub(super) const VERB: Verb = Verb::aix::<RestoreArguments>(Words {
             "restwpar -f /backup/wpar1.diff -B /images/web.tar.zst",
         ),
     ],
-    compatibility: "-f has no default, since there are no tapes. -s starts the WPAR, as it does in \
+    compatibility: "-C is for a level other than the host's, as in mkwpar. -f has no default, since there are no tapes. -s starts the WPAR, as it does in \
         mkwpar; in AIX that is another letter. -B names the image of a difference. A backup by 'mksysb' is refused: 'mkwpar -t -B' \
         takes it.",
 });
@@ -72,6 +72,10 @@ pub(super) struct RestoreArguments {
     /// Base directory, where the WPAR is seen on the host [default: /wpars/NAME]
     #[arg(short = 'd', long = "directory", value_name = "DIR")]
     directory: Option<PathBuf>,
+
+    /// Make it versioned: it may run at a level that is not the host's
+    #[arg(short = 'C', long = "versioned")]
+    versioned: bool,
 
     /// Start it when it is made
     #[arg(short = 's', long = "start")]
@@ -118,11 +122,7 @@ impl Arguments for RestoreArguments {
             let how = (begun, self.verbose);
             mkwpar::start_new(context, &registry, &record, lock, StoreFate::Removed, how)?;
         } else {
-            output::say(format_args!("{} was made", record.name));
-            context.note(format_args!(
-                "0960-390 start it with 'startwpar {}'",
-                record.name
-            ));
+            mkwpar::say_made(context, &record);
         }
         Ok(Exit::Success)
     }
@@ -188,6 +188,9 @@ impl RestoreArguments {
             copy_controls: controls(about),
             selection: Selection::default(),
             limits: limits(about),
+            uuid: None,
+            versioned: self.versioned || about.get("VERSIONED") == Some("yes"),
+            auto: about.get("AUTO") == Some("yes"),
             owner: None,
             kept: None,
         })

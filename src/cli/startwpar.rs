@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::context::{Context, parse_name};
 use super::error::CliResult;
 use super::exit::Exit;
+use super::levels::{self, Insist};
 use super::lifecycle;
 use super::verbs::{Arguments, Verb, Words};
 use crate::launch::Payload;
@@ -18,7 +19,12 @@ pub(super) const VERB: Verb = Verb::aix::<StartArguments>(Words {
         namespaces of its own: systemd, System V init, OpenRC or busybox, or a built-in one if \
         the system has none. The command returns when the init runs; --wait waits until the \
         system says that it is up, if its init ever does (systemd). On a terminal, or with -v, it \
-        says how long that took.",
+        says how long that took.\n\n\
+        A copy of an image starts if it is at the level of the host (oslevel: the same \
+        distribution, release and architecture), or if it is a versioned WPAR ('mkwpar -C', \
+        'chwpar -C'). Either is refused if its programs cannot run on this host: they are for \
+        another architecture, a newer kernel or a newer processor, or need what this kernel does \
+        not have. What may work is refused too, unless -F is given.",
     examples: &[
         ("Start a WPAR", "startwpar wpar1"),
         (
@@ -26,7 +32,7 @@ pub(super) const VERB: Verb = Verb::aix::<StartArguments>(Words {
             "startwpar -v --wait wpar1",
         ),
     ],
-    compatibility: "--wait is an addition. -a, -m, -1, -2, -e, -I and -R do not exist yet. A WPAR in state B must be \
+    compatibility: "--wait and -F are additions. -a, -m, -1, -2, -e, -I and -R do not exist yet. A WPAR in state B must be \
         cleaned up with 'stopwpar -F' first.",
 });
 
@@ -41,6 +47,10 @@ pub(super) struct StartArguments {
     #[arg(long = "wait")]
     wait: bool,
 
+    /// Start it although it is not known whether its programs run on this host
+    #[arg(short = 'F', long = "force")]
+    force: bool,
+
     /// Say what happens
     #[arg(short = 'v', long = "verbose")]
     verbose: bool,
@@ -52,7 +62,9 @@ impl Arguments for StartArguments {
         let registry = context.registry()?;
         let record = lifecycle::record(&registry, &name)?;
         let _lock = context.lock(&registry, &name)?;
-        start(context, &registry, &record, self.wait, self.verbose)?;
+        let insist = if self.force { Insist::Yes } else { Insist::No };
+        let how = (self.wait, insist);
+        start(context, &registry, &record, how, self.verbose)?;
         Ok(Exit::Success)
     }
 }
@@ -62,10 +74,11 @@ pub(super) fn start(
     context: &Context,
     registry: &Registry,
     record: &WparRecord,
-    wait: bool,
+    (wait, insist): (bool, Insist),
     verbose: bool,
 ) -> CliResult<()> {
     let begun = Instant::now();
+    levels::require(context, registry, record, insist)?;
     let mut started = lifecycle::start(context, registry, record, Payload::Init, verbose)?;
     let waited = if wait {
         lifecycle::wait_ready(context, record, &mut started, verbose)

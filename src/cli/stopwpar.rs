@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::context::{Context, parse_name};
 use super::error::CliResult;
 use super::exit::Exit;
+use super::levels::Insist;
 use super::lifecycle::Ending;
 use super::verbs::{Arguments, Verb, Words};
 use super::{lifecycle, output, startwpar};
@@ -108,7 +109,13 @@ impl Arguments for StopArguments {
         lifecycle::stop(context, &registry, &record, self.how.ending(false))?;
         context.interrupts.check()?;
         if self.restart {
-            startwpar::start(context, &registry, &record, false, self.verbose)?;
+            startwpar::start(
+                context,
+                &registry,
+                &record,
+                (false, Insist::No),
+                self.verbose,
+            )?;
         } else {
             output::say(format_args!("{name} is stopped"));
         }

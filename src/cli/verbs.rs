@@ -6,8 +6,9 @@ use super::context::Context;
 use super::error::{CliError, CliResult};
 use super::exit::Exit;
 use super::{
-    clogin, diff, generate, index, install_links, lsmksysb, lswpar, mksysb, mkszfile, mkwpar,
-    mount, rebootwpar, restwpar, rmwpar, savewpar, startwpar, stopwpar, umount, wparexec,
+    chwpar, clogin, diff, generate, index, install_links, lsmksysb, lswpar, mksysb, mkszfile,
+    mkwpar, mount, oslevel, rebootwpar, restwpar, rmwpar, savewpar, startwpar, stopwpar, umount,
+    wparexec,
 };
 
 /// One verb.
@@ -100,6 +101,8 @@ pub static ALL: &[Verb] = &[
     rebootwpar::VERB,
     rmwpar::VERB,
     lswpar::VERB,
+    chwpar::VERB,
+    oslevel::VERB,
     clogin::VERB,
     wparexec::VERB,
     mount::VERB,

@@ -120,6 +120,9 @@ impl ExecArguments {
             copy_controls,
             selection,
             limits,
+            uuid: None,
+            versioned: false,
+            auto: false,
             owner: Some(owner),
             kept: None,
         };

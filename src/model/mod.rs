@@ -3,14 +3,17 @@
 //! Pure: nothing in here reads a file, asks the kernel or knows a command line. Every rule that
 //! AIX states about a value stands here, once, with its test.
 
+pub mod abi;
 pub mod copy_controls;
 pub mod edit;
 pub mod hostname;
 pub mod ids;
 pub mod image_data;
+pub mod level;
 pub mod name;
 pub mod record;
 pub mod space_limits;
+pub mod spec_file;
 pub mod state;
 pub mod view;
 
@@ -19,8 +22,10 @@ pub use edit::{Edit, Put};
 pub use hostname::Hostname;
 pub use ids::IdRange;
 pub use image_data::ImageData;
+pub use level::Level;
 pub use name::WparName;
 pub use record::{Owner, Source, WparKind, WparRecord};
 pub use space_limits::{FileSystemAttributes, SpaceLimits};
+pub use spec_file::SpecFile;
 pub use state::{Facts, WparState};
 pub use view::View;

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use wpar_mountd::lower::filesystem::{FileSystemKind, Region};
 
-use super::{CopyControls, Hostname, IdRange, SpaceLimits, WparName};
+use super::{CopyControls, Hostname, IdRange, Level, SpaceLimits, WparName};
 
 /// Newest version of the format of a [`WparRecord`]. A newer one is refused, not guessed. A record
-/// has the oldest version that can say what it says ([`Source::record_version`]).
-pub const RECORD_VERSION: u32 = 2;
+/// has the oldest version that can say what it says ([`WparRecord::needed_version`]).
+pub const RECORD_VERSION: u32 = 3;
 
 /// One WPAR on record. Its state is not in here: see [`super::WparState::derive`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +42,13 @@ pub struct WparRecord {
     /// Started with the host.
     #[serde(default)]
     pub auto: bool,
+    /// Whether it may run at a level of its own. Since version 3.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub versioned: bool,
+    /// The level that it was at when it was last looked at. Since version 3; a WPAR of an older
+    /// record starts at any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level: Option<Level>,
     /// When it was made, in seconds since 1970.
     pub created: u64,
     /// The command that it lives and dies with, for a throw-away one.
@@ -50,6 +57,33 @@ pub struct WparRecord {
 }
 
 impl WparRecord {
+    /// The oldest version of the format that knows everything in this record.
+    pub fn needed_version(&self) -> u32 {
+        let own = if self.versioned || self.level.is_some() {
+            3
+        } else {
+            1
+        };
+        self.source.record_version().max(own)
+    }
+
+    /// The same with this level.
+    #[must_use]
+    pub fn with_level(&self, level: Level) -> Self {
+        let mut record = self.clone();
+        record.level = Some(level);
+        record.version = record.needed_version();
+        record
+    }
+
+    /// AIX's letter for its type: `L` for a versioned WPAR.
+    pub fn type_letter(&self) -> char {
+        match self.kind {
+            WparKind::System if self.versioned => 'L',
+            kind => kind.letter(),
+        }
+    }
+
     /// The machine-id: the UUID as 32 hexadecimal digits.
     pub fn machine_id(&self) -> String {
         self.uuid.chars().filter(char::is_ascii_hexdigit).collect()
@@ -274,6 +308,27 @@ mod tests {
             inodes: Some(200_000),
         };
         assert_eq!(record.limits, expected);
+        let written = serde_json::to_string(&record).unwrap();
+        assert_eq!(
+            serde_json::from_str::<WparRecord>(&written).unwrap(),
+            record
+        );
+    }
+
+    #[test]
+    fn the_level_is_version_3_and_older_records_have_none() {
+        let old: WparRecord = serde_json::from_str(VERSION_1).unwrap();
+        assert_eq!((old.needed_version(), old.type_letter()), (1, 'S'));
+        assert!(!serde_json::to_string(&old).unwrap().contains("level"));
+        let level = r#""versioned": true, "level": {"id": "debian", "version_id": "12",
+            "architecture": "x86_64", "point": "12.11", "built": 1746748800, "abi":
+            {"glibc": [2, 36], "kernel": [3, 2, 0], "isa": 1, "systemd": 252}},"#;
+        let text = VERSION_1.replacen('{', &format!("{{{level}"), 1);
+        let record: WparRecord = serde_json::from_str(&text).unwrap();
+        assert_eq!((record.needed_version(), record.type_letter()), (3, 'L'));
+        let level = record.level.clone().unwrap();
+        assert_eq!(level.service_pack(), "1200-11-00-2519");
+        assert_eq!(old.with_level(level).version, 3);
         let written = serde_json::to_string(&record).unwrap();
         assert_eq!(
             serde_json::from_str::<WparRecord>(&written).unwrap(),

@@ -31,6 +31,7 @@ pub mod lock;
 pub mod pending;
 pub mod process;
 pub mod remove;
+mod rename;
 
 pub use layout::Layout;
 pub use lock::{Lock, LockError};

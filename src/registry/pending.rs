@@ -2,7 +2,7 @@
 //!
 //! One rule: while `registry/NAME.pending.json` exists and `registry/NAME.json` does not, all that
 //! the note names is to be removed as soon as the process that wrote it is gone. If both exist,
-//! nothing was lost, and the note only goes.
+//! nothing was lost, and the note only goes. The exception is a change of name: see [`super::rename`].
 
 use std::fs;
 use std::io;
@@ -24,6 +24,8 @@ pub enum PendingOperation {
     Create,
     /// It is being removed.
     Remove,
+    /// It is being given another name; the note is under the new one.
+    Rename,
 }
 
 /// What a creation or removal in progress owns.
@@ -39,6 +41,9 @@ pub struct Pending {
     /// Whether the store goes with the WPAR (one that was kept by `rmwpar -p` does not, until
     /// there is a record again).
     pub store: bool,
+    /// The old name of one that is being given another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<WparName>,
     /// User numbers that nobody else may get meanwhile.
     pub ids: Option<IdRange>,
 }
@@ -55,6 +60,7 @@ impl Pending {
             owner,
             directory: None,
             store: true,
+            from: None,
             ids: None,
         })
     }
@@ -130,13 +136,15 @@ impl Registry {
     ///
     /// # Errors
     /// The first thing that could not be removed.
-    pub fn sweep(&self, _registry: &Lock) -> RegistryResult<Vec<WparName>> {
+    pub fn sweep(&self, registry: &Lock) -> RegistryResult<Vec<WparName>> {
         let mut swept = Vec::new();
         for (name, pending) in self.pending()? {
             if process::is_alive(&pending.owner) {
                 continue;
             }
-            if self.layout().record(&name).exists() {
+            if pending.operation == PendingOperation::Rename {
+                self.finish_rename(&name, &pending, registry)?;
+            } else if self.layout().record(&name).exists() {
                 self.withdraw(&name)?;
             } else {
                 self.discard(&name, &pending)?;

@@ -40,6 +40,16 @@ pub trait Files {
     /// # Errors
     /// As [`Self::names`].
     fn real(&self, path: &[u8]) -> FsResult<Option<(Vec<u8>, FileKind)>>;
+
+    /// When what `path` leads to was modified, in seconds since 1970; `None` if there is nothing, or
+    /// no time to it.
+    ///
+    /// # Errors
+    /// As [`Self::names`].
+    fn modified(&self, path: &[u8]) -> FsResult<Option<i64>> {
+        let _ = path;
+        Ok(None)
+    }
 }
 
 /// `path` as directory and last component, neither with slashes at its ends.
@@ -147,6 +157,11 @@ impl Files for Overlay {
         let found = self.resolve(path)?;
         Ok(found.map(|found| (found.path, found.inode.attr().kind)))
     }
+
+    fn modified(&self, path: &[u8]) -> FsResult<Option<i64>> {
+        let found = self.resolve(path)?;
+        Ok(found.map(|found| found.inode.attr().mtime.seconds))
+    }
 }
 
 impl<F: Files + ?Sized> Files for Arc<F> {
@@ -164,6 +179,10 @@ impl<F: Files + ?Sized> Files for Arc<F> {
 
     fn real(&self, path: &[u8]) -> FsResult<Option<(Vec<u8>, FileKind)>> {
         (**self).real(path)
+    }
+
+    fn modified(&self, path: &[u8]) -> FsResult<Option<i64>> {
+        (**self).modified(path)
     }
 }
 

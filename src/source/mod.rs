@@ -4,13 +4,16 @@
 //! [`crate::policy`].
 
 pub mod aix;
+pub mod below;
 mod directory;
 mod disk;
 pub mod edits;
+mod elf;
 pub mod files;
 pub mod host;
 pub mod identity;
 pub mod image;
+pub mod level;
 pub mod os_release;
 pub mod private_lists;
 pub mod privilege;

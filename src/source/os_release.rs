@@ -6,7 +6,7 @@ use wpar_mountd::types::FileKind;
 use super::files::Files;
 
 /// Where os-release(5) is, the first one that is there.
-const OS_RELEASE: [&[u8]; 2] = [b"etc/os-release", b"usr/lib/os-release"];
+pub(super) const OS_RELEASE: [&[u8]; 2] = [b"etc/os-release", b"usr/lib/os-release"];
 
 /// Largest os-release that is read, in bytes.
 const OS_RELEASE_MAX: u64 = 64 << 10;
@@ -33,7 +33,11 @@ pub struct SystemFacts {
     pub id: String,
     /// Its release (`VERSION_ID`), such as `12`.
     pub version_id: String,
-    /// Both in words (`PRETTY_NAME`).
+    /// The release in words (`VERSION`), such as `12 (bookworm)`.
+    pub version: String,
+    /// The build of a system without releases (`BUILD_ID`).
+    pub build_id: String,
+    /// Distribution and release in words (`PRETTY_NAME`).
     pub pretty_name: String,
     /// Architecture as `uname -m` names it.
     pub architecture: Option<&'static str>,
@@ -52,13 +56,28 @@ impl SystemFacts {
             init: init(files)?,
             ..Self::default()
         };
+        facts.read_names(files)?;
+        Ok(facts)
+    }
+
+    /// Only what os-release says.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn names(files: &dyn Files) -> FsResult<Self> {
+        let mut facts = Self::default();
+        facts.read_names(files)?;
+        Ok(facts)
+    }
+
+    fn read_names(&mut self, files: &dyn Files) -> FsResult<()> {
         for place in OS_RELEASE {
             if let Some(text) = files.read(place, OS_RELEASE_MAX)? {
-                facts.read_os_release(&text);
+                self.read_os_release(&text);
                 break;
             }
         }
-        Ok(facts)
+        Ok(())
     }
 
     /// The system in a few words, such as `Debian GNU/Linux 12 (bookworm), x86_64, systemd`.
@@ -85,6 +104,8 @@ impl SystemFacts {
             let field = match key {
                 "ID" => &mut self.id,
                 "VERSION_ID" => &mut self.version_id,
+                "VERSION" => &mut self.version,
+                "BUILD_ID" => &mut self.build_id,
                 "PRETTY_NAME" => &mut self.pretty_name,
                 _ => continue,
             };
@@ -119,6 +140,31 @@ fn architecture(files: &dyn Files) -> FsResult<Option<&'static str>> {
         }
     }
     Ok(None)
+}
+
+/// An architecture that `uname -m` names, if it is one of those that are told apart here.
+pub(super) fn known_architecture(machine: &str) -> Option<&'static str> {
+    const KNOWN: [&str; 12] = [
+        "i686",
+        "mips64",
+        "mips",
+        "ppc",
+        "ppc64le",
+        "ppc64",
+        "s390x",
+        "arm",
+        "x86_64",
+        "aarch64",
+        "riscv64",
+        "loongarch64",
+    ];
+    // The kernel tells the kinds of these processors apart.
+    let machine = match machine {
+        "i386" | "i486" | "i586" => "i686",
+        machine if machine.starts_with("armv") => "arm",
+        machine => machine,
+    };
+    KNOWN.into_iter().find(|known| *known == machine)
 }
 
 /// The machine of an ELF header (elf(5): `e_ident`, `e_machine`).

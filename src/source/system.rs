@@ -2,54 +2,31 @@
 //!
 //! Nothing in the tree is trusted: each path is resolved within it, as by `chroot`.
 
-use std::fs::File;
-use std::io::Read;
 use std::os::fd::AsFd;
 
-use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+use super::below::Below;
+use super::os_release::SystemFacts;
 
-/// Resolved below the tree's root, whatever its links say.
-const INSIDE: ResolveFlags = ResolveFlags::IN_ROOT.union(ResolveFlags::NO_MAGICLINKS);
-
-fn open(root: impl AsFd, path: &str, flags: OFlags) -> Option<File> {
-    let flags = flags | OFlags::CLOEXEC;
-    let opened = openat2(root.as_fd(), path, flags, Mode::empty(), INSIDE);
-    opened.ok().map(File::from)
-}
+/// Longest name that is shown, in characters.
+const NAME_MAX: usize = 80;
 
 /// Whether the directory `root` has what every system has: `etc` and `usr`.
 pub(super) fn is_system_at(root: impl AsFd) -> bool {
-    let root = root.as_fd();
-    let directory = OFlags::PATH | OFlags::DIRECTORY;
-    ["etc", "usr"]
-        .iter()
-        .all(|name| open(root, name, directory).is_some())
+    let root = Below::new(root);
+    ["etc", "usr"].iter().all(|name| root.is_directory(name))
 }
 
 /// What the system at `root` calls itself (`PRETTY_NAME` of os-release(5)).
 pub(super) fn name_at(root: impl AsFd) -> Option<String> {
-    const LONGEST: u64 = 64 << 10;
-    let root = root.as_fd();
-    let file = ["etc/os-release", "usr/lib/os-release"]
-        .into_iter()
-        .find_map(|path| open(root, path, OFlags::RDONLY | OFlags::NONBLOCK))?;
-    if !file.metadata().ok()?.is_file() {
-        return None;
-    }
-    let mut text = Vec::new();
-    file.take(LONGEST).read_to_end(&mut text).ok()?;
-    let text = String::from_utf8_lossy(&text);
-    let value = text
-        .lines()
-        .find_map(|line| line.strip_prefix("PRETTY_NAME="))?;
-    let value = value.trim().trim_matches(['"', '\'']);
+    let name = SystemFacts::names(&Below::new(root)).ok()?.pretty_name;
     let printable = |c: &char| !c.is_control();
-    Some(value.chars().filter(printable).take(80).collect())
+    let name: String = name.chars().filter(printable).take(NAME_MAX).collect();
+    (!name.is_empty()).then_some(name)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::fs::{self, File};
     use std::os::unix::fs::symlink;
 
     use super::*;

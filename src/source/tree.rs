@@ -42,6 +42,11 @@ impl OfflineTree {
         &self.overlay
     }
 
+    /// The merged tree alone.
+    pub fn into_overlay(self) -> Overlay {
+        self.overlay
+    }
+
     /// The kind of what `path` names, without following any link; `None` if there is nothing.
     fn kind(&self, path: &str) -> FsResult<Option<FileKind>> {
         // Each directory on the way stays known while something below it is looked up.

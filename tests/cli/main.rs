@@ -12,6 +12,7 @@
 )]
 
 mod backup;
+mod changing;
 mod concurrency;
 mod creating;
 mod diff;
@@ -22,6 +23,7 @@ mod manual;
 #[path = "../common/program.rs"]
 mod program;
 mod removing;
+mod specification;
 mod support;
 mod unprivileged;
 mod usage;

@@ -78,7 +78,7 @@ fn yes_no(value: bool) -> String {
 static ALL: &[Field] = &[
     of_row("name", "Name", |row| row.name.to_string()),
     of_row("state", "State", |row| row.state.letter().to_string()),
-    of_record("type", "Type", |record| record.kind.letter().to_string()),
+    of_record("type", "Type", |record| record.type_letter().to_string()),
     fixed("rootvgwpar", "RootVG WPAR", "no"),
     of_record("hostname", "Hostname", |record| record.hostname.to_string()),
     fixed("routing", "WPAR-Specific Routing", "yes"),

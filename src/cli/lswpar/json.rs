@@ -61,7 +61,7 @@ fn listed(row: &Row) -> Listed<'_> {
         state: row.state.letter().to_string(),
         state_name: row.state.word(),
         record: row.record.as_ref().map(|record| Recorded {
-            r#type: record.kind.letter().to_string(),
+            r#type: record.type_letter().to_string(),
             hostname: record.hostname.as_str(),
             directory: record.directory.display().to_string(),
             rootvgwpar: false,

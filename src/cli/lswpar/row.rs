@@ -45,6 +45,6 @@ impl Row {
 
     /// The letter of its type.
     pub(super) fn kind(&self) -> Option<char> {
-        self.record.as_ref().map(|record| record.kind.letter())
+        self.record.as_ref().map(|record| record.type_letter())
     }
 }

@@ -22,6 +22,7 @@ fn decided_after(
         of_running_system,
         controls: CopyControls::default(),
         hostname: &Hostname::new("wpar1").unwrap(),
+        private_lists: &[],
         resolver: Some(b"nameserver 192.0.2.53\n"),
     };
     decide(&situation, &mut decisions).unwrap();

@@ -1,0 +1,307 @@
+//! `chwpar`: changes what may be changed of a WPAR after it was made.
+
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+
+use super::context::{Context, parse_name, require_fuse};
+use super::create;
+use super::error::{CliError, CliResult};
+use super::exit::Exit;
+use super::verbs::{Arguments, Verb, Words};
+use super::{levels, lifecycle, output};
+use crate::model::space_limits::AttributeError;
+use crate::model::{FileSystemAttributes, Source, WparKind, WparName, WparRecord, WparState};
+use crate::registry::Registry;
+use crate::source::identity::{self, Identity};
+
+pub(super) const VERB: Verb = Verb::aix::<ChangeArguments>(Words {
+    name: "chwpar",
+    about: "Change a workload partition",
+    description: "Changes settings of a WPAR. Its name, host name and base directory can be changed \
+        while it is stopped; the other settings at any time, and they hold from its next start on. \
+        With -K the settings that are named go back to what they are without being set.",
+    examples: &[
+        ("Let a copy of another release run", "chwpar -C wpar1"),
+        (
+            "Give it another name and host name",
+            "chwpar -n web2 -h web2 wpar1",
+        ),
+        (
+            "Start it with the host, and no longer",
+            "chwpar -A wpar1; chwpar -K -A wpar1",
+        ),
+        ("Let it write more", "chwpar -M size=20G wpar1"),
+        ("Take its limits away", "chwpar -K -M size inodes wpar1"),
+    ],
+    compatibility: "-A, -d, -h, -K, -M and -n are AIX's. In AIX -M adds file systems and -K -M removes them; here \
+        they change and remove the limits of the one that there is. -C (versioned) is an addition; \
+        AIX decides that when a WPAR is made. The host name is changed only while the WPAR is \
+        stopped. Network, devices, resources and privileges cannot be changed yet.",
+});
+
+/// Arguments of `chwpar`.
+#[derive(Debug, clap::Args)]
+pub(super) struct ChangeArguments {
+    /// Name of the WPAR
+    #[arg(value_name = "NAME", required_unless_present_any = ["file_system", "hostname", "directory"])]
+    name: Option<String>,
+
+    /// New name
+    #[arg(
+        short = 'n',
+        long = "new-name",
+        value_name = "NEWNAME",
+        conflicts_with = "remove"
+    )]
+    new_name: Option<String>,
+
+    /// Host name; with -K, the WPAR's name
+    #[arg(short = 'h', long = "hostname", value_name = "HOST", num_args = 0..=1)]
+    #[arg(default_missing_value = "")]
+    hostname: Option<String>,
+
+    /// Base directory; with -K, the usual one
+    #[arg(short = 'd', long = "directory", value_name = "DIR", num_args = 0..=1)]
+    #[arg(default_missing_value = "")]
+    directory: Option<String>,
+
+    /// Mark it to be started with the host
+    #[arg(short = 'A', long = "auto")]
+    auto: bool,
+
+    /// Make it versioned: it may run at a level that is not the host's
+    #[arg(short = 'C', long = "versioned")]
+    versioned: bool,
+
+    /// How large its file system may become: size=SIZE, inodes=NUMBER; with -K, the names alone
+    #[arg(short = 'M', long = "file-system", value_name = "NAME=VALUE", num_args = 1..)]
+    file_system: Vec<String>,
+
+    /// Take the settings away that are named
+    #[arg(short = 'K', long = "remove")]
+    remove: bool,
+}
+
+impl Arguments for ChangeArguments {
+    fn run(mut self, context: &Context) -> CliResult<Exit> {
+        let name = parse_name(&self.take_name()?)?;
+        let new_name = self.new_name.as_deref().map(parse_name).transpose()?;
+        self.require_something()?;
+        let limits = self.limits()?;
+        let registry = context.registry()?;
+        // The old name first: whoever renames the other way round waits or gives up.
+        let _lock = context.lock(&registry, &name)?;
+        let before = lifecycle::record(&registry, &name)?;
+        self.require_state(&registry, &before)?;
+        let mut record = before.clone();
+        record.limits = limits.over(record.limits);
+        if self.auto {
+            record.auto = !self.remove;
+        }
+        if self.versioned {
+            require_system(&record)?;
+            record.versioned = !self.remove;
+        }
+        if let Some(asked) = &self.hostname {
+            let asked = self.value(asked)?;
+            let own = new_name.as_ref().unwrap_or(&name);
+            record.hostname = create::hostname(asked, own)?;
+        }
+        record.version = record.needed_version();
+        let record = self.place(context, &registry, record)?;
+        match new_name.filter(|new| *new != name) {
+            Some(new) => rename(context, &registry, &record, &new)?,
+            None => output::say(format_args!("{name} was changed")),
+        }
+        if self.versioned
+            && !self.remove
+            && let Some(why) = levels::note(&record)
+        {
+            context.note(why);
+        }
+        Ok(Exit::Success)
+    }
+}
+
+impl ChangeArguments {
+    /// The name, which a setting with values may have taken for one of them: AIX's order is that
+    /// of `chwpar -M size=1G NAME`.
+    fn take_name(&mut self) -> CliResult<String> {
+        let is_value = |word: &String| !self.remove && word.contains('=');
+        let mistaken = match self.name.take() {
+            Some(name) => return Ok(name),
+            None if self.file_system.len() > 1
+                && !self.file_system.last().is_some_and(is_value) =>
+            {
+                self.file_system.pop()
+            }
+            None if self.remove => [&mut self.hostname, &mut self.directory]
+                .into_iter()
+                .flatten()
+                .find(|value| !value.is_empty())
+                .map(std::mem::take),
+            None => None,
+        };
+        mistaken.ok_or_else(|| CliError::usage("missing <NAME>").hint("see 'chwpar --help'"))
+    }
+
+    fn require_something(&self) -> CliResult<()> {
+        let named = self.auto
+            || self.versioned
+            || self.new_name.is_some()
+            || self.hostname.is_some()
+            || self.directory.is_some()
+            || !self.file_system.is_empty();
+        match named {
+            true => Ok(()),
+            false => Err(CliError::usage("nothing is to be changed").hint("see 'chwpar --help'")),
+        }
+    }
+
+    /// The value of a setting, or none with `-K`.
+    fn value<'a>(&self, value: &'a str) -> CliResult<Option<&'a str>> {
+        match (self.remove, value.is_empty()) {
+            (false, false) => Ok(Some(value)),
+            (true, true) => Ok(None),
+            (false, true) => {
+                Err(CliError::usage("a value is missing").hint("or take it away with -K"))
+            }
+            (true, false) => Err(CliError::usage(format!(
+                "-K takes no value, and '{value}' is one"
+            ))
+            .hint("leave it out")),
+        }
+    }
+
+    fn limits(&self) -> CliResult<FileSystemAttributes> {
+        let usage = |error: AttributeError| CliError::usage(error.to_string());
+        if !self.remove {
+            return FileSystemAttributes::parse(&self.file_system).map_err(usage);
+        }
+        let pairs: Vec<_> = self
+            .file_system
+            .iter()
+            .map(|name| format!("{name}=unlimited"))
+            .collect();
+        let with_value = self.file_system.iter().find(|name| name.contains('='));
+        match with_value {
+            Some(pair) => Err(CliError::usage(format!("-K takes names, not '{pair}'"))),
+            None => FileSystemAttributes::parse(&pairs).map_err(usage),
+        }
+    }
+
+    /// What is written into a store, or is a mount point, changes only while nothing runs.
+    fn require_state(&self, registry: &Registry, record: &WparRecord) -> CliResult<()> {
+        let needs_stop =
+            self.new_name.is_some() || self.hostname.is_some() || self.directory.is_some();
+        let name = &record.name;
+        if record.owner.is_some() {
+            return Err(
+                CliError::new(format!("{name} is a throw-away workload partition"))
+                    .hint("it goes with the command that it runs"),
+            );
+        }
+        match lifecycle::look(registry, record, true).state {
+            WparState::Defined => Ok(()),
+            _ if !needs_stop => Ok(()),
+            state => Err(CliError::wrong_state(
+                name,
+                state,
+                format!("stop it with 'stopwpar {name}' first"),
+            )),
+        }
+    }
+
+    /// Writes the record, and what of it is in the store and the file system.
+    fn place(
+        &self,
+        context: &Context,
+        registry: &Registry,
+        mut record: WparRecord,
+    ) -> CliResult<WparRecord> {
+        let before = lifecycle::record(registry, &record.name)?;
+        if let Some(asked) = &self.directory {
+            let asked = self.value(asked)?.map(Path::new);
+            let (path, exists) = create::base_directory(registry, &record.name, asked)?;
+            if path != before.directory {
+                record.directory = path;
+                record.directory_created = !exists;
+            }
+        }
+        if record.hostname != before.hostname {
+            require_fuse()?;
+            identify(context, registry, &record)?;
+        }
+        registry.store(&record)?;
+        if record.directory != before.directory {
+            move_base(&before, &record)?;
+        }
+        Ok(record)
+    }
+}
+
+/// A versioned WPAR is a copy of an image.
+fn require_system(record: &WparRecord) -> CliResult<()> {
+    let name = &record.name;
+    if record.kind != WparKind::System || record.source == Source::Host {
+        return Err(CliError::new(format!("{name} is no copy of an image"))
+            .hint("a copy of the running system is at its level, always"));
+    }
+    Ok(())
+}
+
+/// Writes host name and machine-id into the store, as when the WPAR was made.
+fn identify(context: &Context, registry: &Registry, record: &WparRecord) -> CliResult<()> {
+    let mut tree = levels::offline(context, registry, record)?;
+    let identity = Identity {
+        hostname: record.hostname.clone(),
+        machine_id: record.machine_id(),
+    };
+    identity::apply(&mut tree, &identity).map_err(|error| {
+        let error = std::io::Error::from(error.errno());
+        CliError::io(
+            format!("cannot write to the store of {}", record.name),
+            &error,
+        )
+    })
+}
+
+/// Makes the new base directory and takes the old one away if it was made for the WPAR.
+fn move_base(before: &WparRecord, record: &WparRecord) -> CliResult<()> {
+    let path = &record.directory;
+    if record.directory_created {
+        let made = DirBuilder::new().mode(0o755).create(path);
+        made.map_err(|error| {
+            CliError::io(
+                format!("cannot make the base directory {}", path.display()),
+                &error,
+            )
+            .hint("startwpar tries again")
+        })?;
+    }
+    if before.directory_created {
+        // Only ever an empty one: what others put there is theirs.
+        let _ = fs::remove_dir(&before.directory);
+    }
+    Ok(())
+}
+
+fn rename(
+    context: &Context,
+    registry: &Registry,
+    record: &WparRecord,
+    new: &WparName,
+) -> CliResult<()> {
+    let lock = context.lock(registry, new)?;
+    create::require_free(registry, new, false)?;
+    if let Err(error) = registry.rename(record, new, context.verb) {
+        lock.remove();
+        return Err(error.into());
+    }
+    output::say(format_args!("{} is called {new} now", record.name));
+    let old = registry.layout().wpar_lock(&record.name);
+    // The lock of a name that is no more; whoever waits for it makes a new one.
+    let _ = fs::remove_file::<&Path>(&old);
+    Ok(())
+}
