@@ -34,9 +34,6 @@ pub(super) fn report(context: &Context, name: &WparName, view: &View, verbose: b
             ));
         }
     }
-    for note in &view.notes {
-        context.note(note);
-    }
 }
 
 /// How many filesets are not visible and how many are kept; `None` if none is private.
