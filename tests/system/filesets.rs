@@ -125,8 +125,7 @@ fn preserve_private_keeps_every_fileset() {
     let seen = world.inside("all", look);
     assert_eq!(
         seen,
-        "1\n1\n/sbin/mdadm\n/sbin/lvm\nStatus: install ok installed"
-            .replace("/sbin", "/usr/sbin")
+        "1\n1\n/sbin/mdadm\n/sbin/lvm\nStatus: install ok installed".replace("/sbin", "/usr/sbin")
     );
     world.remove_all();
 }

@@ -77,7 +77,7 @@ impl Places {
                 names.hide_contents(directory, &reason);
                 continue;
             }
-            for (name, kind) in places.files().names(&directory)? {
+            for (name, kind) in places.names(&directory)? {
                 let path = join(&directory, &name);
                 if !self.visible.contains(&path) && !held.contains(&*path) {
                     names.hide(path, &reason);
@@ -86,7 +86,7 @@ impl Places {
                 }
             }
         }
-        for (name, _) in places.files().names(b"")? {
+        for (name, _) in places.names(b"")? {
             if IN_ROOT.iter().any(|start| name.starts_with(start)) {
                 names.hide(name, &reason);
             }

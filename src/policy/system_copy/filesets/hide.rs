@@ -134,7 +134,7 @@ pub(super) fn compiled(places: &Places<'_>, names: &mut Names) -> Result<(), FsE
     }
     for (directory, stems) in modules {
         let cache = join(&directory, b"__pycache__");
-        for (name, _) in places.files().names(&cache)? {
+        for (name, _) in places.names(&cache)? {
             let stem = name.split(|&byte| byte == b'.').next().unwrap_or_default();
             if name.ends_with(b".pyc") && stems.contains(stem) {
                 let module = join(&directory, &[stem, b".py"].concat());

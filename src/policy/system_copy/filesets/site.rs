@@ -6,6 +6,7 @@
 use wpar_mountd::error::FsError;
 
 use super::pattern::Pattern;
+use super::places;
 use crate::source::files::{Files, join};
 
 /// Where an image has its own.
@@ -46,7 +47,7 @@ impl Site {
             site.add(&file.path, &file.contents);
         }
         for place in PLACES {
-            for (name, _) in files.names(place)? {
+            for (name, _) in places::names(files, place)? {
                 if !name.ends_with(b".list") {
                     continue;
                 }
