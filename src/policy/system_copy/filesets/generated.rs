@@ -16,6 +16,7 @@ const EMPTIED: &[&[u8]] = &[
     b"boot",
     b"efi",
     b"lib/modules",
+    b"usr/lib/modules",
     b"etc/kernel",
     b"var/lib/initramfs-tools",
 ];
