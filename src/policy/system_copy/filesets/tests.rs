@@ -442,9 +442,7 @@ fn rpm_is_told_at_the_first_start() {
         "{hidden:?}"
     );
     let script = "usr/lib/wpars/wparconvert.d/root/00wpar-private-filesets";
-    assert!(
-        written(&decisions, script).contains("    alpha-2:1.5~rc1-3.test.noarch \\\n    beta-")
-    );
+    assert!(written(&decisions, script).contains("    alpha-1.5~rc1-3.test.noarch \\\n    beta-"));
     assert_eq!(decisions.view.notes.len(), 1);
     assert!(
         written(&decisions, "etc/dnf/dnf.conf").contains("\nexcludepkgs=alpha,beta\ngpgcheck=1\n")
