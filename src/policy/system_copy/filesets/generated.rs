@@ -49,15 +49,18 @@ impl Places {
         })
     }
 
-    /// Notes a path that a visible package owns.
-    pub(super) fn see_visible(&mut self, path: &[u8]) {
+    /// Whether a directory is one of the places, or in one.
+    pub(super) fn holds(&self, directory: &[u8]) -> bool {
         let is_in = |root: &Vec<u8>| {
-            let rest = path.strip_prefix(&root[..]);
-            rest.is_some_and(|rest| rest.first() == Some(&b'/'))
+            let rest = directory.strip_prefix(&root[..]);
+            rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
         };
-        if self.roots.iter().any(is_in) {
-            self.visible.insert(path.to_vec());
-        }
+        self.roots.iter().any(is_in)
+    }
+
+    /// Notes a path in them that a visible package owns.
+    pub(super) fn see_visible(&mut self, path: Vec<u8>) {
+        self.visible.insert(path);
     }
 
     /// Adds everything there that no visible package owns.
