@@ -64,7 +64,11 @@ pub(super) fn decide(situation: &Situation<'_>) -> Result<Decisions, FsError> {
     if marks.iter().all(Option::is_none) {
         return Ok(decisions);
     }
-    let verdicts = fate::verdicts(&database, &marks);
+    let Ok(verdicts) = fate::verdicts(&database, &marks) else {
+        let note = "all filesets stay visible: the package data base says more than any does";
+        decisions.view.notes.push(note.to_owned());
+        return Ok(decisions);
+    };
     let hidden: BTreeSet<usize> = verdicts
         .iter()
         .filter(|(_, verdict)| verdict.fate != FilesetFate::Kept)

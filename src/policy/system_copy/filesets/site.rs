@@ -16,7 +16,7 @@ const PLACES: [&[u8]; 2] = [b"usr/lib/wpars/private.d", b"etc/wpars/private.d"];
 const FILE_MAX: u64 = 1 << 20;
 
 /// Most lines of all files together that are used.
-const LINES_MAX: usize = 10_000;
+const LINES_MAX: usize = 1000;
 
 /// A file of the site, read.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! dpkg and apt: stanzas, the files in `info`, triggers, diversions, overrides and alternatives.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use wpar_mountd::error::FsError;
 
@@ -40,7 +40,7 @@ pub(super) fn make(record: &mut Record<'_, '_>) -> Result<(), FsError> {
 fn info(record: &mut Record<'_, '_>, fates: &Fates) -> Result<(), FsError> {
     let names = record.places.names(INFO)?;
     let mut owners: HashMap<Vec<u8>, FilesetFate> = HashMap::new();
-    for ((name, architecture), fate) in &fates.0 {
+    for ((name, architecture), fate) in &fates.known {
         // Of packages that can be there in several architectures, names have that too. If one of two
         // architectures without it in the name were hidden, both would be.
         owners.insert(name.clone().into_bytes(), *fate);
@@ -137,18 +137,18 @@ fn overrides(record: &mut Record<'_, '_>) -> Result<(), FsError> {
     let Some((real, text)) = record.read(OVERRIDES)? else {
         return Ok(());
     };
-    let mut gone = Vec::new();
+    let mut gone = HashSet::new();
     for line in text.split(|&byte| byte == b'\n') {
         let path = line.splitn(4, |&byte| byte == b' ').nth(3);
         if let Some(path) = path.and_then(|path| path.strip_prefix(b"/")) {
             let place = record.places.name(path)?;
             if record.names.covers(&place) {
-                gone.push(line);
+                gone.insert(line);
             }
         }
     }
     if !gone.is_empty() {
-        let rest = without_lines(&text, |line| gone.contains(&line));
+        let rest = without_lines(&text, |line| gone.contains(line));
         record.write(&real, rest, super::REASON)?;
     }
     Ok(())
