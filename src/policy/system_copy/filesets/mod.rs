@@ -25,6 +25,8 @@ mod names;
 mod needs;
 mod pattern;
 mod places;
+#[cfg(test)]
+mod property_tests;
 mod record;
 mod site;
 #[cfg(test)]

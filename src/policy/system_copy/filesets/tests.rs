@@ -499,6 +499,18 @@ fn a_hostile_image_hides_no_more_than_names() {
 }
 
 #[test]
+fn regression_a_link_that_leads_nowhere_is_no_directory_to_write_in() {
+    let builder = MemoryLower::builder()
+        .file("var/lib/dpkg/status", stanza("kexec-tools", ""))
+        .symlink("etc/apt", "/nowhere");
+    let decisions = decided(builder, "");
+    assert_eq!(
+        decisions.view.notes,
+        ["/etc/apt stands in the way of what would be written"]
+    );
+}
+
+#[test]
 fn a_data_base_that_cannot_be_read_hides_nothing() {
     let builder = MemoryLower::builder().file("var/lib/rpm/rpmdb.sqlite", "no data base");
     let decisions = decided(builder, "*\n");

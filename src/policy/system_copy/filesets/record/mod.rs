@@ -129,7 +129,12 @@ impl Record<'_, '_> {
         for (step, path) in std::iter::once(path).chain(above(path)).enumerate() {
             let found = lenient(files.real(path))?.map(|(_, kind)| kind);
             let must_be_directory = step > 0;
-            if found.is_some_and(|kind| (kind == FileKind::Directory) != must_be_directory) {
+            let is_in_the_way = match found {
+                Some(kind) => (kind == FileKind::Directory) != must_be_directory,
+                // A link that leads nowhere can be replaced, but nothing can be put below it.
+                None => must_be_directory && lenient(files.link(path))?.is_some(),
+            };
+            if is_in_the_way {
                 self.notes.push(format!(
                     "/{} stands in the way of what would be written",
                     path.escape_ascii()
