@@ -1,10 +1,12 @@
 //! Filesets that are not visible: kernel, boot loader, arrays; and those that somebody needs.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::common::fixtures::fixture;
+use crate::common::run::Run;
 use crate::common::skip::need;
 use crate::common::world::World;
+use crate::trees::{needs, system};
 
 /// What becomes of the filesets of a machine, as (name, fate).
 fn fates(world: &World, name: &str) -> Vec<(String, String)> {
@@ -163,5 +165,53 @@ fn the_site_says_what_is_private_and_what_never_is() {
         fates.contains(&("dmeventd".to_owned(), "kept".to_owned())),
         "{fates:?}"
     );
+    world.remove_all();
+}
+
+/// A system of busybox with a data base of pacman: a kernel, what makes its initial file system, and a
+/// metapackage that asks for mdadm.
+fn arch(directory: &Path) -> Result<PathBuf, String> {
+    let tree = system(directory)?;
+    write(&tree, "var/lib/pacman/local/ALPM_DB_VERSION", "9\n");
+    write(&tree, "etc/pacman.conf", "[options]\nArchitecture = auto\n");
+    for (name, needs, file) in [
+        ("base", "", "etc/arch-release"),
+        ("linux", "mkinitcpio", "usr/lib/modules/6.6/vmlinuz"),
+        ("mdadm", "base", "usr/bin/mdadm"),
+        ("mkinitcpio", "base", "usr/bin/mkinitcpio"),
+        ("server", "mdadm", ""),
+    ] {
+        let at = format!("var/lib/pacman/local/{name}-1-1");
+        let mut description = format!("%NAME%\n{name}\n\n%VERSION%\n1-1\n\n%ARCH%\nx86_64\n\n");
+        if !needs.is_empty() {
+            description += &format!("%DEPENDS%\n{needs}\n\n");
+        }
+        write(&tree, &format!("{at}/desc"), &description);
+        write(&tree, &format!("{at}/files"), &format!("%FILES%\n{file}\n"));
+        if !file.is_empty() {
+            write(&tree, file, name);
+        }
+    }
+    Ok(tree)
+}
+
+#[test]
+fn pacman_is_content_without_the_private_filesets() {
+    need!(needs(&["pacman"]));
+    let world = need!(World::new());
+    let tree = need!(arch(&world.scratch()));
+    world.mkwpar(&tree, "wpar1");
+    world.ok("startwpar wpar1");
+    let base = world.base("wpar1");
+    let pacman = |options: &[&str]| {
+        let run = Run::new("pacman", ["--config", "/dev/null", "--root"]).arg(&base);
+        let run = run.arg("--dbpath").arg(base.join("var/lib/pacman"));
+        run.args(options).ok().text().to_owned()
+    };
+    assert_eq!(pacman(&["-Q"]), "base 1-1\nmdadm 1-1\nserver 1-1");
+    pacman(&["-Dk"]);
+    pacman(&["-Qk"]);
+    let left = "ls /usr/lib/modules; ls /usr/bin | grep -E 'mdadm|mkinitcpio'; true";
+    assert_eq!(world.inside("wpar1", left), "");
     world.remove_all();
 }

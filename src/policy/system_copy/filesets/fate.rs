@@ -5,10 +5,10 @@
 //! metapackage owns nothing, so its needs are none: what it asks for is hidden all the same, with a
 //! record left that keeps the package manager content (a ghost).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use super::mark::{Mark, leaves};
-use super::needs::{self, Need};
+use super::needs::{self, Need, TooMuch};
 use crate::model::view::FilesetFate;
 use crate::packages::{Family, Package, PackageDatabase};
 
@@ -20,56 +20,19 @@ pub(super) struct Verdict {
 }
 
 /// The verdict about each private fileset, by its place in the data base.
+///
+/// # Errors
+/// If the data base says more than any does.
 pub(super) fn verdicts(
     database: &PackageDatabase,
     marks: &[Option<Mark>],
-) -> HashMap<usize, Verdict> {
+) -> Result<HashMap<usize, Verdict>, TooMuch> {
     let marked = marks.iter().enumerate();
-    let mut hidden: HashSet<usize> = marked
+    let mut hidden: BTreeSet<usize> = marked
         .filter_map(|(index, mark)| mark.is_some().then_some(index))
         .collect();
-    let needs = needs::of_marked(database, &hidden);
-    let name = |index: usize| {
-        let package = database.packages.get(index);
-        package.map_or("", |package| &*package.name)
-    };
-    let mut verdicts: HashMap<usize, Verdict> = HashMap::new();
-    let mut todo: Vec<&Need> = needs.iter().collect();
-    loop {
-        let before = todo.len();
-        // What somebody hidden needs may matter later, when that one is kept.
-        todo.retain(|need| {
-            if hidden.contains(&need.who) {
-                return true;
-            }
-            let is_met = need.givers.iter().any(|giver| !hidden.contains(giver));
-            let Some(&giver) = need.givers.first().filter(|_| !is_met) else {
-                return false;
-            };
-            let who = name(need.who);
-            if database
-                .packages
-                .get(need.who)
-                .is_some_and(|package| is_metapackage(database.family, package))
-            {
-                let is_ghost = need.givers.iter().any(|giver| verdicts.contains_key(giver));
-                if !is_ghost {
-                    let reason = format!("the metapackage {who} asks for it");
-                    let fate = FilesetFate::Ghost;
-                    verdicts.insert(giver, Verdict { fate, reason });
-                }
-                return false;
-            }
-            hidden.remove(&giver);
-            let reason = format!("needed by {who}");
-            let fate = FilesetFate::Kept;
-            verdicts.insert(giver, Verdict { fate, reason });
-            false
-        });
-        if todo.len() == before {
-            break;
-        }
-    }
+    let needs = needs::of_marked(database, &hidden)?;
+    let mut verdicts = needed(database, &needs, &mut hidden);
     for (index, mark) in marks.iter().enumerate() {
         let Some(mark) = mark else { continue };
         let verdict = verdicts.entry(index).or_insert_with(|| Verdict {
@@ -81,6 +44,47 @@ pub(super) fn verdicts(
             FilesetFate::Ghost => format!("{}; {}", mark.reason, verdict.reason),
             FilesetFate::Kept => verdict.reason.clone(),
         };
+    }
+    Ok(verdicts)
+}
+
+/// Takes those that are needed out of `hidden`, and says which are kept or become ghosts.
+fn needed(
+    database: &PackageDatabase,
+    needs: &[Need],
+    hidden: &mut BTreeSet<usize>,
+) -> HashMap<usize, Verdict> {
+    let mut of: HashMap<usize, Vec<&Need>> = HashMap::new();
+    for need in needs {
+        of.entry(need.who).or_default().push(need);
+    }
+    let mut is_list: HashMap<usize, bool> = HashMap::new();
+    let mut verdicts: HashMap<usize, Verdict> = HashMap::new();
+    // What somebody hidden needs matters when that one is kept.
+    let visible = needs.iter().filter(|need| !hidden.contains(&need.who));
+    let mut todo: VecDeque<&Need> = visible.collect();
+    while let Some(need) = todo.pop_front() {
+        let is_met = need.givers.iter().any(|giver| !hidden.contains(giver));
+        let Some(&giver) = need.givers.first().filter(|_| !is_met) else {
+            continue;
+        };
+        let Some(who) = database.packages.get(need.who) else {
+            continue;
+        };
+        let is_metapackage = *is_list
+            .entry(need.who)
+            .or_insert_with(|| is_metapackage(database.family, who));
+        if !is_metapackage {
+            hidden.remove(&giver);
+            let reason = format!("needed by {}", who.name);
+            let fate = FilesetFate::Kept;
+            verdicts.insert(giver, Verdict { fate, reason });
+            todo.extend(of.get(&giver).into_iter().flatten());
+        } else if !need.givers.iter().any(|giver| verdicts.contains_key(giver)) {
+            let reason = format!("the metapackage {} asks for it", who.name);
+            let fate = FilesetFate::Ghost;
+            verdicts.insert(giver, Verdict { fate, reason });
+        }
     }
     verdicts
 }
@@ -151,7 +155,7 @@ mod tests {
 
     fn judge(lines: &[&str]) -> Vec<String> {
         let (database, marks) = database(lines);
-        let verdicts = verdicts(&database, &marks);
+        let verdicts = verdicts(&database, &marks).unwrap();
         let mut found: Vec<_> = verdicts
             .iter()
             .map(|(index, verdict)| {
@@ -236,6 +240,9 @@ mod tests {
     fn what_was_removed_already_needs_nothing() {
         let (mut database, marks) = database(&["guests: lvm2", "*lvm2"]);
         database.packages[0].status = Status::Removed;
-        assert_eq!(verdicts(&database, &marks)[&1].fate, FilesetFate::Hidden);
+        assert_eq!(
+            verdicts(&database, &marks).unwrap()[&1].fate,
+            FilesetFate::Hidden
+        );
     }
 }

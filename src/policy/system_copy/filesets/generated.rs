@@ -16,6 +16,7 @@ const EMPTIED: &[&[u8]] = &[
     b"boot",
     b"efi",
     b"lib/modules",
+    b"usr/lib/modules",
     b"etc/kernel",
     b"var/lib/initramfs-tools",
 ];
@@ -48,15 +49,18 @@ impl Places {
         })
     }
 
-    /// Notes a path that a visible package owns.
-    pub(super) fn see_visible(&mut self, path: &[u8]) {
+    /// Whether a directory is one of the places, or in one.
+    pub(super) fn holds(&self, directory: &[u8]) -> bool {
         let is_in = |root: &Vec<u8>| {
-            let rest = path.strip_prefix(&root[..]);
-            rest.is_some_and(|rest| rest.first() == Some(&b'/'))
+            let rest = directory.strip_prefix(&root[..]);
+            rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
         };
-        if self.roots.iter().any(is_in) {
-            self.visible.insert(path.to_vec());
-        }
+        self.roots.iter().any(is_in)
+    }
+
+    /// Notes a path in them that a visible package owns.
+    pub(super) fn see_visible(&mut self, path: Vec<u8>) {
+        self.visible.insert(path);
     }
 
     /// Adds everything there that no visible package owns.
@@ -77,7 +81,7 @@ impl Places {
                 names.hide_contents(directory, &reason);
                 continue;
             }
-            for (name, kind) in places.files().names(&directory)? {
+            for (name, kind) in places.names(&directory)? {
                 let path = join(&directory, &name);
                 if !self.visible.contains(&path) && !held.contains(&*path) {
                     names.hide(path, &reason);
@@ -86,7 +90,7 @@ impl Places {
                 }
             }
         }
-        for (name, _) in places.files().names(b"")? {
+        for (name, _) in places.names(b"")? {
             if IN_ROOT.iter().any(|start| name.starts_with(start)) {
                 names.hide(name, &reason);
             }

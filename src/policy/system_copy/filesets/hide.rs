@@ -13,7 +13,7 @@ use wpar_mountd::error::FsError;
 use super::generated::Places as Generated;
 use super::names::{Names, above};
 use super::places::Places;
-use crate::packages::PackageDatabase;
+use crate::packages::{Package, PackageDatabase};
 use crate::source::files::{join, split};
 
 /// Directories that stay even if only hidden filesets own them.
@@ -24,6 +24,9 @@ const STANDARD: &[&[u8]] = &[
     b"etc/kernel",
     b"etc/modprobe.d",
     b"etc/modules-load.d",
+    b"etc/rc.d",
+    b"etc/runlevels",
+    b"etc/sysconfig",
     b"etc/systemd",
     b"etc/udev",
     b"lib/modules",
@@ -47,77 +50,121 @@ struct Owned {
     stays: bool,
 }
 
+/// What hidden filesets own: by directory, without links on the way to it, and name.
+#[derive(Default)]
+struct Table<'a>(HashMap<Rc<[u8]>, HashMap<&'a [u8], Owned>>);
+
+impl<'a> Table<'a> {
+    fn get_mut(&mut self, path: &[u8]) -> Option<&mut Owned> {
+        let (directory, name) = split(path);
+        self.0.get_mut(directory)?.get_mut(name)
+    }
+
+    /// Whether a directory is hidden itself.
+    fn hides(&self, path: &[u8]) -> bool {
+        let (directory, name) = split(path);
+        let known = self.0.get(directory).and_then(|names| names.get(name));
+        known.is_some_and(|known| !known.stays)
+    }
+
+    fn add(&mut self, directory: Rc<[u8]>, name: &'a [u8], owner: usize) {
+        let stays = directory.is_empty() || STANDARD.contains(&&*join(&directory, name));
+        let names = self.0.entry(directory).or_default();
+        names.entry(name).or_insert(Owned { owner, stays });
+    }
+}
+
 /// Adds the names that only `hidden` packages own to `names`. What visible packages own in places
 /// where much is generated is given to `generated`.
 pub(super) fn owned(
     database: &PackageDatabase,
-    hidden: &HashSet<usize>,
+    hidden: &BTreeSet<usize>,
     places: &mut Places<'_>,
     names: &mut Names,
     generated: &mut Generated,
 ) -> Result<(), FsError> {
-    let mut owned: HashMap<Vec<u8>, Owned> = HashMap::new();
+    let mut owned = Table::default();
     for &owner in hidden {
-        let package = database.packages.get(owner);
-        for path in package.map_or(&[][..], |package| &package.paths) {
-            let path = places.name(path)?;
-            let stays = !path.contains(&b'/') || STANDARD.contains(&&*path);
-            owned.entry(path).or_insert(Owned { owner, stays });
-        }
-        // Of a package that was removed, only these are left.
-        for file in package.map_or(&[][..], |package| &package.config_files) {
-            let path = places.name(&file.path)?;
-            owned.entry(path).or_insert(Owned {
-                owner,
-                stays: false,
-            });
+        for path in database.packages.get(owner).into_iter().flat_map(paths) {
+            let (directory, name) = split(path);
+            owned.add(places.directory(directory)?, name, owner);
         }
     }
     let mut directories: HashSet<Rc<[u8]>> = HashSet::new();
-    let mut path = Vec::new();
     for (index, package) in database.packages.iter().enumerate() {
-        if hidden.contains(&index) {
-            continue;
-        }
-        let config = package.config_files.iter().map(|file| &file.path);
-        for written in package.paths.iter().chain(config) {
-            let (directory, name) = split(written);
-            let directory = places.directory(directory)?;
-            path.clear();
-            path.extend_from_slice(&directory);
-            if !path.is_empty() {
-                path.push(b'/');
-            }
-            path.extend_from_slice(name);
-            if let Some(known) = owned.get_mut(&path) {
-                known.stays = true;
-            }
-            generated.see_visible(&path);
-            if !directories.contains(&directory) {
-                directories.insert(directory);
-            }
+        if !hidden.contains(&index) {
+            see_visible(package, places, &mut owned, &mut directories, generated)?;
         }
     }
-    for directory in &directories {
+    keep_above(&directories, &mut owned);
+    let mut reasons: HashMap<usize, Rc<str>> = HashMap::new();
+    for (directory, found) in &owned.0 {
+        if owned.hides(directory) {
+            continue;
+        }
+        for (name, known) in found.iter().filter(|(_, known)| !known.stays) {
+            let reason = reasons.entry(known.owner).or_insert_with(|| {
+                let package = database.packages.get(known.owner);
+                let name = package.map_or("", |package| &package.name);
+                format!("belongs to the private fileset {name}").into()
+            });
+            names.hide(join(directory, name), reason);
+        }
+    }
+    Ok(())
+}
+
+/// What a package owns. Of one that was removed, only configuration is left.
+fn paths(package: &Package) -> impl Iterator<Item = &Vec<u8>> {
+    let config = package.config_files.iter().map(|file| &file.path);
+    package.paths.iter().chain(config)
+}
+
+/// Notes that what a visible package owns stays, and in which directories it is.
+fn see_visible(
+    package: &Package,
+    places: &mut Places<'_>,
+    owned: &mut Table<'_>,
+    directories: &mut HashSet<Rc<[u8]>>,
+    generated: &mut Generated,
+) -> Result<(), FsError> {
+    // Lists name what is in a directory together, and in most there is nothing of ours.
+    let mut last: Option<&[u8]> = None;
+    let mut place: Rc<[u8]> = Rc::from(&b""[..]);
+    let (mut is_shared, mut is_generated) = (false, false);
+    for path in paths(package) {
+        let (directory, name) = split(path);
+        if last != Some(directory) {
+            last = Some(directory);
+            place = places.directory(directory)?;
+            is_shared = owned.0.contains_key(&place);
+            is_generated = generated.holds(&place);
+            directories.insert(Rc::clone(&place));
+        }
+        if is_shared && let Some(known) = owned.0.get_mut(&place).and_then(|all| all.get_mut(name))
+        {
+            known.stays = true;
+        }
+        if is_generated {
+            generated.see_visible(join(&place, name));
+        }
+    }
+    Ok(())
+}
+
+/// Keeps the directories above those in which something visible is.
+fn keep_above(directories: &HashSet<Rc<[u8]>>, owned: &mut Table<'_>) {
+    let mut seen: HashSet<&[u8]> = HashSet::new();
+    for directory in directories {
         for directory in std::iter::once(&**directory).chain(above(directory)) {
+            if !seen.insert(directory) {
+                break;
+            }
             if let Some(known) = owned.get_mut(directory) {
                 known.stays = true;
             }
         }
     }
-    let mut reasons: HashMap<usize, Rc<str>> = HashMap::new();
-    for (path, known) in owned.into_iter().filter(|(_, known)| !known.stays) {
-        let reason = reasons.entry(known.owner).or_insert_with(|| {
-            let package = database.packages.get(known.owner);
-            package
-                .map_or(String::new(), |package| {
-                    format!("belongs to the private fileset {}", package.name)
-                })
-                .into()
-        });
-        names.hide(path, reason);
-    }
-    Ok(())
 }
 
 /// Adds what Python made of hidden modules.
@@ -134,7 +181,7 @@ pub(super) fn compiled(places: &Places<'_>, names: &mut Names) -> Result<(), FsE
     }
     for (directory, stems) in modules {
         let cache = join(&directory, b"__pycache__");
-        for (name, _) in places.files().names(&cache)? {
+        for (name, _) in places.names(&cache)? {
             let stem = name.split(|&byte| byte == b'.').next().unwrap_or_default();
             if name.ends_with(b".pyc") && stems.contains(stem) {
                 let module = join(&directory, &[stem, b".py"].concat());

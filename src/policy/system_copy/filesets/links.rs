@@ -31,12 +31,12 @@ const PLACES: &[(&[u8], bool)] = &[
 pub(super) fn hide(places: &mut Places<'_>, names: &mut Names) -> Result<(), FsError> {
     for (place, deeper) in PLACES {
         let directory = places.directory(place)?;
-        for (name, kind) in places.files().names(&directory)? {
+        for (name, kind) in places.names(&directory)? {
             let path = join(&directory, &name);
             match kind {
                 FileKind::Symlink => hide_link(path, places, names)?,
                 FileKind::Directory if *deeper => {
-                    for (name, kind) in places.files().names(&path)? {
+                    for (name, kind) in places.names(&path)? {
                         if kind == FileKind::Symlink {
                             hide_link(join(&path, &name), places, names)?;
                         }

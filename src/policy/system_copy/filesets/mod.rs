@@ -6,7 +6,7 @@
 //! then (`record`). The source is an untrusted image: a data base that makes no sense hides nothing,
 //! and a note says so.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap};
 
 use wpar_mountd::error::FsError;
 
@@ -25,6 +25,8 @@ mod names;
 mod needs;
 mod pattern;
 mod places;
+#[cfg(test)]
+mod property_tests;
 mod record;
 mod site;
 #[cfg(test)]
@@ -64,8 +66,12 @@ pub(super) fn decide(situation: &Situation<'_>) -> Result<Decisions, FsError> {
     if marks.iter().all(Option::is_none) {
         return Ok(decisions);
     }
-    let verdicts = fate::verdicts(&database, &marks);
-    let hidden: HashSet<usize> = verdicts
+    let Ok(verdicts) = fate::verdicts(&database, &marks) else {
+        let note = "all filesets stay visible: the package data base says more than any does";
+        decisions.view.notes.push(note.to_owned());
+        return Ok(decisions);
+    };
+    let hidden: BTreeSet<usize> = verdicts
         .iter()
         .filter(|(_, verdict)| verdict.fate != FilesetFate::Kept)
         .map(|(index, _)| *index)
@@ -108,7 +114,7 @@ pub(super) fn decide(situation: &Situation<'_>) -> Result<Decisions, FsError> {
 /// The names that go with the hidden packages.
 fn names_of(
     database: &PackageDatabase,
-    hidden: &HashSet<usize>,
+    hidden: &BTreeSet<usize>,
     of_boot: bool,
     places: &mut Places<'_>,
 ) -> Result<Names, FsError> {
@@ -131,7 +137,7 @@ fn add_filesets(
     view: &mut View,
     database: &PackageDatabase,
     marks: &[Option<Mark>],
-    verdicts: &std::collections::HashMap<usize, Verdict>,
+    verdicts: &HashMap<usize, Verdict>,
 ) {
     for (index, _) in marks.iter().enumerate().filter(|(_, mark)| mark.is_some()) {
         if let (Some(package), Some(verdict)) = (database.packages.get(index), verdicts.get(&index))

@@ -1,7 +1,7 @@
 //! What packages need of one another, out of the words of their data bases.
 
 use std::cmp::Ordering;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use crate::packages::{Family, Package, PackageDatabase, Relation, Status};
 
@@ -24,17 +24,55 @@ struct Wanted<'a> {
 /// Who gives what: for each name, packages and the version in which they give it.
 type Givers<'a> = HashMap<&'a str, Vec<(usize, Option<&'a str>)>>;
 
-/// What installed packages need that one of `marked` gives.
-pub(super) fn of_marked(database: &PackageDatabase, marked: &HashSet<usize>) -> Vec<Need> {
+/// How many times a package is looked at, in all, to see what it gives. Real systems take thousands.
+const STEPS_MAX: usize = 20_000_000;
+
+/// A data base says so much that finding out who needs whom would not end.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct TooMuch;
+
+/// What installed packages need that nobody but `marked` ones gives: what others give is never hidden.
+pub(super) fn of_marked(
+    database: &PackageDatabase,
+    marked: &BTreeSet<usize>,
+) -> Result<Vec<Need>, TooMuch> {
     let family = database.family;
-    let is_there = |(_, package): &(usize, &Package)| package.status != Status::Removed;
-    let installed = || database.packages.iter().enumerate().filter(is_there);
+    let givers = all_givers(database);
+    let mut steps = STEPS_MAX;
+    let mut needs = Vec::new();
+    for (who, package) in installed(database) {
+        for text in related(package, &[Relation::Requires, Relation::PreRequires]) {
+            for alternatives in alternatives(family, text) {
+                let mut found: Vec<usize> = Vec::new();
+                for wanted in alternatives {
+                    let known = givers.get(wanted.name).map_or(&[][..], Vec::as_slice);
+                    steps = steps.checked_sub(known.len()).ok_or(TooMuch)?;
+                    found.extend(satisfying(family, known, wanted));
+                }
+                let is_private = found.iter().all(|giver| marked.contains(giver));
+                if is_private && !found.is_empty() && !found.contains(&who) {
+                    needs.push(Need { who, givers: found });
+                }
+            }
+        }
+    }
+    Ok(needs)
+}
+
+/// The packages that are there, by their places.
+fn installed(database: &PackageDatabase) -> impl Iterator<Item = (usize, &Package)> {
+    let all = database.packages.iter().enumerate();
+    all.filter(|(_, package)| package.status != Status::Removed)
+}
+
+/// Who gives what.
+fn all_givers(database: &PackageDatabase) -> Givers<'_> {
     let mut givers = Givers::new();
-    for (index, package) in installed() {
+    for (index, package) in installed(database) {
         let own = Some(&*package.version);
         givers.entry(&package.name).or_default().push((index, own));
         for text in related(package, &[Relation::Provides]) {
-            for wanted in alternatives(family, text).flatten() {
+            for wanted in alternatives(database.family, text).flatten() {
                 let version = wanted.version.map(|(_, version)| version);
                 let known = givers.entry(wanted.name).or_default();
                 // An rpm provides itself by name, too.
@@ -45,27 +83,7 @@ pub(super) fn of_marked(database: &PackageDatabase, marked: &HashSet<usize>) -> 
         }
     }
     add_owners(database, &mut givers);
-    let mut needs = Vec::new();
-    for (who, package) in installed() {
-        for text in related(package, &[Relation::Requires, Relation::PreRequires]) {
-            for alternatives in alternatives(family, text) {
-                let mut found: Vec<usize> = Vec::new();
-                for wanted in alternatives {
-                    for giver in satisfying(family, &givers, wanted) {
-                        if !found.contains(&giver) {
-                            found.push(giver);
-                        }
-                    }
-                }
-                let matters = found.iter().any(|giver| marked.contains(giver));
-                if matters && !found.contains(&who) {
-                    let givers = found;
-                    needs.push(Need { who, givers });
-                }
-            }
-        }
-    }
-    needs
+    givers
 }
 
 fn related<'a>(package: &'a Package, relations: &'a [Relation]) -> impl Iterator<Item = &'a str> {
@@ -181,26 +199,23 @@ fn rich(text: &str) -> Vec<Wanted<'_>> {
     inner.split(" or ").filter_map(compact).collect()
 }
 
-/// The packages that give what is wanted. If the version of none is right, all count: who is broken
-/// already must not be broken further.
-fn satisfying(family: Family, givers: &Givers<'_>, wanted: Wanted<'_>) -> Vec<usize> {
-    let Some(known) = givers.get(wanted.name) else {
-        return Vec::new();
-    };
-    let fits = |given: Option<&str>| match (wanted.version, given) {
+/// Those of `known` that give what is wanted. If the version of none is right, all count: who is
+/// broken already must not be broken further.
+fn satisfying(
+    family: Family,
+    known: &[(usize, Option<&str>)],
+    wanted: Wanted<'_>,
+) -> impl Iterator<Item = usize> {
+    let fits = move |given: Option<&str>| match (wanted.version, given) {
         (None, _) => true,
         (Some(_), None) => family == Family::Rpm,
         (Some((operator, version)), Some(given)) => holds(family, given, operator, version),
     };
-    let right: Vec<usize> = known
+    let is_met = known.iter().any(|(_, given)| fits(*given));
+    known
         .iter()
-        .filter(|(_, given)| fits(*given))
+        .filter(move |(_, given)| !is_met || fits(*given))
         .map(|(index, _)| *index)
-        .collect();
-    match right.is_empty() {
-        true => known.iter().map(|(index, _)| *index).collect(),
-        false => right,
-    }
 }
 
 fn holds(family: Family, given: &str, operator: &str, wanted: &str) -> bool {

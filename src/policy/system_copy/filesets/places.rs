@@ -2,8 +2,12 @@
 //!
 //! Data bases name a file as its package did: by `/lib/x` where `/lib` is a link to `/usr/lib` by
 //! now. The directories of a path are followed inside the source, its last component never is.
+//!
+//! Nearly no directory is a link, and there are many: the links in a directory are found by listing it
+//! once, not by asking for each name.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::rc::Rc;
 
 use rustix::io::Errno;
@@ -16,12 +20,26 @@ use crate::source::files::{Files, join, split};
 pub(super) struct Places<'a> {
     files: &'a dyn Files,
     known: HashMap<Vec<u8>, Rc<[u8]>>,
+    /// The links in directories, sorted.
+    links: HashMap<Rc<[u8]>, Vec<Vec<u8>>>,
+    /// What was asked for last: lists name what is in a directory together.
+    last: (Vec<u8>, Rc<[u8]>),
 }
 
 impl<'a> Places<'a> {
     pub(super) fn new(files: &'a dyn Files) -> Self {
-        let known = HashMap::from([(Vec::new(), Rc::from(&b""[..]))]);
-        Self { files, known }
+        let root: Rc<[u8]> = Rc::from(&b""[..]);
+        Self {
+            files,
+            known: HashMap::from([(Vec::new(), Rc::clone(&root))]),
+            links: HashMap::new(),
+            last: (Vec::new(), root),
+        }
+    }
+
+    /// Names in the directory that `path` leads to, and what they are themselves.
+    pub(super) fn names(&self, path: &[u8]) -> Result<Vec<(Vec<u8>, FileKind)>, FsError> {
+        names(self.files, path)
     }
 
     /// The files.
@@ -33,6 +51,9 @@ impl<'a> Places<'a> {
     pub(super) fn directory(&mut self, path: &[u8]) -> Result<Rc<[u8]>, FsError> {
         // The part of the path that is known, and then down from there: lists may be hostile, and
         // their paths deep.
+        if self.last.0 == path {
+            return Ok(Rc::clone(&self.last.1));
+        }
         let mut unknown = Vec::new();
         let mut rest = path;
         let mut place = loop {
@@ -43,18 +64,35 @@ impl<'a> Places<'a> {
             rest = split(rest).0;
         };
         while let Some(path) = unknown.pop() {
-            let found = join(&place, split(path).1);
-            let real = match lenient(self.files.link(&found))? {
-                Some(_) => match lenient(self.files.real(&found))? {
+            let name = split(path).1;
+            let found = join(&place, name);
+            let real = match self.is_link(&place, name)? {
+                true => match lenient(self.files.real(&found))? {
                     Some((real, FileKind::Directory)) => real,
                     _ => found,
                 },
-                None => found,
+                false => found,
             };
             place = real.into();
             self.known.insert(path.to_vec(), Rc::clone(&place));
         }
+        self.last = (path.to_vec(), Rc::clone(&place));
         Ok(place)
+    }
+
+    /// Whether `name` in the directory, which is free of links, is a link.
+    fn is_link(&mut self, directory: &Rc<[u8]>, name: &[u8]) -> Result<bool, FsError> {
+        let links = match self.links.entry(Rc::clone(directory)) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(vacant) => {
+                let names = names(self.files, directory)?.into_iter();
+                let links = names.filter(|(_, kind)| *kind == FileKind::Symlink);
+                vacant.insert(links.map(|(name, _)| name).collect())
+            }
+        };
+        Ok(links
+            .binary_search_by(|link| link.as_slice().cmp(name))
+            .is_ok())
     }
 
     /// Where a name is: its directory followed, itself not.
@@ -86,6 +124,11 @@ impl<'a> Places<'a> {
         }
         Ok(targets)
     }
+}
+
+/// Names in the directory that `path` leads to.
+pub(super) fn names(files: &dyn Files, path: &[u8]) -> Result<Vec<(Vec<u8>, FileKind)>, FsError> {
+    Ok(lenient(files.names(path).map(Some))?.unwrap_or_default())
 }
 
 /// A source may hold links that lead in circles: what they name is nowhere.

@@ -6,6 +6,7 @@
 use wpar_mountd::error::FsError;
 
 use super::pattern::Pattern;
+use super::places;
 use crate::source::files::{Files, join};
 
 /// Where an image has its own.
@@ -15,7 +16,7 @@ const PLACES: [&[u8]; 2] = [b"usr/lib/wpars/private.d", b"etc/wpars/private.d"];
 const FILE_MAX: u64 = 1 << 20;
 
 /// Most lines of all files together that are used.
-const LINES_MAX: usize = 10_000;
+const LINES_MAX: usize = 1000;
 
 /// A file of the site, read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +47,7 @@ impl Site {
             site.add(&file.path, &file.contents);
         }
         for place in PLACES {
-            for (name, _) in files.names(place)? {
+            for (name, _) in places::names(files, place)? {
                 if !name.ends_with(b".list") {
                     continue;
                 }

@@ -1,13 +1,13 @@
 //! dpkg and apt: stanzas, the files in `info`, triggers, diversions, overrides and alternatives.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use wpar_mountd::error::FsError;
 
 use super::{Fates, Record, dpkg_alternatives, dpkg_diversions, dpkg_stanzas, without_lines};
 use crate::model::Put;
 use crate::model::view::FilesetFate;
-use crate::policy::system_copy::filesets::links;
+use crate::policy::system_copy::filesets::{links, places::lenient};
 use crate::source::files::join;
 
 const STANZAS: [&[u8]; 4] = [
@@ -38,9 +38,9 @@ pub(super) fn make(record: &mut Record<'_, '_>) -> Result<(), FsError> {
 /// Hides what `info` and `status.d` have of the packages; a ghost gets an empty list, and digests of no
 /// files, without which `dpkg --audit` complains.
 fn info(record: &mut Record<'_, '_>, fates: &Fates) -> Result<(), FsError> {
-    let names = record.places.files().names(INFO)?;
+    let names = record.places.names(INFO)?;
     let mut owners: HashMap<Vec<u8>, FilesetFate> = HashMap::new();
-    for ((name, architecture), fate) in &fates.0 {
+    for ((name, architecture), fate) in &fates.known {
         // Of packages that can be there in several architectures, names have that too. If one of two
         // architectures without it in the name were hidden, both would be.
         owners.insert(name.clone().into_bytes(), *fate);
@@ -63,7 +63,7 @@ fn info(record: &mut Record<'_, '_>, fates: &Fates) -> Result<(), FsError> {
             None => {}
         }
     }
-    for (file, _) in record.places.files().names(STATUS_DIRECTORY)? {
+    for (file, _) in record.places.names(STATUS_DIRECTORY)? {
         let owner = file.strip_suffix(b".md5sums").unwrap_or(&file);
         if owners.contains_key(owner) {
             record.hide(&join(STATUS_DIRECTORY, &file))?;
@@ -79,7 +79,7 @@ fn triggers(record: &mut Record<'_, '_>, fates: &Fates) -> Result<(), FsError> {
         let name = word.split(|&byte| byte == b'/').next();
         fates.hides(name.unwrap_or_default())
     };
-    for (name, _) in record.places.files().names(TRIGGERS)? {
+    for (name, _) in record.places.names(TRIGGERS)? {
         let path = join(TRIGGERS, &name);
         match &name[..] {
             b"Lock" | b"Unincorp" => {}
@@ -119,7 +119,7 @@ fn diversions(record: &mut Record<'_, '_>, fates: &Fates) -> Result<(), FsError>
         let relative = |path: &[u8]| path.strip_prefix(b"/").unwrap_or(path).to_vec();
         let from = record.places.name(&relative(from))?;
         let diverted = record.places.name(&relative(to))?;
-        let is_there = record.places.files().real(&diverted)?.is_some();
+        let is_there = lenient(record.places.files().real(&diverted))?.is_some();
         let (Ok(path), Ok(target)) = (String::from_utf8(from), str::from_utf8(to)) else {
             continue;
         };
@@ -137,18 +137,18 @@ fn overrides(record: &mut Record<'_, '_>) -> Result<(), FsError> {
     let Some((real, text)) = record.read(OVERRIDES)? else {
         return Ok(());
     };
-    let mut gone = Vec::new();
+    let mut gone = HashSet::new();
     for line in text.split(|&byte| byte == b'\n') {
         let path = line.splitn(4, |&byte| byte == b' ').nth(3);
         if let Some(path) = path.and_then(|path| path.strip_prefix(b"/")) {
             let place = record.places.name(path)?;
             if record.names.covers(&place) {
-                gone.push(line);
+                gone.insert(line);
             }
         }
     }
     if !gone.is_empty() {
-        let rest = without_lines(&text, |line| gone.contains(&line));
+        let rest = without_lines(&text, |line| gone.contains(line));
         record.write(&real, rest, super::REASON)?;
     }
     Ok(())
@@ -156,7 +156,7 @@ fn overrides(record: &mut Record<'_, '_>) -> Result<(), FsError> {
 
 /// Hides the links that lead to hidden choices, and the record if no other choice is left.
 fn alternatives(record: &mut Record<'_, '_>) -> Result<(), FsError> {
-    for (name, _) in record.places.files().names(ALTERNATIVES)? {
+    for (name, _) in record.places.names(ALTERNATIVES)? {
         let path = join(ALTERNATIVES, &name);
         let Some((_, text)) = record.read(&path)? else {
             continue;

@@ -42,7 +42,7 @@ mod tests {
     fn those_of_hidden_packages_go() {
         let text = b"/bin/a\n/bin/a.real\nkexec-tools\n/bin/b\n/bin/b.real\n:\n";
         let key = ("kexec-tools".to_owned(), "amd64".to_owned());
-        let fates = Fates([(key, FilesetFate::Hidden)].into());
+        let fates = Fates::new([(key, FilesetFate::Hidden)]);
         let dropped = filter(text, &fates);
         assert_eq!(dropped.rest, b"/bin/b\n/bin/b.real\n:\n");
         assert_eq!(dropped.diversions, [(&b"/bin/a"[..], &b"/bin/a.real"[..])]);

@@ -98,7 +98,7 @@ mod tests {
 
     fn fates(all: &[(&str, FilesetFate)]) -> Fates {
         let key = |name: &str| (name.to_owned(), "amd64".to_owned());
-        Fates(all.iter().map(|(name, fate)| (key(name), *fate)).collect())
+        Fates::new(all.iter().map(|(name, fate)| (key(name), *fate)))
     }
 
     #[test]
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn the_same_name_of_another_architecture_stays() {
-        let other = Fates([(("cron".to_owned(), "i386".to_owned()), FilesetFate::Hidden)].into());
+        let other = Fates::new([(("cron".to_owned(), "i386".to_owned()), FilesetFate::Hidden)]);
         assert_eq!(filter(STATUS.as_bytes(), &other), STATUS.as_bytes());
         for text in ["", "\n\n", "\n\nPackage: x", "nonsense"] {
             assert_eq!(filter(text.as_bytes(), &other), text.as_bytes());

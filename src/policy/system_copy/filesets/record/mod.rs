@@ -4,7 +4,7 @@
 //! Everything that is changed is a whole file in its family's own format, written with the rest of the
 //! file as it was. What cannot be changed safely stays as it is, and a note says so.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use wpar_mountd::error::FsError;
@@ -77,7 +77,7 @@ impl Record<'_, '_> {
             let key = (package.name.clone(), package.architecture.clone());
             (verdict.fate != FilesetFate::Kept).then_some((key, verdict.fate))
         });
-        Fates(all.collect())
+        Fates::new(all)
     }
 
     /// A file of the data base, where it really is; `None` with a note if it cannot be used.
@@ -129,7 +129,12 @@ impl Record<'_, '_> {
         for (step, path) in std::iter::once(path).chain(above(path)).enumerate() {
             let found = lenient(files.real(path))?.map(|(_, kind)| kind);
             let must_be_directory = step > 0;
-            if found.is_some_and(|kind| (kind == FileKind::Directory) != must_be_directory) {
+            let is_in_the_way = match found {
+                Some(kind) => (kind == FileKind::Directory) != must_be_directory,
+                // A link that leads nowhere can be replaced, but nothing can be put below it.
+                None => must_be_directory && lenient(files.link(path))?.is_some(),
+            };
+            if is_in_the_way {
                 self.notes.push(format!(
                     "/{} stands in the way of what would be written",
                     path.escape_ascii()
@@ -154,26 +159,35 @@ impl Record<'_, '_> {
 }
 
 /// Fates of hidden filesets by name and architecture.
-struct Fates(HashMap<(String, String), FilesetFate>);
+struct Fates {
+    known: HashMap<(String, String), FilesetFate>,
+    names: HashSet<String>,
+}
 
 impl Fates {
+    fn new(all: impl IntoIterator<Item = ((String, String), FilesetFate)>) -> Self {
+        let known: HashMap<_, _> = all.into_iter().collect();
+        let names = known.keys().map(|(name, _)| name.clone()).collect();
+        Self { known, names }
+    }
+
     /// The fate of one, if it is hidden.
     fn get(&self, name: &[u8], architecture: &[u8]) -> Option<FilesetFate> {
         let key = (
             String::from_utf8_lossy(name).into_owned(),
             String::from_utf8_lossy(architecture).into_owned(),
         );
-        self.0.get(&key).copied()
+        self.known.get(&key).copied()
     }
 
-    /// Whether `NAME` or `NAME:ARCHITECTURE` is hidden, in every architecture if none is given.
+    /// Whether `NAME` or `NAME:ARCHITECTURE` is hidden, in any architecture if none is given.
     fn hides(&self, name: &[u8]) -> bool {
         let name = String::from_utf8_lossy(name);
         match name.split_once(':') {
             Some((name, architecture)) => {
                 self.get(name.as_bytes(), architecture.as_bytes()).is_some()
             }
-            None => self.0.keys().any(|(known, _)| *known == name),
+            None => self.names.contains(&*name),
         }
     }
 }

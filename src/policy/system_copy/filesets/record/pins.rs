@@ -5,7 +5,7 @@
 //! a pattern that also matches something visible is replaced by the names, because that one must be
 //! upgraded.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use wpar_mountd::error::FsError;
 
@@ -100,6 +100,7 @@ fn pins(record: &Record<'_, '_>) -> BTreeSet<String> {
         let mut all = packages.iter().enumerate();
         all.any(|(index, package)| !is_hidden(index) && matches(pattern, &package.name))
     };
+    let mut too_wide: HashMap<&str, bool> = HashMap::new();
     let mut pins = BTreeSet::new();
     for (index, package) in packages.iter().enumerate() {
         if !is_hidden(index) {
@@ -107,7 +108,11 @@ fn pins(record: &Record<'_, '_>) -> BTreeSet<String> {
         }
         let mark = record.marks.get(index).and_then(Option::as_ref);
         let pattern = mark.and_then(|mark| mark.pattern);
-        match pattern.filter(|pattern| !matches_visible(pattern)) {
+        match pattern.filter(|pattern| {
+            !*too_wide
+                .entry(pattern)
+                .or_insert_with(|| matches_visible(pattern))
+        }) {
             Some(pattern) => pins.insert(pattern.to_owned()),
             // A name that is no plain word would change the meaning of the file.
             None if Pattern::new(&package.name).is_ok()

@@ -15,14 +15,19 @@ pub(super) fn make(record: &mut Record<'_, '_>) -> Result<(), FsError> {
         .of(FilesetFate::Hidden)
         .into_iter()
         .filter_map(|index| record.database.packages.get(index))
-        .map(|package| match &*package.architecture {
-            "" => format!("{}-{}", package.name, package.version),
-            architecture => format!("{}-{}.{architecture}", package.name, package.version),
+        .map(|package| {
+            // Old ones do not understand an epoch there.
+            let version = package.version.split_once(':');
+            let version = version.map_or(&*package.version, |(_, version)| version);
+            match &*package.architecture {
+                "" => format!("{}-{version}", package.name),
+                architecture => format!("{}-{version}.{architecture}", package.name),
+            }
         })
         // What is not a plain word has no place in a script: an image could say anything.
         .filter(|name| {
             name.bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"+-._:~^".contains(&byte))
+                .all(|byte| byte.is_ascii_alphanumeric() || b"+-._~^".contains(&byte))
         })
         .filter(|name| !name.starts_with('-'))
         .collect();
