@@ -13,8 +13,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::context::Context;
 use super::error::{CliError, CliResult};
+use crate::model::record::RECORD_VERSION;
 use crate::model::{
-    CopyControls, Hostname, Owner, Source, SpaceLimits, WparKind, WparName, WparRecord,
+    CopyControls, DeviceName, Hostname, Owner, Source, SpaceLimits, WparKind, WparName, WparRecord,
 };
 use crate::policy::mount_spec::mount_spec;
 use crate::policy::system_copy::{self, Decisions, Situation};
@@ -37,6 +38,8 @@ pub(super) struct Plan {
     pub(super) source: Source,
     pub(super) copy_controls: CopyControls,
     pub(super) limits: SpaceLimits,
+    /// Devices of the host that it gets.
+    pub(super) devices: Vec<DeviceName>,
     /// The command that the WPAR lives and dies with.
     pub(super) owner: Option<Owner>,
     /// The record of a store that `rmwpar -p` kept and that is to be used again.
@@ -208,7 +211,10 @@ impl<'a> Creation<'a> {
         };
         registry.note(&plan.name, &pending, &guard)?;
         let record = WparRecord {
-            version: plan.source.record_version(),
+            version: match plan.devices.is_empty() {
+                true => plan.source.record_version(),
+                false => RECORD_VERSION,
+            },
             name: plan.name,
             uuid,
             hostname: plan.hostname,
@@ -218,6 +224,7 @@ impl<'a> Creation<'a> {
             source: plan.source,
             copy_controls: plan.copy_controls,
             limits: plan.limits,
+            devices: plan.devices,
             ids,
             auto: false,
             created: SystemTime::now()

@@ -13,10 +13,13 @@ use super::prepared::Prepared;
 use super::remove::{self, StoreFate};
 use super::verbs::{Arguments, Verb, Words};
 use crate::launch::Payload;
+use crate::model::device_export::DeviceError;
 use crate::model::{
-    CopyControls, FileSystemAttributes, SpaceLimits, WparKind, WparName, WparRecord,
+    CopyControls, DeviceName, DeviceRequest, FileSystemAttributes, SpaceLimits, WparKind, WparName,
+    WparRecord,
 };
 use crate::registry::{Lock, Registry};
+use crate::source::devices;
 
 pub(super) const VERB: Verb = Verb::aix::<MakeArguments>(Words {
     name: "mkwpar",
@@ -38,7 +41,16 @@ pub(super) const VERB: Verb = Verb::aix::<MakeArguments>(Words {
         it writes, inodes the number of files. What the source has counts nothing until it is \
         changed. Inside, df shows the limits, and beyond them there is no space left on the \
         device. A size is a number with K, M, G or T (powers of 1024), or one of 512-byte \
-        blocks; 'unlimited' takes a limit away that a kept store had.",
+        blocks; 'unlimited' takes a limit away that a kept store had.\n\n\
+        What is about the source's own machine is not in the copy: disks in fstab and crypttab, \
+        arrays, volume groups, addresses and names of network interfaces, swap space. Services \
+        that act on hardware, the clock or the boot are masked, and a note says what would now \
+        run twice. An image keeps its SSH host keys; a copy of the running system makes new ones. \
+        Programs in /usr/lib/wpars/wparconvert.d/usr and root, of the host (for an image) and of \
+        the copy, run inside, in the order of their names, before it starts for the first time.\n\n\
+        With -D the WPAR gets a device of the host, if the file /etc/wpars/devexports names it: in \
+        it, a line 'name:' begins an entry with value = \"/dev/PATTERN\" and auto = \"yes\" or \
+        \"no\", yes for devices that every new WPAR gets.",
     examples: &[
         (
             "Make a WPAR from a backup and start it",
@@ -56,6 +68,10 @@ pub(super) const VERB: Verb = Verb::aix::<MakeArguments>(Words {
         (
             "Let it write no more than 10 GiB, in 200,000 files",
             "mkwpar -t -n test1 -M size=10G inodes=200000",
+        ),
+        (
+            "Give it a device, which /etc/wpars/devexports must name",
+            "mkwpar -t -n vpn1 -D devname=/dev/net/tun",
         ),
         (
             "Take container stores along",
@@ -113,6 +129,14 @@ pub(super) struct MakeArguments {
     #[arg(short = 'M', long = "file-system", value_name = "NAME=VALUE", num_args = 1..)]
     file_system: Vec<String>,
 
+    /// A device of the host to give to it: devname=DEVICE, export=yes|no
+    #[arg(short = 'D', long = "device", value_name = "NAME=VALUE", num_args = 1..)]
+    devices: Vec<String>,
+
+    /// The list of devices that may be exported [default: /etc/wpars/devexports]
+    #[arg(short = 'b', long = "devexports", value_name = "FILE")]
+    devexports: Option<PathBuf>,
+
     /// Use the store that 'rmwpar -p' kept
     #[arg(short = 'p', long = "preserved", value_name = "NAME", num_args = 0..=1)]
     #[arg(default_missing_value = "")]
@@ -135,6 +159,8 @@ impl Arguments for MakeArguments {
             .map_err(|error| CliError::usage(error.to_string()))?;
         let attributes = FileSystemAttributes::parse(&self.file_system)
             .map_err(|error| CliError::usage(error.to_string()))?;
+        let requests = DeviceRequest::parse(&self.devices)
+            .map_err(|error| CliError::usage(error.to_string()))?;
         if !self.system_copy && self.preserved.is_none() {
             return Err(CliError::usage("only system copies can be made")
                 .hint("add -t, with -B IMAGE or for the running system"));
@@ -146,8 +172,13 @@ impl Arguments for MakeArguments {
             Some(_) => self.plan_from_kept(context, &registry, name)?,
             None => self.plan(context, &registry, name, controls)?,
         };
+        let devices = match &plan.kept {
+            Some(kept) if requests.is_empty() => kept.devices.clone(),
+            _ => self.grant(context, &requests)?,
+        };
         let plan = Plan {
             limits: attributes.over(plan.limits),
+            devices,
             ..plan
         };
         let controls = plan.copy_controls;
@@ -182,6 +213,27 @@ impl MakeArguments {
             (Some(name), _) | (None, Some(name)) => parse_name(name),
             (None, None) => Err(CliError::usage("missing the name").hint("give one with -n NAME")),
         }
+    }
+
+    /// The devices that a new WPAR gets.
+    fn grant(&self, context: &Context, requests: &[DeviceRequest]) -> CliResult<Vec<DeviceName>> {
+        let file = match &self.devexports {
+            Some(file) => file.clone(),
+            None => context.layout.devexports(),
+        };
+        let shown = file.display().to_string();
+        let exports = devices::exports(&file).map_err(|error| {
+            CliError::io(format!("cannot use the list of devices {shown}"), &error)
+        })?;
+        if requests.is_empty() && !exports.has_automatic() {
+            return Ok(Vec::new());
+        }
+        let granted = exports.grant(requests, &devices::present(), &shown);
+        granted.map_err(|error| match error {
+            DeviceError::NotExportable(..) => CliError::new(error.to_string())
+                .hint(format!("add it to {shown}, if any WPAR may have it")),
+            error => CliError::new(error.to_string()),
+        })
     }
 
     /// Without `/dev/fuse` nothing can be started: an error if that is asked for, else worth a
@@ -219,6 +271,7 @@ impl MakeArguments {
             source: prepared.source.clone(),
             copy_controls,
             limits: SpaceLimits::default(),
+            devices: Vec::new(),
             owner: None,
             kept: None,
         };
@@ -272,6 +325,7 @@ impl MakeArguments {
             source: prepared.source.clone(),
             copy_controls: kept.copy_controls,
             limits: kept.limits,
+            devices: kept.devices.clone(),
             owner: None,
             kept: Some(kept),
         };

@@ -185,6 +185,7 @@ impl RestoreArguments {
             source,
             copy_controls: controls(about),
             limits: limits(about),
+            devices: Vec::new(),
             owner: None,
             kept: None,
         })

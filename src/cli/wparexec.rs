@@ -120,6 +120,7 @@ impl ExecArguments {
             source: prepared.source.clone(),
             copy_controls,
             limits,
+            devices: Vec::new(),
             owner: Some(owner),
             kept: None,
         };

@@ -4,17 +4,20 @@
 //! AIX states about a value stands here, once, with its test.
 
 pub mod copy_controls;
+pub mod device_export;
 pub mod edit;
 pub mod hostname;
 pub mod ids;
 pub mod image_data;
 pub mod name;
+pub mod pattern;
 pub mod record;
 pub mod space_limits;
 pub mod state;
 pub mod view;
 
 pub use copy_controls::CopyControls;
+pub use device_export::{DeviceName, DeviceRequest};
 pub use edit::{Edit, Put};
 pub use hostname::Hostname;
 pub use ids::IdRange;

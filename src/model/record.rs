@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use wpar_mountd::lower::filesystem::{FileSystemKind, Region};
 
-use super::{CopyControls, Hostname, IdRange, SpaceLimits, WparName};
+use super::{CopyControls, DeviceName, Hostname, IdRange, SpaceLimits, WparName};
 
 /// Newest version of the format of a [`WparRecord`]. A newer one is refused, not guessed. A record
 /// has the oldest version that can say what it says ([`Source::record_version`]).
-pub const RECORD_VERSION: u32 = 2;
+pub const RECORD_VERSION: u32 = 3;
 
 /// One WPAR on record. Its state is not in here: see [`super::WparState::derive`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +37,9 @@ pub struct WparRecord {
     /// What it may take of the host's disk.
     #[serde(default, skip_serializing_if = "SpaceLimits::is_none")]
     pub limits: SpaceLimits,
+    /// Devices of the host that it has, too. Since version 3.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<DeviceName>,
     /// User and group numbers of the host that stand for its own.
     pub ids: IdRange,
     /// Started with the host.
@@ -279,6 +282,22 @@ mod tests {
             serde_json::from_str::<WparRecord>(&written).unwrap(),
             record
         );
+    }
+
+    #[test]
+    fn devices_are_read_and_left_out_if_there_are_none() {
+        let plain: WparRecord = serde_json::from_str(VERSION_1).unwrap();
+        assert!(!serde_json::to_string(&plain).unwrap().contains("devices"));
+        let text = VERSION_1.replacen('{', "{\"devices\": [\"/dev/net/tun\"],", 1);
+        let record: WparRecord = serde_json::from_str(&text).unwrap();
+        assert_eq!(record.devices, [DeviceName::new("net/tun").unwrap()]);
+        let written = serde_json::to_string(&record).unwrap();
+        assert_eq!(
+            serde_json::from_str::<WparRecord>(&written).unwrap(),
+            record
+        );
+        let outside = VERSION_1.replacen('{', "{\"devices\": [\"/dev/../etc\"],", 1);
+        assert!(serde_json::from_str::<WparRecord>(&outside).is_err());
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! [`crate::policy`].
 
 pub mod aix;
+pub mod devices;
 mod directory;
 mod disk;
 pub mod edits;

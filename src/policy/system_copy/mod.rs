@@ -16,7 +16,6 @@ mod devices;
 mod draft;
 #[cfg(test)]
 mod fake_tree;
-mod pattern;
 mod warnings;
 
 /// What the rules look at.

@@ -6,8 +6,8 @@ use wpar_mountd::error::FsError;
 use wpar_mountd::types::FileKind;
 
 use super::draft::Draft;
-use super::pattern::matches;
 use super::{Decisions, Situation};
+use crate::model::pattern::matches;
 
 /// Services, by unit or init script without its suffix, and what their second start would do.
 const SERVICES: &[(&str, &[&str])] = &[
