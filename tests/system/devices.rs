@@ -179,7 +179,7 @@ fn a_device_that_the_list_names_is_given_and_no_other() {
     let world = need!(World::new());
     let image = need!(fixture("busybox"));
     let image = image.to_str().expect("a plain path");
-    let make = |words: &str| format!("mkwpar -t -B {image} -n dev {words}");
+    let make = |words: &str| format!("mkwpar -t -B {image} -n asked {words}");
     world.refused(
         &make("-D devname=/dev/fuse"),
         &["/dev/fuse may not be exported", "etc/wpars/devexports"],
@@ -203,32 +203,32 @@ fn a_device_that_the_list_names_is_given_and_no_other() {
     let other = lists.join("others");
     fs::write(&other, "name:\n value = \"/dev/fuse\"\n").expect("a file");
     world.ok(&format!(
-        "mkwpar -t -B {image} -n auto -b {}",
+        "mkwpar -t -B {image} -n automatic -b {}",
         other.display()
     ));
     world.ok(&format!(
-        "mkwpar -t -B {image} -n none -b {} -D devname=fuse export=no",
+        "mkwpar -t -B {image} -n without -b {} -D devname=fuse export=no",
         other.display()
     ));
     for (name, expected) in [
-        ("dev", "root root 10 229\nopened"),
-        ("auto", "root root 10 229\nopened"),
-        ("none", "none"),
+        ("asked", "0 0 10 229\nopened"),
+        ("automatic", "0 0 10 229\nopened"),
+        ("without", "none"),
     ] {
         world.ok(&format!("startwpar {name}"));
         let look = "test -e /dev/fuse || { echo none; exit; }; \
-            set -- $(ls -l /dev/fuse | tr -d ,); echo $3 $4 $5 $6; (exec 3<>/dev/fuse) && echo opened";
+            set -- $(ls -ln /dev/fuse | tr -d ,); echo $3 $4 $5 $6; (exec 3<>/dev/fuse) && echo opened";
         assert_eq!(world.inside(name, look), expected, "{name}");
     }
     // It is given at each start, and its node is no way to others.
-    world.ok("stopwpar dev");
-    world.ok("startwpar dev");
+    world.ok("stopwpar asked");
+    world.ok("startwpar asked");
     assert_eq!(
-        world.inside("dev", "(exec 3<>/dev/fuse) && echo opened"),
+        world.inside("asked", "(exec 3<>/dev/fuse) && echo opened"),
         "opened"
     );
     let made = world.inside(
-        "dev",
+        "asked",
         "mknod /dev/mine c 10 229 2>/dev/null && echo made || echo refused",
     );
     assert_eq!(made, "refused");
