@@ -48,6 +48,7 @@ impl Directory {
             tmpfs: Vec::new(),
             limits: Limits::default(),
             trail: None,
+            devices: Vec::new(),
             conversion: None,
         };
         Self {

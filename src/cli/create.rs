@@ -18,7 +18,8 @@ use super::context::Context;
 use super::error::{CliError, CliResult};
 use crate::model::copy_controls::Selection;
 use crate::model::{
-    CopyControls, Hostname, Owner, Source, SpaceLimits, View, WparKind, WparName, WparRecord,
+    CopyControls, DeviceName, Hostname, Owner, Source, SpaceLimits, View, WparKind, WparName,
+    WparRecord,
 };
 use crate::policy::mount_spec::{mount_spec, own_places};
 use crate::policy::root_group;
@@ -52,6 +53,8 @@ pub(super) struct Plan {
     pub(super) versioned: bool,
     /// Whether it is to start with the host.
     pub(super) auto: bool,
+    /// Devices of the host that it gets.
+    pub(super) devices: Vec<DeviceName>,
     /// The command that the WPAR lives and dies with.
     pub(super) owner: Option<Owner>,
     /// The record of a store that `rmwpar -p` kept and that is to be used again.
@@ -282,7 +285,7 @@ impl<'a> Creation<'a> {
             ..Pending::new(PendingOperation::Create).map_err(proc_error)?
         };
         registry.note(&plan.name, &pending, &guard)?;
-        let record = WparRecord {
+        let mut record = WparRecord {
             version: plan.source.record_version(),
             name: plan.name,
             uuid,
@@ -293,6 +296,7 @@ impl<'a> Creation<'a> {
             source: plan.source,
             copy_controls: plan.copy_controls,
             limits: plan.limits,
+            devices: plan.devices,
             ids,
             auto: plan.auto,
             versioned: plan.versioned,
@@ -302,6 +306,7 @@ impl<'a> Creation<'a> {
                 .map_or(0, |time| time.as_secs()),
             owner: plan.owner,
         };
+        record.version = record.needed_version();
         Ok(Self {
             context,
             registry,

@@ -174,9 +174,7 @@ fn report(context: &Context, event: &StartEvent) {
         StartEvent::Status(text) => context.note(text),
         StartEvent::Ready => context.note("ready"),
         StartEvent::Trouble(text) => {
-            context.note(format_args!(
-                "warning: a program of the conversion failed: {text}"
-            ));
+            context.note(format_args!("warning: {text}"));
         }
     }
 }
@@ -276,6 +274,11 @@ fn launch_spec(
         tmpfs: temporary_directories(&record.source),
         limits: Limits::default(),
         trail: Some(layout.trail(&record.source)),
+        devices: record
+            .devices
+            .iter()
+            .map(|name| name.below_dev().to_owned())
+            .collect(),
         conversion,
     })
 }

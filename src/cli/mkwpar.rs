@@ -16,10 +16,13 @@ use super::verbs::{Arguments, Verb, Words};
 use super::{output, specification};
 use crate::launch::Payload;
 use crate::model::copy_controls::Selection;
+use crate::model::device_export::DeviceError;
 use crate::model::{
-    CopyControls, FileSystemAttributes, SpaceLimits, SpecFile, WparKind, WparName, WparRecord,
+    CopyControls, DeviceName, DeviceRequest, FileSystemAttributes, SpaceLimits, SpecFile, WparKind,
+    WparName, WparRecord,
 };
 use crate::registry::{Lock, Registry};
+use crate::source::devices;
 
 pub(super) const VERB: Verb = Verb::aix::<MakeArguments>(Words {
     name: "mkwpar",
@@ -62,7 +65,16 @@ pub(super) const VERB: Verb = Verb::aix::<MakeArguments>(Words {
         AIX. -o writes one, with -w without making the WPAR; -f reads one, and -e takes the \
         settings of an existing WPAR as a template. The command line wins over the file, the file over the template, \
         that over the defaults. A key that is not known, or that asks for what there is not, is refused with \
-        its line. The stanza options with systemcopy, backup and versioned (yes, no), and inodes in mount, are additions.",
+        its line. The stanza options with systemcopy, backup and versioned (yes, no), and inodes in mount, are additions.\n\n\
+        What is about the source's own machine is not in the copy: disks in fstab and crypttab, \
+        arrays, volume groups, addresses and names of network interfaces, swap space. Services \
+        that act on hardware, the clock or the boot are masked, and a note says what would now \
+        run twice. An image keeps its SSH host keys; a copy of the running system makes new ones. \
+        Programs in /usr/lib/wpars/wparconvert.d/usr and root, of the host (for an image) and of \
+        the copy, run inside, in the order of their names, before it starts for the first time.\n\n\
+        With -D the WPAR gets a device of the host, if the file /etc/wpars/devexports names it: in \
+        it, a line 'name:' begins an entry with value = \"/dev/PATTERN\" and auto = \"yes\" or \
+        \"no\", yes for devices that every new WPAR gets.",
     examples: &[
         (
             "Make a WPAR from a backup and start it",
@@ -84,6 +96,10 @@ pub(super) const VERB: Verb = Verb::aix::<MakeArguments>(Words {
         (
             "Take kernel, boot loader and other private filesets along",
             "mkwpar -t -n clone2 -T preserve_private=yes",
+        ),
+        (
+            "Give it a device, which /etc/wpars/devexports must name",
+            "mkwpar -t -n vpn1 -D devname=/dev/net/tun",
         ),
         (
             "Take container stores along",
@@ -175,6 +191,14 @@ pub(super) struct MakeArguments {
     #[arg(short = 'w', long = "write-only", requires = "out")]
     write_only: bool,
 
+    /// A device of the host to give to it: devname=DEVICE, export=yes|no
+    #[arg(short = 'D', long = "device", value_name = "NAME=VALUE", num_args = 1..)]
+    devices: Vec<String>,
+
+    /// The list of devices that may be exported [default: /etc/wpars/devexports]
+    #[arg(short = 'b', long = "devexports", value_name = "FILE")]
+    devexports: Option<PathBuf>,
+
     /// Use the store that 'rmwpar -p' kept
     #[arg(short = 'p', long = "preserved", value_name = "NAME", num_args = 0..=1)]
     #[arg(default_missing_value = "")]
@@ -201,6 +225,8 @@ impl Arguments for MakeArguments {
         let (controls, selection) = CopyControls::parse_with_selection(&settings.controls)
             .map_err(|error| CliError::usage(error.to_string()))?;
         let attributes = FileSystemAttributes::parse(&settings.file_system)
+            .map_err(|error| CliError::usage(error.to_string()))?;
+        let requests = DeviceRequest::parse(&self.devices)
             .map_err(|error| CliError::usage(error.to_string()))?;
         if settings.system_copy != Some(true) && self.preserved.is_none() {
             return Err(CliError::usage("only system copies can be made")
@@ -229,9 +255,14 @@ impl Arguments for MakeArguments {
                     .hint("leave include and exclude away"),
             );
         }
+        let devices = match &plan.kept {
+            Some(kept) if requests.is_empty() => kept.devices.clone(),
+            _ => self.grant(context, &requests)?,
+        };
         let plan = Plan {
             limits: attributes.over(plan.limits),
             selection,
+            devices,
             ..plan
         };
         let controls = plan.copy_controls;
@@ -283,6 +314,7 @@ fn plan(
         copy_controls,
         selection: Selection::default(),
         limits: SpaceLimits::default(),
+        devices: Vec::new(),
         uuid: settings.uuid.clone(),
         versioned: settings.versioned == Some(true),
         auto: settings.auto == Some(true),
@@ -337,6 +369,27 @@ impl MakeArguments {
             (None, None) => Err(CliError::usage("missing the name")
                 .hint("give one with -n NAME, or in a specification file with -f FILE")),
         }
+    }
+
+    /// The devices that a new WPAR gets.
+    fn grant(&self, context: &Context, requests: &[DeviceRequest]) -> CliResult<Vec<DeviceName>> {
+        let file = match &self.devexports {
+            Some(file) => file.clone(),
+            None => context.layout.devexports(),
+        };
+        let shown = file.display().to_string();
+        let exports = devices::exports(&file).map_err(|error| {
+            CliError::io(format!("cannot use the list of devices {shown}"), &error)
+        })?;
+        if requests.is_empty() && !exports.has_automatic() {
+            return Ok(Vec::new());
+        }
+        let granted = exports.grant(requests, &devices::present(), &shown);
+        granted.map_err(|error| match error {
+            DeviceError::NotExportable(..) => CliError::new(error.to_string())
+                .hint(format!("add it to {shown}, if any WPAR may have it")),
+            error => CliError::new(error.to_string()),
+        })
     }
 
     /// Without `/dev/fuse` nothing can be started: an error if that is asked for, else worth a
@@ -406,6 +459,7 @@ impl MakeArguments {
             uuid: None,
             versioned: settings.versioned.unwrap_or(kept.versioned),
             auto: settings.auto.unwrap_or(kept.auto),
+            devices: kept.devices.clone(),
             owner: None,
             kept: Some(kept),
         };

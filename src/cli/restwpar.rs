@@ -191,6 +191,7 @@ impl RestoreArguments {
             uuid: None,
             versioned: self.versioned || about.get("VERSIONED") == Some("yes"),
             auto: about.get("AUTO") == Some("yes"),
+            devices: Vec::new(),
             owner: None,
             kept: None,
         })

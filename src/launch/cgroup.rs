@@ -104,7 +104,13 @@ impl Groups {
     ///
     /// # Errors
     /// The first step that failed, or [`LaunchError::LeftOver`] if something runs in a group.
-    pub(crate) fn create(&self, limits: &Limits, ids: IdRange) -> Result<(), LaunchError> {
+    /// `devices` are rules for further devices.
+    pub(crate) fn create(
+        &self,
+        limits: &Limits,
+        ids: IdRange,
+        devices: &[String],
+    ) -> Result<(), LaunchError> {
         if self.is_populated() {
             return Err(LaunchError::LeftOver(format!(
                 "processes in control group {}",
@@ -118,7 +124,8 @@ impl Groups {
                 delegate(&group, ids).doing(format!("hand over {}", group.display()))?;
                 set_unified_limits(&group, limits).doing(format!("limit {}", group.display()))?;
             } else {
-                set_legacy_limits(&group, limits).doing(format!("limit {}", group.display()))?;
+                set_legacy_limits(&group, limits, devices)
+                    .doing(format!("limit {}", group.display()))?;
             }
         }
         Ok(())
@@ -352,7 +359,7 @@ fn set_unified_limits(group: &Path, limits: &Limits) -> io::Result<()> {
     write_if_there(group, "cpu.max", cpu)
 }
 
-fn set_legacy_limits(group: &Path, limits: &Limits) -> io::Result<()> {
+fn set_legacy_limits(group: &Path, limits: &Limits, devices: &[String]) -> io::Result<()> {
     write_if_there(
         group,
         "pids.max",
@@ -367,7 +374,9 @@ fn set_legacy_limits(group: &Path, limits: &Limits) -> io::Result<()> {
     write_if_there(group, "devices.deny", Some("a".to_owned()))?;
     DEVICES
         .iter()
-        .try_for_each(|device| write_if_there(group, "devices.allow", Some((*device).to_owned())))
+        .copied()
+        .chain(devices.iter().map(String::as_str))
+        .try_for_each(|device| write_if_there(group, "devices.allow", Some(device.to_owned())))
 }
 
 fn write_if_there(group: &Path, file: &str, value: Option<String>) -> io::Result<()> {

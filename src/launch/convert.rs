@@ -73,7 +73,7 @@ pub(super) fn run(plan: &Plan, conversion: &Conversion) {
         let shown = shown(&step.program);
         say(plan, format!("wpar: runs {shown}\n").as_bytes());
         if let Err(error) = run_step(plan, conversion, &step) {
-            let text = format!("{shown}: {error}");
+            let text = format!("the conversion program {shown} failed: {error}");
             say(plan, format!("wpar: {text}\n").as_bytes());
             let _ = plan.channel.send(&FromInit::Trouble(text));
         }

@@ -120,6 +120,7 @@ fn build_tree(spec: &LaunchSpec, luggage: Luggage) -> Result<(), LaunchError> {
         &[("mode", "755")],
     )?;
     fill_dev(devices.as_fd(), &luggage.devices)?;
+    grant(devices.as_fd(), &luggage.granted)?;
     let run = mount_at(root, "run", "tmpfs", NO_DEVICES, &[("mode", "755")])?;
     fill_run(run.as_fd(), &luggage.notify)?;
     if let Some(programs) = &luggage.programs {
@@ -159,7 +160,7 @@ fn mount_at(
 }
 
 /// A mounted file system that is attached nowhere yet.
-fn make(
+pub(super) fn make(
     kind: &str,
     flags: MountAttrFlags,
     options: &[(&str, &str)],
@@ -235,6 +236,21 @@ fn fill_dev(dev: BorrowedFd<'_>, devices: &[OwnedFd]) -> Result<(), LaunchError>
     mount_at(dev, "shm", "tmpfs", NO_DEVICES, &[("mode", "1777")])?;
     mount_at(dev, "mqueue", "mqueue", DATA_ONLY, &[])?;
     make_file(dev, "console").doing("provide /dev/console")
+}
+
+/// Attaches the nodes of granted devices.
+fn grant(dev: BorrowedFd<'_>, granted: &[(String, OwnedFd)]) -> Result<(), LaunchError> {
+    for (name, node) in granted {
+        let place = || {
+            if let Some((directory, _)) = name.rsplit_once('/') {
+                make_directory(dev, directory)?;
+            }
+            make_file(dev, name)?;
+            attach(node.as_fd(), dev, name)
+        };
+        place().doing(format!("provide /dev/{name}"))?;
+    }
+    Ok(())
 }
 
 fn fill_run(run: BorrowedFd<'_>, notify: &OwnedFd) -> Result<(), LaunchError> {

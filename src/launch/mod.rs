@@ -31,6 +31,7 @@ mod confine;
 mod console;
 mod control;
 mod convert;
+mod devices;
 mod error;
 mod execute;
 mod foreground;
@@ -106,6 +107,9 @@ pub struct LaunchSpec {
     /// File that keeps what a start of the same source reads first, for the next one to be ahead.
     #[serde(default)]
     pub trail: Option<PathBuf>,
+    /// Devices of the host that are its own, too, by their names below `/dev`.
+    #[serde(default)]
+    pub devices: Vec<String>,
     /// What is done inside before init, at this start only.
     #[serde(default)]
     pub conversion: Option<Conversion>,

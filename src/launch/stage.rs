@@ -18,6 +18,7 @@ use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space}
 
 use super::LaunchSpec;
 use super::channel::Channel;
+use super::devices;
 use super::error::{Doing, LaunchError};
 use super::inside;
 use super::message::{FromInit, ToInit};
@@ -50,6 +51,8 @@ pub(crate) struct Plan {
 pub(super) struct Luggage {
     /// Mounts of single device nodes of the host, in the order of [`DEVICES`].
     pub(super) devices: Vec<OwnedFd>,
+    /// Mounts of nodes of the granted devices, by their names below `/dev`.
+    pub(super) granted: Vec<(String, OwnedFd)>,
     /// Mount of the notify socket.
     pub(super) notify: OwnedFd,
     /// Mount of the host's programs for the conversion, if there are such.
@@ -87,8 +90,17 @@ fn try_run(plan: &Plan) -> Result<(), LaunchError> {
             .map(|name| detached(&format!("/dev/{name}")))
             .collect::<Result<_, _>>()?,
         notify: detached(&plan.notify.display().to_string())?,
+        granted: Vec::new(),
         programs: None,
     };
+    let (granted, missing) = devices::mounts(&plan.spec)?;
+    luggage.granted = granted;
+    for error in missing {
+        let trouble = FromInit::Trouble(error.to_string());
+        plan.channel
+            .send(&trouble)
+            .doing("report to the supervisor")?;
+    }
     let (root, user_namespace) = receive_root(plan)?;
     luggage.programs = host_programs(&plan.spec, user_namespace.as_fd())?;
     attach_root(plan, root, user_namespace.as_fd())?;

@@ -34,7 +34,8 @@ use super::stop::Stopping;
 use super::terminal::Size;
 use super::watch::{Watch, wait_readable};
 use super::{
-    ExitStatus, InitKind, LaunchSpec, Payload, ProcessId, RootSource, cleanup, terminal, userns,
+    ExitStatus, InitKind, LaunchSpec, Payload, ProcessId, RootSource, cleanup, devices, terminal,
+    userns,
 };
 use crate::mountd_client::{Daemon, Inheritance};
 use crate::sys::descriptors::close_others;
@@ -198,7 +199,11 @@ impl Supervisor {
         let groups = Groups::open(&self.spec.cgroup)?;
         // From here on they are undone, however far this came.
         let groups = self.groups.insert(groups);
-        groups.create(&self.spec.limits, self.spec.ids)
+        groups.create(
+            &self.spec.limits,
+            self.spec.ids,
+            &devices::rules(&self.spec),
+        )
     }
 
     /// Starts init, again and again while it wants that; returns how the last one ended.
@@ -239,7 +244,11 @@ impl Supervisor {
         self.kill()?;
         if let Some(groups) = &self.groups {
             groups.remove()?;
-            groups.create(&self.spec.limits, self.spec.ids)?;
+            groups.create(
+                &self.spec.limits,
+                self.spec.ids,
+                &devices::rules(&self.spec),
+            )?;
         }
         self.state.restarts += 1;
         self.state.init = None;

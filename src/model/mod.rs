@@ -5,12 +5,14 @@
 
 pub mod abi;
 pub mod copy_controls;
+pub mod device_export;
 pub mod edit;
 pub mod hostname;
 pub mod ids;
 pub mod image_data;
 pub mod level;
 pub mod name;
+pub mod pattern;
 pub mod record;
 pub mod space_limits;
 pub mod spec_file;
@@ -18,6 +20,7 @@ pub mod state;
 pub mod view;
 
 pub use copy_controls::CopyControls;
+pub use device_export::{DeviceName, DeviceRequest};
 pub use edit::{Edit, Put};
 pub use hostname::Hostname;
 pub use ids::IdRange;

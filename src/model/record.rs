@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use wpar_mountd::lower::filesystem::{FileSystemKind, Region};
 
-use super::{CopyControls, Hostname, IdRange, Level, SpaceLimits, WparName};
+use super::{CopyControls, DeviceName, Hostname, IdRange, Level, SpaceLimits, WparName};
 
 /// Newest version of the format of a [`WparRecord`]. A newer one is refused, not guessed. A record
 /// has the oldest version that can say what it says ([`WparRecord::needed_version`]).
@@ -37,6 +37,9 @@ pub struct WparRecord {
     /// What it may take of the host's disk.
     #[serde(default, skip_serializing_if = "SpaceLimits::is_none")]
     pub limits: SpaceLimits,
+    /// Devices of the host that it has, too. Since version 3.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<DeviceName>,
     /// User and group numbers of the host that stand for its own.
     pub ids: IdRange,
     /// Started with the host.
@@ -59,7 +62,7 @@ pub struct WparRecord {
 impl WparRecord {
     /// The oldest version of the format that knows everything in this record.
     pub fn needed_version(&self) -> u32 {
-        let own = if self.versioned || self.level.is_some() {
+        let own = if self.versioned || self.level.is_some() || !self.devices.is_empty() {
             3
         } else {
             1
@@ -334,6 +337,22 @@ mod tests {
             serde_json::from_str::<WparRecord>(&written).unwrap(),
             record
         );
+    }
+
+    #[test]
+    fn devices_are_read_and_left_out_if_there_are_none() {
+        let plain: WparRecord = serde_json::from_str(VERSION_1).unwrap();
+        assert!(!serde_json::to_string(&plain).unwrap().contains("devices"));
+        let text = VERSION_1.replacen('{', "{\"devices\": [\"/dev/net/tun\"],", 1);
+        let record: WparRecord = serde_json::from_str(&text).unwrap();
+        assert_eq!(record.devices, [DeviceName::new("net/tun").unwrap()]);
+        let written = serde_json::to_string(&record).unwrap();
+        assert_eq!(
+            serde_json::from_str::<WparRecord>(&written).unwrap(),
+            record
+        );
+        let outside = VERSION_1.replacen('{', "{\"devices\": [\"/dev/../etc\"],", 1);
+        assert!(serde_json::from_str::<WparRecord>(&outside).is_err());
     }
 
     #[test]

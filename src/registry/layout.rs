@@ -25,6 +25,7 @@ use crate::model::{Source, WparName};
 /// | `var/lib/wpar/logs/NAME/` | console log |
 /// | `var/lib/wpar/locks/` | locks of commands |
 /// | `usr/lib/wpars/wparconvert.d/` | programs that run before a first start; never written |
+/// | `etc/wpars/devexports` | devices that may be exported; never written |
 /// | `run/wpar/NAME/` | what is true in this boot only |
 /// | `etc/wpars/private.d/*.list` | which filesets are private, besides those of our own list |
 /// | `wpars/NAME` | base directory, unless `-d` names another |
@@ -87,6 +88,11 @@ impl Layout {
     /// The host's programs that run before the first start of a system copy.
     pub fn convert_dir(&self) -> PathBuf {
         self.root.join("usr/lib/wpars/wparconvert.d")
+    }
+
+    /// The list of devices of the host that may be exported.
+    pub fn devexports(&self) -> PathBuf {
+        self.root.join("etc/wpars/devexports")
     }
 
     /// Upper store of a WPAR.

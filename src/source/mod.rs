@@ -5,6 +5,7 @@
 
 pub mod aix;
 pub mod below;
+pub mod devices;
 mod directory;
 mod disk;
 pub mod edits;

@@ -65,6 +65,7 @@ impl Wpar {
             tmpfs: vec!["/tmp".to_owned()],
             limits: Limits::default(),
             trail: None,
+            devices: Vec::new(),
             conversion: None,
             name,
         };

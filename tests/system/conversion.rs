@@ -61,7 +61,7 @@ fn programs_run_once_in_order_before_init_and_their_failure_is_told() {
     world.mkwpar(&tree, "one");
     let started = world.ok("startwpar one");
     assert!(
-        started.complaint().contains("root/c: exit status 7"),
+        started.complaint().contains("root/c failed: exit status 7"),
         "{started}"
     );
     let log = world.inside("one", "sed 's/ [0-9]* / PID /' /root/log");

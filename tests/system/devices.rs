@@ -173,3 +173,65 @@ fn a_clone_of_a_running_system_makes_ssh_host_keys_of_its_own() {
         "sshd runs, with three keys, for good, that are not the host's\n{output}"
     );
 }
+
+#[test]
+fn a_device_that_the_list_names_is_given_and_no_other() {
+    let world = need!(World::new());
+    let image = need!(fixture("busybox"));
+    let image = image.to_str().expect("a plain path");
+    let make = |words: &str| format!("mkwpar -t -B {image} -n asked {words}");
+    world.refused(
+        &make("-D devname=/dev/fuse"),
+        &["/dev/fuse may not be exported", "etc/wpars/devexports"],
+    );
+    let lists = world.root().join("etc/wpars");
+    fs::create_dir_all(&lists).expect("a directory");
+    let list = "name:\n\tvalue = \"/dev/fus?\"\n\tauto = \"no\"\n\
+        name:\n\tvalue = \"/dev/missing\"\n\tauto = \"no\"\n";
+    fs::write(lists.join("devexports"), list).expect("a file");
+    for (words, says) in [
+        ("-D devname=/dev/missing", "there is no device /dev/missing"),
+        ("-D devname=/dev/mem", "/dev/mem may not be exported"),
+        ("-D devname=../dev/fuse", "is no device below /dev"),
+        ("-D export=yes", "devname comes first"),
+    ] {
+        let output = world.wpar(crate::common::run::words(&make(words))).output();
+        assert!(output.complaint().contains(says), "{words}\n{output}");
+        assert!(!output.status.success(), "{words}\n{output}");
+    }
+    world.ok(&make("-D devname=fuse export=yes"));
+    let other = lists.join("others");
+    fs::write(&other, "name:\n value = \"/dev/fuse\"\n").expect("a file");
+    world.ok(&format!(
+        "mkwpar -t -B {image} -n automatic -b {}",
+        other.display()
+    ));
+    world.ok(&format!(
+        "mkwpar -t -B {image} -n without -b {} -D devname=fuse export=no",
+        other.display()
+    ));
+    for (name, expected) in [
+        ("asked", "0 0 10 229\nopened"),
+        ("automatic", "0 0 10 229\nopened"),
+        ("without", "none"),
+    ] {
+        world.ok(&format!("startwpar {name}"));
+        let look = "test -e /dev/fuse || { echo none; exit; }; \
+            set -- $(ls -ln /dev/fuse | tr -d ,); echo $3 $4 $5 $6; (exec 3<>/dev/fuse) && echo opened";
+        assert_eq!(world.inside(name, look), expected, "{name}");
+    }
+    // It is given at each start, and its node is no way to others.
+    world.ok("stopwpar asked");
+    world.ok("startwpar asked");
+    assert_eq!(
+        world.inside("asked", "(exec 3<>/dev/fuse) && echo opened"),
+        "opened"
+    );
+    let made = world.inside(
+        "asked",
+        "mknod /dev/mine c 10 229 2>/dev/null && echo made || echo refused",
+    );
+    assert_eq!(made, "refused");
+    fs::remove_dir_all(world.root().join("etc")).expect("removing the lists");
+    world.remove_all();
+}

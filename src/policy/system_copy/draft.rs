@@ -12,7 +12,7 @@ use wpar_mountd::spec::{HiddenExtent, HiddenName};
 use wpar_mountd::types::FileKind;
 
 use super::Decisions;
-use super::pattern::matches;
+use crate::model::pattern::matches;
 use crate::model::{Edit, Put};
 use crate::source::files::Files;
 

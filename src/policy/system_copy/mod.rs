@@ -17,7 +17,6 @@ mod draft;
 #[cfg(test)]
 mod fake_tree;
 mod filesets;
-mod pattern;
 mod warnings;
 
 pub use filesets::ListFile;

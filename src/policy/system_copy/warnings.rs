@@ -6,8 +6,8 @@ use wpar_mountd::error::FsError;
 use wpar_mountd::types::FileKind;
 
 use super::draft::Draft;
-use super::pattern::matches;
 use super::{Decisions, Situation};
+use crate::model::pattern::matches;
 
 /// Services, by unit or init script without its suffix, and what their second start would do.
 const SERVICES: &[(&str, &[&str])] = &[
@@ -207,4 +207,87 @@ fn has_files(draft: &mut Draft<'_>, pattern: &str) -> Result<bool, FsError> {
         }
     }
     Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fake_tree::FakeTree;
+    use super::*;
+    use crate::model::{CopyControls, Edit, Hostname, Put};
+
+    fn notes(files: &[(&str, &str)], mut decisions: Decisions) -> Vec<String> {
+        let situation = Situation {
+            files: &FakeTree::new(files),
+            of_running_system: false,
+            controls: CopyControls::default(),
+            hostname: &Hostname::new("wpar1").unwrap(),
+            resolver: None,
+        };
+        decide(&situation, &mut decisions).unwrap();
+        decisions.view.notes
+    }
+
+    #[test]
+    fn what_would_run_twice_is_said_once() {
+        let files = [
+            (
+                "etc/systemd/system/multi-user.target.wants/keepalived.service",
+                "->/lib/systemd/system/keepalived.service",
+            ),
+            (
+                "etc/systemd/system/multi-user.target.wants/postgresql@15-main.service",
+                "->/lib/systemd/system/postgresql@.service",
+            ),
+            (
+                "etc/systemd/system/multi-user.target.wants/cron.service",
+                "->/lib/systemd/system/cron.service",
+            ),
+            (
+                "etc/systemd/system/multi-user.target.wants/kubelet.service",
+                "->/lib/systemd/system/kubelet.service",
+            ),
+            ("lib/systemd/system/mariadb.service", "not enabled"),
+            ("etc/rc2.d/S20keepalived", "->../init.d/keepalived"),
+            ("etc/rc3.d/S20zabbix-agent", "->../init.d/zabbix-agent"),
+            ("etc/runlevels/default/etcd", "->/etc/init.d/etcd"),
+            ("var/spool/postfix/deferred/A/A1B2C3", "a mail"),
+            ("var/spool/cron/crontabs/anna", "0 * * * * backup"),
+            ("var/spool/cron/atjobs/.SEQ", ""),
+            ("etc/krb5.keytab", "keys"),
+        ];
+        let mut decisions = Decisions::default();
+        decisions.edits.push(Edit {
+            path: "etc/systemd/system/kubelet.service".to_owned(),
+            what: Put::Link("/dev/null".to_owned()),
+            reason: String::new(),
+        });
+        assert_eq!(
+            notes(&files, decisions),
+            [
+                "starts with the WPAR: keepalived (it takes over addresses or fences its peers)",
+                "starts with the WPAR: etcd (it joins its cluster as the source's node)",
+                "starts with the WPAR: postgresql@15-main (a second instance with the same data \
+                 and the same identity for replication)",
+                "starts with the WPAR: zabbix-agent (it reports, or backs up, under the source's \
+                 name)",
+                "/var/spool/postfix/deferred: mail that waits to be sent would be sent twice",
+                "/var/spool/cron/crontabs: users' crontabs run in the WPAR, too",
+                "the Kerberos keys of the source stay: /etc/krb5.keytab",
+            ]
+        );
+    }
+
+    #[test]
+    fn there_is_nothing_to_say_of_a_plain_system() {
+        let files = [
+            ("etc/passwd", "root:x:0:0::/root:/bin/sh\n"),
+            ("var/spool/cron/crontabs/", ""),
+            ("var/spool/postfix/deferred/", ""),
+            (
+                "etc/systemd/system/multi-user.target.wants/ssh.service",
+                "->/lib/systemd/system/ssh.service",
+            ),
+        ];
+        assert!(notes(&files, Decisions::default()).is_empty());
+    }
 }

@@ -6,8 +6,8 @@
 use wpar_mountd::error::FsError;
 
 use super::super::draft::Draft;
-use super::super::pattern::matches;
 use super::units::has_systemd;
+use crate::model::pattern::matches;
 
 const REASON: &str = "acts on hardware, the clock or the boot, which are the host's";
 

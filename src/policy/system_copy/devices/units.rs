@@ -11,7 +11,7 @@ use wpar_mountd::error::FsError;
 use wpar_mountd::types::FileKind;
 
 use super::super::draft::Draft;
-use super::super::pattern::matches;
+use crate::model::pattern::matches;
 
 /// Where an administrator's units and masks are.
 const OWN: &str = "etc/systemd/system";

@@ -1,7 +1,7 @@
 //! Shell patterns for one name: `*` and `?`.
 
 /// Whether `name` matches `pattern` as a whole. Takes time in proportion to both lengths at worst.
-pub(super) fn matches(pattern: &str, name: &str) -> bool {
+pub fn matches(pattern: &str, name: &str) -> bool {
     let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
     let (mut at, mut from) = (0, 0);
     // Where to go on from if the rest does not match: the last star, and what it has taken so far.

@@ -1,0 +1,106 @@
+//! Devices of the host that a WPAR was granted.
+//!
+//! The host's nodes are the host's: root of a WPAR has no right to most of them. So nodes of the same
+//! devices are made for it, its own, in a file system that nothing else is in.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
+
+use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, Uid, chownat, major, minor, mknodat};
+use rustix::mount::{MountAttrFlags, OpenTreeFlags, UnmountFlags, open_tree, unmount};
+
+use super::error::{Doing, LaunchError};
+use super::inside::make;
+use super::stage::attach;
+use super::{IdRange, LaunchSpec};
+
+/// A granted device that the host has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Device {
+    /// Its name below `/dev`.
+    name: String,
+    kind: FileType,
+    number: u64,
+    permissions: u32,
+}
+
+impl Device {
+    fn find(name: &str) -> Result<Self, LaunchError> {
+        let path = Path::new("/dev").join(name);
+        let shown = path.display();
+        let found = std::fs::metadata(&path).doing(format!("find the device {shown}"))?;
+        let kind = match found.file_type() {
+            kind if kind.is_char_device() => FileType::CharacterDevice,
+            kind if kind.is_block_device() => FileType::BlockDevice,
+            _ => return Err(LaunchError::other(format!("{shown} is no device"))),
+        };
+        Ok(Self {
+            name: name.to_owned(),
+            kind,
+            number: found.rdev(),
+            permissions: found.mode() & 0o777 | 0o600,
+        })
+    }
+}
+
+/// What the devices controller of cgroup v1 is told of the granted devices.
+pub(super) fn rules(spec: &LaunchSpec) -> Vec<String> {
+    let devices = spec
+        .devices
+        .iter()
+        .filter_map(|name| Device::find(name).ok());
+    let rule = |device: Device| {
+        let letter = match device.kind {
+            FileType::BlockDevice => 'b',
+            _ => 'c',
+        };
+        let (major, minor) = (major(device.number), minor(device.number));
+        format!("{letter} {major}:{minor} rwm")
+    };
+    devices.map(rule).collect()
+}
+
+/// Mounts of single nodes of the granted devices, by name, and what there is to say about those that
+/// the host does not have now. For the first stage, whose mount namespace is its own.
+pub(super) fn mounts(
+    spec: &LaunchSpec,
+) -> Result<(Vec<(String, OwnedFd)>, Vec<LaunchError>), LaunchError> {
+    let (mut mounts, mut missing) = (Vec::new(), Vec::new());
+    if spec.devices.is_empty() {
+        return Ok((mounts, missing));
+    }
+    let flags = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    let place = make("tmpfs", flags, &[("mode", "700")]).doing("make a tmpfs for devices")?;
+    // A mount can be copied only from where it is attached.
+    attach(place.as_fd(), CWD, &spec.run_dir.display().to_string())
+        .doing("attach a tmpfs for devices")?;
+    for (index, name) in spec.devices.iter().enumerate() {
+        match Device::find(name) {
+            Ok(device) => {
+                let node = node(&place, &index.to_string(), &device, spec.ids)
+                    .doing(format!("make a node of /dev/{name}"))?;
+                mounts.push((device.name, node));
+            }
+            Err(error) => missing.push(error),
+        }
+    }
+    unmount(&spec.run_dir, UnmountFlags::DETACH).doing("take off a tmpfs for devices")?;
+    Ok((mounts, missing))
+}
+
+fn node(place: &OwnedFd, file: &str, device: &Device, ids: IdRange) -> rustix::io::Result<OwnedFd> {
+    let mode = Mode::from_raw_mode(device.permissions);
+    mknodat(place, file, device.kind, mode, device.number)?;
+    let (user, group) = (Uid::from_raw(ids.first), Gid::from_raw(ids.first));
+    chownat(
+        place,
+        file,
+        Some(user),
+        Some(group),
+        AtFlags::SYMLINK_NOFOLLOW,
+    )?;
+    rustix::fs::chmodat(place, file, mode, AtFlags::empty())?;
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    open_tree(place, file, flags)
+}
