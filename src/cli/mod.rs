@@ -22,6 +22,7 @@ mod create;
 mod diff;
 mod error;
 pub mod exit;
+mod explain;
 mod generate;
 mod index;
 mod install_links;

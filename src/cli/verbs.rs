@@ -6,8 +6,8 @@ use super::context::Context;
 use super::error::{CliError, CliResult};
 use super::exit::Exit;
 use super::{
-    clogin, diff, generate, index, install_links, lsmksysb, lswpar, mksysb, mkszfile, mkwpar,
-    mount, rebootwpar, restwpar, rmwpar, savewpar, startwpar, stopwpar, umount, wparexec,
+    clogin, diff, explain, generate, index, install_links, lsmksysb, lswpar, mksysb, mkszfile,
+    mkwpar, mount, rebootwpar, restwpar, rmwpar, savewpar, startwpar, stopwpar, umount, wparexec,
 };
 
 /// One verb.
@@ -111,6 +111,7 @@ pub static ALL: &[Verb] = &[
     savewpar::VERB,
     restwpar::VERB,
     diff::VERB,
+    explain::VERB,
     install_links::VERB,
     generate::MANUAL,
     generate::COMPLETIONS,

@@ -18,6 +18,7 @@ mod crash;
 mod diff;
 mod disk_full;
 mod elsewhere;
+mod explain;
 mod host;
 mod images;
 mod indexing;

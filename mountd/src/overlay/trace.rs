@@ -85,7 +85,7 @@ pub enum Origin {
         /// Its path in the lower.
         path: Vec<u8>,
     },
-    /// It was hidden by a rule.
+    /// A rule hides it, if it is there.
     Hidden {
         /// Its path in the lower.
         path: Vec<u8>,
@@ -273,13 +273,14 @@ impl Layers<'_> {
             return Ok(Found::nothing(Origin::Absent));
         };
         let path = joined(above, name.as_bytes());
-        let Some((node, attr)) = self.lower.lookup(*parent, name)? else {
-            return Ok(Found::nothing(Origin::Absent));
-        };
+        // Whether it is there or not: where a file system is left out, its files are elsewhere.
         if let Some(reason) = self.hidden.name_hidden(*parent, name.as_bytes()) {
             let reason = reason.to_owned();
             return Ok(Found::nothing(Origin::Hidden { path, reason }));
         }
+        let Some((node, attr)) = self.lower.lookup(*parent, name)? else {
+            return Ok(Found::nothing(Origin::Absent));
+        };
         if attr.nlink > 1
             && attr.kind != FileKind::Directory
             && let Some((object, store)) = self.linked(Ino(node.0))?
@@ -527,6 +528,14 @@ mod tests {
                 "dev/sda",
                 Origin::Hidden {
                     path: "dev/sda".into(),
+                    reason: "devices".to_owned(),
+                },
+            ),
+            (
+                "dev/not/there",
+                "dev/not",
+                Origin::Hidden {
+                    path: "dev/not".into(),
                     reason: "devices".to_owned(),
                 },
             ),
