@@ -23,6 +23,7 @@ mod create;
 mod diff;
 mod error;
 pub mod exit;
+mod explain;
 mod filesets;
 mod generate;
 mod index;

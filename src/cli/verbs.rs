@@ -6,9 +6,9 @@ use super::context::Context;
 use super::error::{CliError, CliResult};
 use super::exit::Exit;
 use super::{
-    chwpar, clogin, diff, generate, index, install_links, lsmksysb, lswpar, mksysb, mkszfile,
-    mkwpar, mount, oslevel, rebootwpar, restwpar, rmwpar, savewpar, startwpar, stopwpar, umount,
-    wparexec,
+    chwpar, clogin, diff, explain, generate, index, install_links, lsmksysb, lswpar, mksysb,
+    mkszfile, mkwpar, mount, oslevel, rebootwpar, restwpar, rmwpar, savewpar, startwpar, stopwpar,
+    umount, wparexec,
 };
 
 /// One verb.
@@ -114,6 +114,7 @@ pub static ALL: &[Verb] = &[
     savewpar::VERB,
     restwpar::VERB,
     diff::VERB,
+    explain::VERB,
     install_links::VERB,
     generate::MANUAL,
     generate::COMPLETIONS,

@@ -18,6 +18,7 @@ mod digest;
 mod dpkg;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+pub mod owner;
 mod pacman;
 #[cfg(test)]
 mod property_tests;

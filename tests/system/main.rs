@@ -20,6 +20,7 @@ mod devices;
 mod diff;
 mod disk_full;
 mod elsewhere;
+mod explain;
 mod filesets;
 mod host;
 mod images;

@@ -180,6 +180,29 @@ fn copy_with(fs_type: &str) {
             .find(|line| line.contains(&format!("{}", path.display())) && line.contains(why));
         assert!(line.is_some(), "{} in {made}", path.display());
     }
+    let listed = host.ok("lswpar --json one");
+    let listed: serde_json::Value = serde_json::from_str(listed.text()).expect("JSON");
+    let names = |key: &str| -> Vec<String> {
+        let all = listed[0][key].as_array().expect("a list").iter();
+        all.map(|one| one["directory"].as_str().expect("a path").to_owned())
+            .collect()
+    };
+    let path = |path: &str| scratch.join(path).display().to_string();
+    assert_eq!(names("included"), [path("part"), path("part/inner")]);
+    assert!(names("left_out").contains(&host.data.path().display().to_string()));
+    let inner = host.ok(&format!("explain --json one {}", path("part/inner/file")));
+    let inner: serde_json::Value = serde_json::from_str(inner.text()).expect("JSON");
+    let of = inner[0]["source"]["of"].as_str().expect("words");
+    assert!(
+        of.contains("ext4 on") && of.ends_with(&path("part/inner")),
+        "{of}"
+    );
+    let data = host.ok(&format!("explain one {}/file", host.data.path().display()));
+    assert!(
+        data.text()
+            .contains("not in the root volume group (decided"),
+        "{data}"
+    );
     host.ok("startwpar one");
     let at = |path: &str| host.in_wpar("one", path);
     assert_eq!(read(&at("part/dir/file")), "contents\n");

@@ -70,6 +70,7 @@ mod quota_tests;
 mod remove;
 mod rename;
 mod takeover;
+pub mod trace;
 mod xattr;
 
 use std::fmt;

@@ -34,11 +34,21 @@ struct Recorded<'a> {
     /// The image, or `/`.
     source: String,
     copy_controls: CopyControls,
+    /// File systems of the running system, besides that of /, that are in a copy of it.
+    included: Vec<FileSystem<'a>>,
+    /// Those that are not.
+    left_out: Vec<FileSystem<'a>>,
     /// In bytes and inodes; null for none.
     limits: SpaceLimits,
     ids: IdRange,
     /// RFC 3339.
     created: String,
+}
+
+#[derive(Serialize)]
+struct FileSystem<'a> {
+    directory: String,
+    reason: &'a str,
 }
 
 #[derive(Serialize)]
@@ -69,6 +79,8 @@ fn listed(row: &Row) -> Listed<'_> {
             uuid: &record.uuid,
             source: fields::source(record),
             copy_controls: record.copy_controls,
+            included: file_systems(row.view.parts.iter().map(|p| (&p.point, &p.reason))),
+            left_out: file_systems(row.view.left_out.iter().map(|o| (&o.point, &o.reason))),
             limits: record.limits,
             ids: record.ids,
             created: fields::created(record),
@@ -80,4 +92,12 @@ fn listed(row: &Row) -> Listed<'_> {
             .as_ref()
             .map(|(pid, verb)| Operation { verb, pid: *pid }),
     }
+}
+
+fn file_systems<'a>(list: impl Iterator<Item = (&'a String, &'a String)>) -> Vec<FileSystem<'a>> {
+    let shown = |(point, reason): (&String, &'a String)| FileSystem {
+        directory: format!("/{point}"),
+        reason,
+    };
+    list.map(shown).collect()
 }

@@ -2,7 +2,7 @@
 
 use crate::cli::lifecycle;
 use crate::launch::Observation;
-use crate::model::{WparName, WparRecord, WparState};
+use crate::model::{View, WparName, WparRecord, WparState};
 use crate::registry::Registry;
 
 /// All that the list knows about a WPAR.
@@ -12,6 +12,8 @@ pub(super) struct Row {
     pub(super) state: WparState,
     /// `None` if the record cannot be read.
     pub(super) record: Option<WparRecord>,
+    /// What it sees of its source; nothing special, if that cannot be read.
+    pub(super) view: View,
     pub(super) observation: Observation,
     /// The process and verb of an operation in progress.
     pub(super) operation: Option<(u32, String)>,
@@ -27,6 +29,7 @@ impl Row {
             name,
             state: sight.state,
             observation: sight.observation,
+            view: registry.view(&record.name).unwrap_or_default(),
             record: Some(record),
             operation,
         }
@@ -38,6 +41,7 @@ impl Row {
             name,
             state: WparState::Broken,
             record: None,
+            view: View::default(),
             observation: Observation::default(),
             operation: None,
         }
