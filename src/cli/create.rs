@@ -15,6 +15,7 @@ use wpar_mountd::spec::{HiddenExtent, HiddenName};
 use wpar_mountd::types::FileKind;
 
 use super::context::Context;
+use super::decisions::{self, Copied};
 use super::error::{CliError, CliResult};
 use crate::model::copy_controls::Selection;
 use crate::model::{
@@ -23,14 +24,12 @@ use crate::model::{
 };
 use crate::policy::mount_spec::{mount_spec, own_places};
 use crate::policy::root_group;
-use crate::policy::system_copy::{self, Decisions, Situation};
+use crate::policy::system_copy::Decisions;
 use crate::registry::pending::{Pending, PendingOperation};
 use crate::registry::{Registry, process};
 use crate::source::files::Files;
 use crate::source::host::{HostFacts, RunningHost};
 use crate::source::identity::{self, Identity};
-use crate::source::private_lists;
-use crate::source::resolver;
 use crate::source::tree::OfflineTree;
 use crate::source::{edits, level};
 
@@ -412,23 +411,13 @@ impl<'a> Creation<'a> {
 
     /// What the rules of a system copy say about the source.
     fn decide(&self, tree: &OfflineTree) -> CliResult<Decisions> {
-        let private_lists =
-            private_lists::read(self.registry.layout()).map_err(|(path, error)| {
-                CliError::io(format!("cannot read {}", path.display()), &error)
-            })?;
-        let resolver = resolver::upstream();
-        system_copy::decide(&Situation {
+        let copied = Copied {
             files: tree.overlay(),
-            of_running_system: self.record.source == Source::Host,
+            is_running: self.record.source == Source::Host,
             controls: self.record.copy_controls,
             hostname: &self.record.hostname,
-            private_lists: &private_lists,
-            resolver: resolver.as_deref(),
-        })
-        .map_err(|error| {
-            let error = io::Error::from(error.errno());
-            CliError::io("cannot look at the system that is copied", &error)
-        })
+        };
+        decisions::decide(self.registry.layout(), &copied)
     }
 
     /// Puts the WPAR on record.

@@ -20,6 +20,7 @@ mod chwpar;
 mod clogin;
 mod context;
 mod create;
+mod decisions;
 mod diff;
 mod error;
 pub mod exit;

@@ -8,7 +8,6 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use wpar_mountd::error::FsError;
 use wpar_mountd::filter::HiddenNames;
 use wpar_mountd::overlay::Overlay;
 use wpar_mountd::overlay::trace::{Layers, Origin, Traced, trace};
@@ -17,6 +16,7 @@ use wpar_mountd::spec::{Access, MountSpec, SpaceLimits};
 use self::told::{Owner, Told};
 use super::context::{Context, parse_name};
 use super::create::running_host;
+use super::decisions::{self, Copied};
 use super::error::{CliError, CliResult};
 use super::exit::Exit;
 use super::lifecycle;
@@ -28,7 +28,6 @@ use crate::model::copy_controls::Selection;
 use crate::model::{CopyControls, Hostname, Source, View, WparRecord};
 use crate::packages::{self, Detail, PackageDatabase, owner};
 use crate::policy::mount_spec::{host_lower, lower_spec, mount_spec, own_places};
-use crate::policy::system_copy::{self, Situation};
 use crate::policy::{exclusions, root_group};
 use crate::source::image::{self, Purpose};
 
@@ -174,20 +173,15 @@ fn of_new(context: &Context, image: Option<&Path>) -> CliResult<Asked> {
         access: Access::Checked,
     };
     let hostname = Hostname::new("copy").map_err(|error| CliError::new(error.to_string()))?;
-    let decisions = system_copy::decide(&Situation {
+    let copied = Copied {
         files: &wpar_mountd::source::open(&spec)?,
-        of_running_system: source == Source::Host,
+        is_running: source == Source::Host,
         controls,
         hostname: &hostname,
-    });
-    view = view.with(decisions.map_err(unreadable)?.view);
+    };
+    view = view.with(decisions::decide(&context.layout, &copied)?.view);
     spec.hidden.extend(view.hidden.iter().cloned());
     Asked::open(spec, view, source)
-}
-
-fn unreadable(error: FsError) -> CliError {
-    let error = std::io::Error::from(error.errno());
-    CliError::io("cannot look at the system that is copied", &error)
 }
 
 impl Asked {
