@@ -217,6 +217,7 @@ mod tests {
 
     fn notes(files: &[(&str, &str)], mut decisions: Decisions) -> Vec<String> {
         let situation = Situation {
+            private_lists: &[],
             files: &FakeTree::new(files),
             of_running_system: false,
             controls: CopyControls::default(),

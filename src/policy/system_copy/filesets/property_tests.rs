@@ -104,7 +104,7 @@ proptest! {
         }
         let lower = Arc::new(builder.build().unwrap());
         let files = Overlay::new(Arc::clone(&lower) as _, None);
-        let decisions = decide(&Situation {
+        let decisions = decide(&Situation { resolver: None,
             files: &files,
             of_running_system: false,
             controls: CopyControls::default(),

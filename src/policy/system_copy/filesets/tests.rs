@@ -15,6 +15,7 @@ const SQLITE: &[u8] = include_bytes!("../../../../tests/data/packages/rpm/settle
 fn decided(builder: Builder, site: &str) -> Decisions {
     let files = Overlay::new(Arc::new(builder.build().unwrap()), None);
     decide(&Situation {
+        resolver: None,
         files: &files,
         of_running_system: false,
         controls: CopyControls::default(),
@@ -268,6 +269,7 @@ fn nothing_happens_without_private_filesets_or_if_they_are_to_be_kept() {
     let files = Overlay::new(Arc::new(debian().build().unwrap()), None);
     let hostname = Hostname::new("wpar1").unwrap();
     let kept = decide(&Situation {
+        resolver: None,
         files: &files,
         of_running_system: false,
         controls: CopyControls {
