@@ -15,6 +15,7 @@ use crate::model::View;
 use crate::model::view::{Fileset, FilesetFate};
 use crate::packages::{self, Detail, PackageDatabase};
 
+mod dependency;
 mod fate;
 mod generated;
 mod hide;

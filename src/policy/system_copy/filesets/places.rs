@@ -98,7 +98,7 @@ impl<'a> Places<'a> {
     /// Where a name is: its directory followed, itself not.
     pub(super) fn name(&mut self, path: &[u8]) -> Result<Vec<u8>, FsError> {
         let (directory, name) = split(path);
-        Ok(join(&*self.directory(directory)?, name))
+        Ok(join(&self.directory(directory)?, name))
     }
 
     /// Where what a link names is, one step on, and where it leads to in the end; nothing for what is

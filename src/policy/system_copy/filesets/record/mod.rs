@@ -33,6 +33,9 @@ const FILE_MAX: u64 = 64 << 20;
 /// What is said of what is written here.
 const REASON: &str = "hidden filesets are not on record";
 
+/// Where a file really is, and its contents.
+type File = (Vec<u8>, Vec<u8>);
+
 /// The hidden filesets and ghosts, and what is to be done about their records.
 pub(super) struct Record<'a, 'b> {
     pub(super) database: &'a PackageDatabase,
@@ -81,7 +84,7 @@ impl Record<'_, '_> {
     }
 
     /// A file of the data base, where it really is; `None` with a note if it cannot be used.
-    fn read(&mut self, path: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>, FsError> {
+    fn read(&mut self, path: &[u8]) -> Result<Option<File>, FsError> {
         let Some((real, FileKind::Regular)) = lenient(self.places.files().real(path))? else {
             return Ok(None);
         };
