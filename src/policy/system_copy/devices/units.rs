@@ -201,7 +201,7 @@ fn units(draft: &mut Draft<'_>) -> Result<BTreeSet<String>, FsError> {
         scripts
             .names
             .iter()
-            .map(|(name, _)| format!("{name}.service")),
+            .map(|(name, _)| format!("{}.service", name.trim_end_matches(".sh"))),
     );
     Ok(units)
 }
