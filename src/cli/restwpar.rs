@@ -16,6 +16,7 @@ use crate::backup::describe::{BackupKind, WPAR_DATA};
 use crate::backup::saved::Saved;
 use crate::model::copy_controls::Selection;
 use crate::model::image_data::{IMAGE_DATA, Stanza};
+use crate::model::view::Conversion;
 use crate::model::{CopyControls, Source, SpaceLimits, WparKind, WparRecord};
 use crate::policy::mount_spec::mount_spec;
 use crate::registry::Registry;
@@ -205,12 +206,11 @@ fn put_back(
     record: &WparRecord,
     saved: &Saved,
 ) -> CliResult<()> {
-    let spec = mount_spec(
-        record,
-        &registry.view(&record.name)?,
-        registry.layout(),
-        &create::running_host()?,
-    )?;
+    // What was saved has been converted, if it ever was started.
+    let mut view = registry.view(&record.name)?;
+    view.conversion = Conversion::default();
+    registry.store_view(&record.name, &view)?;
+    let spec = mount_spec(record, &view, registry.layout(), &create::running_host()?)?;
     let mut tree = OfflineTree::open(&spec)?;
     let go_on = || !context.interrupts.pending();
     let own = [IMAGE_DATA, WPAR_DATA];

@@ -61,14 +61,20 @@ pub(super) fn rules(spec: &LaunchSpec) -> Vec<String> {
     devices.map(rule).collect()
 }
 
-/// Mounts of single nodes of the granted devices, by name, and what there is to say about those that
-/// the host does not have now. For the first stage, whose mount namespace is its own.
-pub(super) fn mounts(
-    spec: &LaunchSpec,
-) -> Result<(Vec<(String, OwnedFd)>, Vec<LaunchError>), LaunchError> {
-    let (mut mounts, mut missing) = (Vec::new(), Vec::new());
+/// What was granted, as far as the host has it now.
+#[derive(Debug, Default)]
+pub(super) struct Granted {
+    /// Mounts of single nodes, by their names below `/dev`.
+    pub(super) nodes: Vec<(String, OwnedFd)>,
+    /// Why there is none of some.
+    pub(super) missing: Vec<LaunchError>,
+}
+
+/// Makes the nodes. For the first stage, whose mount namespace is its own.
+pub(super) fn nodes(spec: &LaunchSpec) -> Result<Granted, LaunchError> {
+    let mut granted = Granted::default();
     if spec.devices.is_empty() {
-        return Ok((mounts, missing));
+        return Ok(granted);
     }
     let flags = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
     let place = make("tmpfs", flags, &[("mode", "700")]).doing("make a tmpfs for devices")?;
@@ -80,13 +86,13 @@ pub(super) fn mounts(
             Ok(device) => {
                 let node = node(&place, &index.to_string(), &device, spec.ids)
                     .doing(format!("make a node of /dev/{name}"))?;
-                mounts.push((device.name, node));
+                granted.nodes.push((device.name, node));
             }
-            Err(error) => missing.push(error),
+            Err(error) => granted.missing.push(error),
         }
     }
     unmount(&spec.run_dir, UnmountFlags::DETACH).doing("take off a tmpfs for devices")?;
-    Ok((mounts, missing))
+    Ok(granted)
 }
 
 fn node(place: &OwnedFd, file: &str, device: &Device, ids: IdRange) -> rustix::io::Result<OwnedFd> {

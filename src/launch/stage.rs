@@ -93,9 +93,9 @@ fn try_run(plan: &Plan) -> Result<(), LaunchError> {
         granted: Vec::new(),
         programs: None,
     };
-    let (granted, missing) = devices::mounts(&plan.spec)?;
-    luggage.granted = granted;
-    for error in missing {
+    let granted = devices::nodes(&plan.spec)?;
+    luggage.granted = granted.nodes;
+    for error in granted.missing {
         let trouble = FromInit::Trouble(error.to_string());
         plan.channel
             .send(&trouble)

@@ -44,6 +44,8 @@ fn programs_run_once_in_order_before_init_and_their_failure_is_told() {
         &format!("{say}; echo to the console; exit 7"),
         0o755,
     );
+    let pry = "(ls /proc/1/fd || cat /proc/1/environ || readlink /proc/1/exe) 2>&1 >/root/pried";
+    script(&tree, "root/b-pries", pry, 0o755);
     script(
         &tree,
         "root/d",
@@ -80,6 +82,9 @@ fn programs_run_once_in_order_before_init_and_their_failure_is_told() {
     let console = world.root().join("var/lib/wpar/logs/one/console.log");
     let console = fs::read_to_string(console).expect("the console's log");
     assert!(console.contains("to the console"), "{console}");
+
+    let pried = world.inside("one", "cat /root/pried");
+    assert_eq!(pried, "", "no way to the launcher's files");
 
     // Once, for as long as its store lives.
     world.ok("stopwpar -F one");

@@ -9,7 +9,7 @@ use std::fmt;
 
 use wpar_mountd::error::FsError;
 
-use crate::model::{CopyControls, Edit, Hostname, View};
+use crate::model::{CopyControls, Edit, Hostname, ImageData, View};
 use crate::source::files::Files;
 
 mod devices;
@@ -62,9 +62,24 @@ pub struct Decisions {
 /// # Errors
 /// Those of reading the source.
 pub fn decide(situation: &Situation<'_>) -> Result<Decisions, FsError> {
+    // A WPAR has no filesets and devices of another machine, and what its administrator has set up
+    // since it was made stays.
+    if is_backup_of_a_wpar(situation)? {
+        return Ok(Decisions::default());
+    }
     let mut decisions = filesets::decide(situation)?;
     devices::decide(situation, &mut decisions)?;
     warnings::decide(situation, &mut decisions)?;
     decisions.view.conversion.programs = true;
     Ok(decisions)
+}
+
+/// Whether the source is what `savewpar` wrote, by what that says about itself.
+fn is_backup_of_a_wpar(situation: &Situation<'_>) -> Result<bool, FsError> {
+    if situation.of_running_system {
+        return Ok(false);
+    }
+    let mut draft = draft::Draft::new(situation.files, Decisions::default());
+    let data = draft.text("wpar.data")?.unwrap_or_default();
+    Ok(ImageData::parse(&data).get("wpar_data", "KIND") == Some("wpar"))
 }

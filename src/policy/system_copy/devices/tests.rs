@@ -326,3 +326,28 @@ fn links_above_a_hidden_name_are_followed_within_the_source() {
         ["etc/rc.d/rc3.d/S25mdmonitor", "opt/mdadm/mdadm.conf"]
     );
 }
+
+#[test]
+fn what_a_wpar_has_been_made_into_is_not_decided_again() {
+    let network = "auto lo\niface lo inet loopback\nauto eth0\niface eth0 inet dhcp\n";
+    let decided = |kind: &str| {
+        let data = format!("wpar_data:\n\tVERSION = 1\n\tKIND = {kind}\n");
+        let files = [
+            ("etc/network/interfaces", network),
+            ("wpar.data", data.as_str()),
+            ("boot/mine", ""),
+        ];
+        let situation = Situation {
+            files: &FakeTree::new(&files),
+            of_running_system: false,
+            controls: CopyControls::default(),
+            hostname: &Hostname::new("wpar1").unwrap(),
+            resolver: None,
+        };
+        super::super::decide(&situation).unwrap()
+    };
+    assert_eq!(decided("wpar"), Decisions::default());
+    let machine = decided("system");
+    assert!(written(&machine).contains_key("etc/network/interfaces"));
+    assert!(machine.view.conversion.programs);
+}

@@ -201,7 +201,7 @@ fn units(draft: &mut Draft<'_>) -> Result<BTreeSet<String>, FsError> {
         scripts
             .names
             .iter()
-            .map(|(name, _)| format!("{name}.service")),
+            .map(|(name, _)| format!("{}.service", name.trim_end_matches(".sh"))),
     );
     Ok(units)
 }
@@ -230,8 +230,10 @@ fn mask(draft: &mut Draft<'_>, unit: &str, reason: &str) -> Result<(), FsError> 
         }
     }
     for directory in DIRECTORIES {
-        let packaged = format!("{directory}/{unit}");
-        if draft.link(&packaged)?.as_deref() == Some("/dev/null") {
+        let listing = draft.listing(directory)?;
+        if listing.kind(unit) == Some(FileKind::Symlink)
+            && draft.link(&listing.join(unit))?.as_deref() == Some("/dev/null")
+        {
             return Ok(());
         }
     }
