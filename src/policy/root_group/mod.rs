@@ -163,7 +163,8 @@ impl<'a> Division<'a> {
         if asked && let Some(name) = self.covering(&mount.point) {
             return refused(&name.reason);
         }
-        if !keeps_files(mount) && !(asked && mount.fs_type == "tmpfs") {
+        let can_be_in = keeps_files(mount) || asked && mount.fs_type == "tmpfs";
+        if !can_be_in {
             if asked {
                 return refused(&format!("{} keeps no files", mount.fs_type));
             } else if is_vital(mount) {
@@ -297,7 +298,7 @@ impl<'a> Division<'a> {
         self.group.parts.extend(nested);
     }
 
-    fn nested(&self, member: &Mount, path: &PathBuf) -> Option<Part> {
+    fn nested(&self, member: &Mount, path: &Path) -> Option<Part> {
         Some(Part {
             point: below_root(path)?.to_owned(),
             fs_type: member.fs_type.clone(),
