@@ -126,7 +126,7 @@ pub(super) const VERB: Verb = Verb::aix::<MakeArguments>(Words {
         system or a directory where AIX takes a mksysb. The WPAR is in state D until startwpar or -s starts it. Which \
         filesets are private is told by a list, not by the filesets themselves. \
         -C is for a copy of any level that is not the host's. -e and -f go together, and the file wins. -A keeps the \
-        mark; who starts the host starts those that have it (see lswpar -a auto). A \
+        mark; 'startwpar --auto' starts those that have it. A \
         WPAR has one file system: of -M there are size, in AIX's units, and directory=/ \
         (other directories and attributes are refused); inodes, K and T are additions, as are \
         include and exclude of -T.",

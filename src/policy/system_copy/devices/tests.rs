@@ -338,6 +338,7 @@ fn what_a_wpar_has_been_made_into_is_not_decided_again() {
             ("boot/mine", ""),
         ];
         let situation = Situation {
+            private_lists: &[],
             files: &FakeTree::new(&files),
             of_running_system: false,
             controls: CopyControls::default(),

@@ -205,6 +205,7 @@ fn nothing_happens_without_private_filesets_or_if_they_are_to_be_kept() {
     let files = Overlay::new(Arc::new(debian().build().unwrap()), None);
     let hostname = Hostname::new("wpar1").unwrap();
     let kept = decide(&Situation {
+        resolver: None,
         files: &files,
         of_running_system: false,
         controls: CopyControls {

@@ -17,6 +17,7 @@ mod hostile;
 fn decided(builder: Builder, site: &str) -> Decisions {
     let files = Overlay::new(Arc::new(builder.build().unwrap()), None);
     decide(&Situation {
+        resolver: None,
         files: &files,
         of_running_system: false,
         controls: CopyControls::default(),
