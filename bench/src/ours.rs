@@ -57,7 +57,10 @@ impl Tool {
     /// `mkwpar -t -B IMAGE -n NAME`, and how long it took.
     pub(crate) fn create(&self, image: &Path, name: &str) -> Fallible<Duration> {
         let begin = Instant::now();
-        let (options, n) = (["mkwpar", "-t", "-B"].map(OsStr::new), OsStr::new("-n"));
+        let (options, n) = (
+            ["mkwpar", "-t", "-C", "-B"].map(OsStr::new),
+            OsStr::new("-n"),
+        );
         self.run(&[&options[..], &[image.as_os_str(), n, OsStr::new(name)]].concat())?;
         Ok(begin.elapsed())
     }

@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::context::{Context, parse_name, require_fuse};
 use super::create;
@@ -32,7 +32,7 @@ pub(super) const VERB: Verb = Verb::aix::<ChangeArguments>(Words {
             "chwpar -A wpar1; chwpar -K -A wpar1",
         ),
         ("Let it write more", "chwpar -M size=20G wpar1"),
-        ("Take its limits away", "chwpar -K -M size inodes -- wpar1"),
+        ("Take its limits away", "chwpar -K -M size inodes wpar1"),
     ],
     compatibility: "-A, -d, -h, -K, -M and -n are AIX's. In AIX -M adds file systems and -K -M removes them; here \
         they change and remove the limits of the one that there is. -C (versioned) is an addition; \
@@ -44,8 +44,8 @@ pub(super) const VERB: Verb = Verb::aix::<ChangeArguments>(Words {
 #[derive(Debug, clap::Args)]
 pub(super) struct ChangeArguments {
     /// Name of the WPAR
-    #[arg(value_name = "NAME")]
-    name: String,
+    #[arg(value_name = "NAME", required_unless_present_any = ["file_system", "hostname", "directory"])]
+    name: Option<String>,
 
     /// New name
     #[arg(
@@ -64,7 +64,7 @@ pub(super) struct ChangeArguments {
     /// Base directory; with -K, the usual one
     #[arg(short = 'd', long = "directory", value_name = "DIR", num_args = 0..=1)]
     #[arg(default_missing_value = "")]
-    directory: Option<PathBuf>,
+    directory: Option<String>,
 
     /// Mark it to be started with the host
     #[arg(short = 'A', long = "auto")]
@@ -84,8 +84,8 @@ pub(super) struct ChangeArguments {
 }
 
 impl Arguments for ChangeArguments {
-    fn run(self, context: &Context) -> CliResult<Exit> {
-        let name = parse_name(&self.name)?;
+    fn run(mut self, context: &Context) -> CliResult<Exit> {
+        let name = parse_name(&self.take_name()?)?;
         let new_name = self.new_name.as_deref().map(parse_name).transpose()?;
         self.require_something()?;
         let limits = self.limits()?;
@@ -125,6 +125,27 @@ impl Arguments for ChangeArguments {
 }
 
 impl ChangeArguments {
+    /// The name, which a setting with values may have taken for one of them: AIX's order is that
+    /// of `chwpar -M size=1G NAME`.
+    fn take_name(&mut self) -> CliResult<String> {
+        let is_value = |word: &String| !self.remove && word.contains('=');
+        let mistaken = match self.name.take() {
+            Some(name) => return Ok(name),
+            None if self.file_system.len() > 1
+                && !self.file_system.last().is_some_and(is_value) =>
+            {
+                self.file_system.pop()
+            }
+            None if self.remove => [&mut self.hostname, &mut self.directory]
+                .into_iter()
+                .flatten()
+                .find(|value| !value.is_empty())
+                .map(std::mem::take),
+            None => None,
+        };
+        mistaken.ok_or_else(|| CliError::usage("missing <NAME>").hint("see 'chwpar --help'"))
+    }
+
     fn require_something(&self) -> CliResult<()> {
         let named = self.auto
             || self.versioned
@@ -149,7 +170,7 @@ impl ChangeArguments {
             (true, false) => Err(CliError::usage(format!(
                 "-K takes no value, and '{value}' is one"
             ))
-            .hint("put '--' before the name of the WPAR")),
+            .hint("leave it out")),
         }
     }
 
@@ -201,8 +222,7 @@ impl ChangeArguments {
     ) -> CliResult<WparRecord> {
         let before = lifecycle::record(registry, &record.name)?;
         if let Some(asked) = &self.directory {
-            let text = asked.to_string_lossy();
-            let asked = self.value(&text)?.map(|_| asked.as_path());
+            let asked = self.value(asked)?.map(Path::new);
             let (path, exists) = create::base_directory(registry, &record.name, asked)?;
             if path != before.directory {
                 record.directory = path;

@@ -148,6 +148,10 @@ impl Arguments for MakeArguments {
             return Err(CliError::usage("only system copies can be made")
                 .hint("add -t, with -B IMAGE or for the running system"));
         }
+        if self.versioned && self.image.is_none() && self.preserved.is_none() {
+            return Err(CliError::usage("-C goes with a backup")
+                .hint("name one with -B IMAGE; the running system is at its own level"));
+        }
         let registry = context.registry()?;
         self.check_fuse(context)?;
         let lock = context.lock(&registry, &name)?;

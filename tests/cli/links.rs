@@ -4,13 +4,15 @@ use std::fs;
 
 use crate::support::{PROGRAM, Root, Test};
 
-const VERBS: [&str; 13] = [
+const VERBS: [&str; 15] = [
+    "chwpar",
     "clogin",
     "lsmksysb",
     "lswpar",
     "mksysb",
     "mkszfile",
     "mkwpar",
+    "oslevel",
     "rebootwpar",
     "restwpar",
     "rmwpar",

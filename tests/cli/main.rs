@@ -12,6 +12,7 @@
 )]
 
 mod backup;
+mod changing;
 mod concurrency;
 mod creating;
 mod diff;

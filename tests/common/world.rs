@@ -2,7 +2,7 @@
 //! goes away with it, whatever happened.
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
@@ -82,9 +82,33 @@ impl World {
         dir
     }
 
-    /// The command `wpar VERB ARGUMENTS…`, not yet run.
+    /// The command `wpar VERB ARGUMENTS…`, not yet run. What `mkwpar` makes of an image is versioned:
+    /// the images of the tests are of many systems, and whether they are at the level of this
+    /// machine is a matter of the tests of levels alone.
     pub fn wpar<A: AsRef<OsStr>>(&self, words: impl IntoIterator<Item = A>) -> Run {
+        let mut words: Vec<OsString> = words.into_iter().map(|w| w.as_ref().into()).collect();
+        let has = |wanted: &str| words.iter().any(|word| word == wanted);
+        if words.first().is_some_and(|verb| verb == "mkwpar") && has("-B") && !has("-C") {
+            words.insert(1, "-C".into());
+        }
+        self.wpar_as_is(words)
+    }
+
+    /// The command as it is given.
+    pub fn wpar_as_is<A: AsRef<OsStr>>(&self, words: impl IntoIterator<Item = A>) -> Run {
         Run::new(env!("CARGO_BIN_EXE_wpar"), words).env("WPAR_ROOT", self.root())
+    }
+
+    /// Whether an image is at the level of this machine.
+    pub fn is_at_level_of_host(&self, image: &Path) -> bool {
+        let told = |run: Run| {
+            let output = run.ok();
+            let told: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+            let fields = ["id", "version_id", "architecture"];
+            fields.map(|field| told["level"][field].clone())
+        };
+        told(self.wpar(["oslevel", "--json"]))
+            == told(self.wpar(["oslevel", "--json", "-B"]).arg(image))
     }
 
     /// Runs `wpar` with the words of `line` and asserts that it succeeds.

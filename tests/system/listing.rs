@@ -21,7 +21,7 @@ fn the_default_table_is_the_one_of_aix() {
     world.mkwpar(&image, "wpar1");
     let base = world.root().join("wpars/wpar1");
     let width = base.to_str().expect("a plain path").len();
-    let row = format!("wpar1  D      S     wpar1     {}  no", base.display());
+    let row = format!("wpar1  D      L     wpar1     {}  no", base.display());
     let head = format!(
         "Name   State  Type  Hostname  {:width$}  RootVG WPAR",
         "Directory"
@@ -61,7 +61,7 @@ fn the_colon_form_and_json_say_the_same() {
         .ok();
     assert_eq!(
         colon.text(),
-        "#name:state:type:hostname\none:D:S:one\ntwo:A:S:two",
+        "#name:state:type:hostname\none:D:L:one\ntwo:A:L:two",
         "{colon}"
     );
     let quiet = world
@@ -113,6 +113,8 @@ fn links_named_after_verbs_are_the_verbs() {
         "rebootwpar",
         "rmwpar",
         "lswpar",
+        "chwpar",
+        "oslevel",
         "clogin",
         "wparexec",
     ] {

@@ -24,6 +24,7 @@ mod indexing;
 mod interrupt;
 mod isolation;
 mod kernel_images;
+mod levels;
 mod limits;
 mod listing;
 mod login;

@@ -10,7 +10,18 @@ fn replay(world: &World, image: &str) -> Result<(), String> {
     let image = fixture(image)?;
     let package = fixture("hello-wpar")?;
 
-    world.mkwpar(&image, "wpar1");
+    // At another level it is a versioned one.
+    let (flag, kind) = match world.is_at_level_of_host(&image) {
+        true => (None, "S"),
+        false => (Some("-C"), "L"),
+    };
+    world
+        .wpar_as_is(["mkwpar", "-t"])
+        .args(flag)
+        .arg("-B")
+        .arg(&image)
+        .args(["-n", "wpar1"])
+        .ok();
     assert_eq!(
         world.state("wpar1").as_deref(),
         Some("D"),
@@ -20,7 +31,7 @@ fn replay(world: &World, image: &str) -> Result<(), String> {
     world.ok("startwpar wpar1");
     let base = world.root().join("wpars/wpar1");
     let base = base.to_str().expect("a plain path");
-    assert_eq!(world.table(), [["wpar1", "A", "S", "wpar1", base, "no"]]);
+    assert_eq!(world.table(), [["wpar1", "A", kind, "wpar1", base, "no"]]);
 
     let passwd = world.wpar(["clogin", "wpar1", "cat", "/etc/passwd"]).ok();
     assert_eq!(passwd.stdout, member(&image, "etc/passwd"), "{passwd}");
@@ -177,7 +188,7 @@ fn hostname_and_directory_are_as_asked() {
     let base = base.to_str().expect("a plain path");
     assert_eq!(
         world.table(),
-        [["named", "A", "S", "mail.example.org", base, "no"]]
+        [["named", "A", "L", "mail.example.org", base, "no"]]
     );
     assert_eq!(world.inside("named", "hostname"), "mail.example.org");
     assert!(
