@@ -20,6 +20,9 @@ use super::files::{Files, split};
 /// Resolved below the root, whatever its links say.
 const INSIDE: ResolveFlags = ResolveFlags::IN_ROOT.union(ResolveFlags::NO_MAGICLINKS);
 
+/// How often a look-up is tried that something else on the host disturbs.
+const ATTEMPTS: u32 = 10_000;
+
 /// A directory as the root of a system.
 #[derive(Debug)]
 pub struct Below<F = OwnedFd>(F);
@@ -51,17 +54,23 @@ impl<F: AsFd> Below<F> {
 
     fn find(&self, path: &[u8], flags: OFlags) -> FsResult<Option<OwnedFd>> {
         let path = if path.is_empty() { b"." } else { path };
-        match openat2(
-            self.0.as_fd(),
-            path,
-            flags | OFlags::CLOEXEC,
-            Mode::empty(),
-            INSIDE,
-        ) {
-            Ok(found) => Ok(Some(found)),
-            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
-            Err(error) => Err(error.into()),
+        for _ in 0..ATTEMPTS {
+            match openat2(
+                self.0.as_fd(),
+                path,
+                flags | OFlags::CLOEXEC,
+                Mode::empty(),
+                INSIDE,
+            ) {
+                Ok(found) => return Ok(Some(found)),
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
+                // Something was renamed or mounted anywhere on the host meanwhile, and the way led
+                // through "..": the kernel cannot tell that it did not lead out.
+                Err(Errno::AGAIN) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
+        Err(Errno::AGAIN.into())
     }
 }
 
@@ -202,5 +211,33 @@ mod tests {
         assert_eq!(names, [&b"lib"[..], b"out", b"usr"]);
         assert!(files.modified(b"usr/release").unwrap().unwrap() > 1_600_000_000);
         assert_eq!(files.modified(b"none").unwrap(), None);
+    }
+
+    #[test]
+    fn a_rename_elsewhere_does_not_fail_a_look_up() {
+        let temp = tempfile::tempdir().unwrap();
+        fs::create_dir_all(temp.path().join("a/b/c")).unwrap();
+        fs::write(temp.path().join("a/file"), "x").unwrap();
+        symlink("../../../a/b/../file", temp.path().join("a/b/c/link")).unwrap();
+        let files = Below::open(temp.path()).unwrap();
+        let done = std::sync::atomic::AtomicBool::new(false);
+        let (one, two) = (temp.path().join("one"), temp.path().join("two"));
+        fs::create_dir(&one).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    fs::rename(&one, &two).unwrap();
+                    fs::rename(&two, &one).unwrap();
+                }
+            });
+            for _ in 0..20_000 {
+                let found = files.read(b"a/b/c/link", 64);
+                if found.as_ref().map(Option::is_some) != Ok(true) {
+                    done.store(true, std::sync::atomic::Ordering::Relaxed);
+                    panic!("{found:?}");
+                }
+            }
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
     }
 }
