@@ -158,7 +158,7 @@ impl fmt::Display for ImageData {
 }
 
 /// The name in a line like `fs_data:`.
-fn stanza_name(line: &str) -> Option<&str> {
+pub(super) fn stanza_name(line: &str) -> Option<&str> {
     let name = line.trim_end().strip_suffix(':')?;
     let word = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-' | '.');
     (!name.is_empty() && name.chars().all(word)).then_some(name)

@@ -13,6 +13,7 @@ pub mod level;
 pub mod name;
 pub mod record;
 pub mod space_limits;
+pub mod spec_file;
 pub mod state;
 pub mod view;
 
@@ -25,5 +26,6 @@ pub use level::Level;
 pub use name::WparName;
 pub use record::{Owner, Source, WparKind, WparRecord};
 pub use space_limits::{FileSystemAttributes, SpaceLimits};
+pub use spec_file::SpecFile;
 pub use state::{Facts, WparState};
 pub use view::View;

@@ -426,13 +426,16 @@ const CACHES: &[&str] = &["var/lib/wpar/images", "var/lib/wpar/locks"];
 /// Directories with one directory for each WPAR, which changes as long as it runs.
 const LIVE: &[&str] = &["var/lib/wpar/stores", "var/lib/wpar/logs", "run/wpar"];
 
-/// Whether a small file has `name` in it.
+/// Whether a small file has `name` in it, as a word: keys of records may contain it.
 fn mentions(path: &Path, name: &str) -> bool {
     let small = fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() < 1 << 20);
     small
         && fs::read(path).is_ok_and(|bytes| {
-            bytes
-                .windows(name.len())
-                .any(|window| window == name.as_bytes())
+            let text = String::from_utf8_lossy(&bytes);
+            text.match_indices(name).any(|(at, _)| {
+                let inside = |letter: Option<char>| letter.is_some_and(char::is_alphanumeric);
+                !inside(text[..at].chars().next_back())
+                    && !inside(text[at + name.len()..].chars().next())
+            })
         })
 }
