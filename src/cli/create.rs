@@ -36,6 +36,8 @@ pub(super) struct Plan {
     pub(super) source: Source,
     pub(super) copy_controls: CopyControls,
     pub(super) limits: SpaceLimits,
+    /// Its identity, if it is not to be a new one.
+    pub(super) uuid: Option<String>,
     /// Whether it may run at a level of its own.
     pub(super) versioned: bool,
     /// Whether it is to start with the host.
@@ -93,6 +95,23 @@ pub(super) fn require_free(registry: &Registry, name: &WparName, use_kept: bool)
                 format!("use it again with 'mkwpar -p -n {name}', or drop it with 'rmwpar {name}'"),
             ),
         );
+    }
+    Ok(())
+}
+
+/// An identity is of one WPAR.
+pub(super) fn require_unique(registry: &Registry, uuid: Option<&str>) -> CliResult<()> {
+    let Some(uuid) = uuid else {
+        return Ok(());
+    };
+    for name in registry.names()? {
+        if registry
+            .load(&name)?
+            .is_some_and(|record| record.uuid == uuid)
+        {
+            return Err(CliError::new(format!("the UUID {uuid} is that of {name}"))
+                .hint("leave it out of the specification file: a new one is made"));
+        }
     }
     Ok(())
 }
@@ -198,9 +217,10 @@ impl<'a> Creation<'a> {
     ) -> CliResult<Self> {
         let proc_error = |error: io::Error| CliError::io("cannot read /proc", &error);
         let guard = registry.lock(context.verb)?;
-        let (ids, uuid) = match &plan.kept {
-            Some(kept) => (kept.ids, kept.uuid.clone()),
-            None => (
+        let (ids, uuid) = match (&plan.kept, &plan.uuid) {
+            (Some(kept), _) => (kept.ids, kept.uuid.clone()),
+            (None, Some(uuid)) => (registry.allocate_ids(&guard)?, uuid.clone()),
+            (None, None) => (
                 registry.allocate_ids(&guard)?,
                 process::new_uuid().map_err(proc_error)?,
             ),

@@ -9,13 +9,13 @@ use super::error::{CliError, CliResult};
 use super::exit::Exit;
 use super::levels::{self, Insist};
 use super::lifecycle;
-use super::output;
 use super::prepared::Prepared;
 use super::remove::{self, StoreFate};
 use super::verbs::{Arguments, Verb, Words};
+use super::{output, specification};
 use crate::launch::Payload;
 use crate::model::{
-    CopyControls, FileSystemAttributes, SpaceLimits, WparKind, WparName, WparRecord,
+    CopyControls, FileSystemAttributes, SpaceLimits, SpecFile, WparKind, WparName, WparRecord,
 };
 use crate::registry::{Lock, Registry};
 
@@ -39,7 +39,16 @@ pub(super) const VERB: Verb = Verb::aix::<MakeArguments>(Words {
         it writes, inodes the number of files. What the source has counts nothing until it is \
         changed. Inside, df shows the limits, and beyond them there is no space left on the \
         device. A size is a number with K, M, G or T (powers of 1024), or one of 512-byte \
-        blocks; 'unlimited' takes a limit away that a kept store had.",
+        blocks; 'unlimited' takes a limit away that a kept store had.\n\n\
+        A copy of a backup starts if it is at the level of this host (oslevel). With -C it is a \
+        versioned WPAR, type L, which may run at a level of its own: an old release, unchanged, on \
+        this kernel, or a newer one. What the kernel or the processor cannot run is refused at the \
+        start in any case.\n\n\
+        Settings can be kept in a specification file: stanzas with lines 'key = \"value\"', as in \
+        AIX. -o writes one, with -w without making the WPAR; -f reads one, and -e takes the \
+        settings of an existing WPAR as a template. The command line wins over the file, the file over the template, \
+        that over the defaults. A key that is not known, or that asks for what there is not, is refused with \
+        its line. The stanza options with systemcopy, backup and versioned (yes, no), and inodes in mount, are additions.",
     examples: &[
         (
             "Make a WPAR from a backup and start it",
@@ -63,12 +72,22 @@ pub(super) const VERB: Verb = Verb::aix::<MakeArguments>(Words {
             "mkwpar -t -n clone2 -T preserve_wpars=yes",
         ),
         (
+            "Start a backup of another release",
+            "mkwpar -t -C -B /backup/debian9.tar.zst -n old1 -s",
+        ),
+        (
+            "Write the settings of a WPAR to a file, and make two of it",
+            "mkwpar -t -B /backup/web.tar.zst -M size=10G -n web1 -w -o web.spec; mkwpar -f web.spec; mkwpar -f web.spec -n web2",
+        ),
+        (
             "Use a store again that 'rmwpar -p' kept",
             "mkwpar -p -n web1",
         ),
     ],
     compatibility: "Only system copies (-t) are made. -B takes a tar archive, the image of a file \
-        system or a directory where AIX takes a mksysb. The WPAR is in state D until startwpar or -s starts it. preserve_private is \
+        system or a directory where AIX takes a mksysb. The WPAR is in state D until startwpar or -s starts it. \
+        -C is for a copy of any level that is not the host's. -e and -f go together, and the file wins. -A keeps the \
+        mark; who starts the host starts those that have it (see lswpar -a auto). preserve_private is \
         accepted and kept, and will matter when filesets are hidden. A \
         WPAR has one file system: of -M there are size, in AIX's units, and directory=/ \
         (other directories and attributes are refused); inodes, K and T are additions.",
@@ -86,12 +105,7 @@ pub(super) struct MakeArguments {
     image: Option<PathBuf>,
 
     /// Name of the WPAR: up to 25 characters
-    #[arg(
-        short = 'n',
-        long = "name",
-        value_name = "NAME",
-        required_unless_present = "preserved"
-    )]
+    #[arg(short = 'n', long = "name", value_name = "NAME")]
     name: Option<String>,
 
     /// Host name, if it is not to be the name
@@ -122,6 +136,22 @@ pub(super) struct MakeArguments {
     #[arg(short = 'M', long = "file-system", value_name = "NAME=VALUE", num_args = 1..)]
     file_system: Vec<String>,
 
+    /// Settings from a specification file; what the command line says wins
+    #[arg(short = 'f', long = "specification", value_name = "FILE")]
+    specification: Option<PathBuf>,
+
+    /// Settings of an existing WPAR but for its name, host name and directory
+    #[arg(short = 'e', long = "existing", value_name = "NAME")]
+    existing: Option<String>,
+
+    /// Write the settings to a specification file
+    #[arg(short = 'o', long = "output", value_name = "FILE")]
+    out: Option<PathBuf>,
+
+    /// Only write the specification file, and make nothing
+    #[arg(short = 'w', long = "write-only", requires = "out")]
+    write_only: bool,
+
     /// Use the store that 'rmwpar -p' kept
     #[arg(short = 'p', long = "preserved", value_name = "NAME", num_args = 0..=1)]
     #[arg(default_missing_value = "")]
@@ -135,29 +165,40 @@ pub(super) struct MakeArguments {
 impl Arguments for MakeArguments {
     fn run(self, context: &Context) -> CliResult<Exit> {
         let begun = Instant::now();
-        let name = self.name()?;
-        let hostname = self.hostname.as_deref();
+        let settings = self.settings(context)?;
+        let name = self.name(&settings)?;
+        let settings = SpecFile {
+            name: Some(name.to_string()),
+            ..settings
+        };
+        let hostname = settings.hostname.as_deref();
         if hostname.is_some() {
             create::hostname(hostname, &name)?;
         }
-        let controls = CopyControls::parse(&self.copy_controls)
+        let controls = CopyControls::parse(&settings.controls)
             .map_err(|error| CliError::usage(error.to_string()))?;
-        let attributes = FileSystemAttributes::parse(&self.file_system)
+        let attributes = FileSystemAttributes::parse(&settings.file_system)
             .map_err(|error| CliError::usage(error.to_string()))?;
-        if !self.system_copy && self.preserved.is_none() {
+        if settings.system_copy != Some(true) && self.preserved.is_none() {
             return Err(CliError::usage("only system copies can be made")
                 .hint("add -t, with -B IMAGE or for the running system"));
         }
-        if self.versioned && self.image.is_none() && self.preserved.is_none() {
+        let is_versioned = settings.versioned == Some(true);
+        if is_versioned && settings.backup.is_none() && self.preserved.is_none() {
             return Err(CliError::usage("-C goes with a backup")
                 .hint("name one with -B IMAGE; the running system is at its own level"));
+        }
+        if let Some(out) = self.write_only.then_some(self.out.as_deref()).flatten() {
+            specification::write(out, &settings)?;
+            output::say(format_args!("{} was written", out.display()));
+            return Ok(Exit::Success);
         }
         let registry = context.registry()?;
         self.check_fuse(context)?;
         let lock = context.lock(&registry, &name)?;
         let (plan, prepared) = match &self.preserved {
-            Some(_) => self.plan_from_kept(context, &registry, name)?,
-            None => self.plan(context, &registry, name, controls)?,
+            Some(_) => self.plan_from_kept(context, &registry, name, &settings)?,
+            None => plan(context, &registry, name, controls, &settings)?,
         };
         let plan = Plan {
             limits: attributes.over(plan.limits),
@@ -166,6 +207,12 @@ impl Arguments for MakeArguments {
         let controls = plan.copy_controls;
         let record = create::create(context, &registry, plan)?;
         prepared.report(context, controls, self.verbose);
+        if let Some(out) = &self.out
+            && let Err(error) = specification::write(out, &settings)
+        {
+            // The WPAR is made, and can be made the template of another one.
+            context.note(format_args!("warning: {error}"));
+        }
         if self.start {
             let fate = match self.preserved {
                 Some(_) => StoreFate::Kept,
@@ -180,16 +227,79 @@ impl Arguments for MakeArguments {
     }
 }
 
+/// A plan for a new WPAR. A name that is taken is found before a long index is made, not after.
+fn plan(
+    context: &Context,
+    registry: &Registry,
+    name: WparName,
+    copy_controls: CopyControls,
+    settings: &SpecFile,
+) -> CliResult<(Plan, Prepared)> {
+    create::require_free(registry, &name, false)?;
+    create::require_unique(registry, settings.uuid.as_deref())?;
+    let hostname = create::hostname(settings.hostname.as_deref(), &name)?;
+    let prepared = Prepared::new(context, settings.backup.as_deref())?;
+    let plan = Plan {
+        name,
+        hostname,
+        kind: WparKind::System,
+        directory: settings.directory.clone(),
+        source: prepared.source.clone(),
+        copy_controls,
+        limits: SpaceLimits::default(),
+        uuid: settings.uuid.clone(),
+        versioned: settings.versioned == Some(true),
+        auto: settings.auto == Some(true),
+        owner: None,
+        kept: None,
+    };
+    Ok((plan, prepared))
+}
+
 impl MakeArguments {
-    fn name(&self) -> CliResult<WparName> {
+    /// What the command line says, over the specification file, over the template.
+    fn settings(&self, context: &Context) -> CliResult<SpecFile> {
+        let file = match &self.specification {
+            Some(path) => specification::read(path)?,
+            None => SpecFile::default(),
+        };
+        let template = match &self.existing {
+            Some(name) => specification::template(context, name)?,
+            None => SpecFile::default(),
+        };
+        Ok(self.said()?.over(file).over(template))
+    }
+
+    /// What the command line says.
+    fn said(&self) -> CliResult<SpecFile> {
+        let absolute = |path: &Path| {
+            std::path::absolute(path)
+                .map_err(|error| CliError::io(format!("cannot use {}", path.display()), &error))
+        };
+        Ok(SpecFile {
+            name: self.name.clone(),
+            hostname: self.hostname.clone(),
+            directory: self.directory.as_deref().map(absolute).transpose()?,
+            auto: self.auto.then_some(true),
+            uuid: None,
+            system_copy: self.system_copy.then_some(true),
+            backup: self.image.as_deref().map(absolute).transpose()?,
+            versioned: self.versioned.then_some(true),
+            controls: self.copy_controls.clone(),
+            file_system: self.file_system.clone(),
+        })
+    }
+
+    fn name(&self, settings: &SpecFile) -> CliResult<WparName> {
         let preserved = self.preserved.as_deref().filter(|name| !name.is_empty());
-        match (self.name.as_deref(), preserved) {
+        match (settings.name.as_deref(), preserved) {
             (Some(name), Some(kept)) if name != kept => Err(CliError::usage(format!(
                 "the store of {kept} cannot be used as {name}"
             ))
             .hint(format!("use 'mkwpar -p -n {kept}'"))),
             (Some(name), _) | (None, Some(name)) => parse_name(name),
-            (None, None) => Err(CliError::usage("missing the name").hint("give one with -n NAME")),
+            (None, None) => Err(CliError::usage("missing the name")
+                .hint("give one with -n NAME, or in a specification file with -f FILE")),
         }
     }
 
@@ -208,40 +318,13 @@ impl MakeArguments {
         }
     }
 
-    /// A plan for a new WPAR. A name that is taken is found before a long index is made, not
-    /// after.
-    fn plan(
-        &self,
-        context: &Context,
-        registry: &Registry,
-        name: WparName,
-        copy_controls: CopyControls,
-    ) -> CliResult<(Plan, Prepared)> {
-        create::require_free(registry, &name, false)?;
-        let hostname = create::hostname(self.hostname.as_deref(), &name)?;
-        let prepared = Prepared::new(context, self.image.as_deref())?;
-        let plan = Plan {
-            name,
-            hostname,
-            kind: WparKind::System,
-            directory: self.directory.clone(),
-            source: prepared.source.clone(),
-            copy_controls,
-            limits: SpaceLimits::default(),
-            versioned: self.versioned,
-            auto: self.auto,
-            owner: None,
-            kept: None,
-        };
-        Ok((plan, prepared))
-    }
-
     /// A plan that uses a kept store again. What it was made from cannot be chosen anew.
     fn plan_from_kept(
         &self,
         context: &Context,
         registry: &Registry,
         name: WparName,
+        settings: &SpecFile,
     ) -> CliResult<(Plan, Prepared)> {
         create::require_free(registry, &name, true)?;
         let kept = registry.load_kept(&name)?.ok_or_else(|| {
@@ -271,7 +354,7 @@ impl MakeArguments {
                 "put the old image back, or drop the store with 'rmwpar {name}'"
             )));
         }
-        let hostname = match self.hostname.as_deref() {
+        let hostname = match settings.hostname.as_deref() {
             Some(asked) => create::hostname(Some(asked), &name)?,
             None => kept.hostname.clone(),
         };
@@ -279,12 +362,13 @@ impl MakeArguments {
             name,
             hostname,
             kind: WparKind::System,
-            directory: self.directory.clone(),
+            directory: settings.directory.clone(),
             source: prepared.source.clone(),
             copy_controls: kept.copy_controls,
             limits: kept.limits,
-            versioned: self.versioned || kept.versioned,
-            auto: self.auto,
+            uuid: None,
+            versioned: settings.versioned.unwrap_or(kept.versioned),
+            auto: settings.auto.unwrap_or(kept.auto),
             owner: None,
             kept: Some(kept),
         };

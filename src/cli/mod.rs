@@ -45,6 +45,7 @@ mod remove;
 mod restwpar;
 mod rmwpar;
 mod savewpar;
+mod specification;
 mod startwpar;
 mod stopwpar;
 mod umount;

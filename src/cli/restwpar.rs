@@ -185,6 +185,7 @@ impl RestoreArguments {
             source,
             copy_controls: controls(about),
             limits: limits(about),
+            uuid: None,
             versioned: self.versioned || about.get("VERSIONED") == Some("yes"),
             auto: about.get("AUTO") == Some("yes"),
             owner: None,

@@ -120,6 +120,7 @@ impl ExecArguments {
             source: prepared.source.clone(),
             copy_controls,
             limits,
+            uuid: None,
             versioned: false,
             auto: false,
             owner: Some(owner),

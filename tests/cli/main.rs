@@ -23,6 +23,7 @@ mod manual;
 #[path = "../common/program.rs"]
 mod program;
 mod removing;
+mod specification;
 mod support;
 mod unprivileged;
 mod usage;
