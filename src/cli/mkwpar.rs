@@ -124,7 +124,11 @@ pub(super) struct MakeArguments {
     #[arg(short = 'C', long = "versioned")]
     versioned: bool,
 
-    /// Start it with the host
+    /// Have a /usr and /opt of its own, as every system copy has
+    #[arg(short = 'l', long = "private-usr")]
+    _private_usr: bool,
+
+    /// Mark it to be started with the host
     #[arg(short = 'A', long = "auto")]
     auto: bool,
 
@@ -179,7 +183,9 @@ impl Arguments for MakeArguments {
             .map_err(|error| CliError::usage(error.to_string()))?;
         let attributes = FileSystemAttributes::parse(&settings.file_system)
             .map_err(|error| CliError::usage(error.to_string()))?;
-        if settings.system_copy != Some(true) && self.preserved.is_none() {
+        // As in AIX, a versioned WPAR is always a copy of a whole system.
+        let is_copy = settings.system_copy == Some(true) || settings.versioned == Some(true);
+        if !is_copy && self.preserved.is_none() {
             return Err(CliError::usage("only system copies can be made")
                 .hint("add -t, with -B IMAGE or for the running system"));
         }

@@ -20,6 +20,7 @@ mod interrupt;
 mod links;
 mod listing;
 mod manual;
+mod parsers;
 #[path = "../common/program.rs"]
 mod program;
 mod removing;

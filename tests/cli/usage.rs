@@ -31,7 +31,10 @@ fn mistakes_get_one_line_and_status_2() {
         ("", &["wpar: no command was named; see 'wpar --help'"][..]),
         ("nonsense", &["wpar: ", "'nonsense'"]),
         ("mkwpra", &["'mkwpra'", "did you mean 'mkwpar'?"]),
-        ("mkwpar -t", &["mkwpar: missing the name; give one with -n NAME"]),
+        (
+            "mkwpar -t",
+            &["mkwpar: missing the name; give one with -n NAME"],
+        ),
         ("mkwpar -t -n", &["mkwpar: ", "--name"]),
         ("mkwpar -t -n w1 --colour", &["mkwpar: ", "'--colour'"]),
         (

@@ -101,13 +101,20 @@ static ALL: &[Field] = &[
     of_record("size", "Size Limit", |record| {
         limit(record.limits.size.map(Size))
     }),
+    of_record("level", "Level", |record| {
+        record
+            .level
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default()
+    }),
     of_record("inodes", "Inode Limit", |record| {
         limit(record.limits.inodes)
     }),
 ];
 
 /// Those that AIX does not have.
-const OWN: &[&str] = &["source", "created", "size", "inodes"];
+const OWN: &[&str] = &["source", "created", "level", "size", "inodes"];
 
 /// The order of AIX's `-L`, which is not that of `-c`.
 const PARAGRAPH: &[&str] = &[

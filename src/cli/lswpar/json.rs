@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::fields;
 use super::row::Row;
 use crate::cli::error::{CliError, CliResult};
-use crate::model::{CopyControls, IdRange, SpaceLimits};
+use crate::model::{CopyControls, IdRange, Level, SpaceLimits};
 
 #[derive(Serialize)]
 struct Listed<'a> {
@@ -37,6 +37,10 @@ struct Recorded<'a> {
     /// In bytes and inodes; null for none.
     limits: SpaceLimits,
     ids: IdRange,
+    /// Whether it may run at a level of its own.
+    versioned: bool,
+    /// The level that it was at when it was last looked at; null if that is not on record.
+    level: Option<&'a Level>,
     /// RFC 3339.
     created: String,
 }
@@ -71,6 +75,8 @@ fn listed(row: &Row) -> Listed<'_> {
             copy_controls: record.copy_controls,
             limits: record.limits,
             ids: record.ids,
+            versioned: record.versioned,
+            level: record.level.as_ref(),
             created: fields::created(record),
         }),
         init: row.observation.init,

@@ -13,15 +13,19 @@ mod json;
 mod paragraphs;
 mod row;
 mod table;
+mod views;
 
 use fields::Field;
 use row::Row;
+use views::View;
 
 pub(super) const VERB: Verb = Verb::aix::<ListArguments>(Words {
     name: "lswpar",
     about: "List workload partitions",
     description: "Lists all WPARs, or those that are named, as a table, as lines for programs \
-        (-c, -d, --json) or as paragraphs (-L, -G). States: D defined, A active, L loaded, F \
+        (-c, -d, --json) or as paragraphs (-L, -G). With -N, -I, -M, -D, -X or -b, what each WPAR has \
+        of network addresses, routes, file systems, devices, kernel extensions and boot disks; \
+        with -R, -S or -T its resource controls, security settings and copy controls. States: D defined, A active, L loaded, F \
         frozen, P paused, T transitional (an operation is in progress), B broken (clean up with \
         'stopwpar -F' or 'rmwpar -F'). The state is what the kernel shows now, also after a \
         crash. If there are none, nothing is printed.",
@@ -32,12 +36,13 @@ pub(super) const VERB: Verb = Verb::aix::<ListArguments>(Words {
             "lswpar -q -s A -a name",
         ),
         ("General properties, colon-separated", "lswpar -cG wpar1"),
+        ("File systems of all, colon-separated", "lswpar -cM"),
         ("Everything about one", "lswpar -L wpar1"),
         ("For programs", "lswpar --json"),
     ],
-    compatibility: "Table, -c, -d, -q, -a, -s, -t, -L and -G have AIX's form. The fields source, \
-        created, size and inodes, and --json, are additions. -b, -D, -I, -M, -N, -R, -S and -X do not exist \
-        yet.",
+    compatibility: "Tables, -c, -d, -q, -a, -s, -t and the views have AIX's form; views of what there is none of print \
+        nothing. The fields source, created, size, inodes and level, and --json, are additions. Type L \
+        is a versioned WPAR. -T shows the copy controls.",
 });
 
 /// Arguments of `lswpar`.
@@ -69,12 +74,53 @@ pub(super) struct ListArguments {
     fields: Vec<String>,
 
     /// Everything, in paragraphs
-    #[arg(short = 'L', long = "long", conflicts_with_all = ["colon", "delimiter", "fields"])]
+    #[arg(short = 'L', long = "long", group = "view", conflicts_with_all = ["colon", "delimiter", "fields"])]
     long: bool,
 
     /// General properties: in paragraphs, or as lines with -c or -d
-    #[arg(short = 'G', long = "general", conflicts_with = "fields")]
+    #[arg(
+        short = 'G',
+        long = "general",
+        group = "view",
+        conflicts_with = "fields"
+    )]
     general: bool,
+
+    /// Network addresses
+    #[arg(short = 'N', long = "network", group = "view")]
+    network: bool,
+
+    /// Routes
+    #[arg(short = 'I', long = "routes", group = "view")]
+    routes: bool,
+
+    /// File systems
+    #[arg(short = 'M', long = "file-systems", group = "view")]
+    file_systems: bool,
+
+    /// Devices
+    #[arg(short = 'D', long = "devices", group = "view")]
+    devices: bool,
+
+    /// Kernel extensions
+    #[arg(short = 'X', long = "kernel-extensions", group = "view")]
+    extensions: bool,
+
+    /// Disks to start from
+    #[arg(short = 'b', long = "boot-sets", group = "view")]
+    boot_sets: bool,
+
+    /// Resource controls: in paragraphs, or as lines with -c or -d
+    #[arg(short = 'R', long = "resources", group = "view")]
+    resources: bool,
+
+    /// Security settings, likewise
+    #[arg(short = 'S', long = "security", group = "view")]
+    security: bool,
+
+    /// Copy controls, likewise
+    #[arg(short = 'T', long = "copy-controls", group = "view")]
+    controls: bool,
 
     /// Only those in one of these states: letters, separated by commas
     #[arg(
@@ -85,18 +131,28 @@ pub(super) struct ListArguments {
     )]
     states: Vec<String>,
 
-    /// Only those of one of these types: S or A, separated by commas
+    /// Only those of one of these types: S, L or A, separated by commas
     #[arg(short = 't', long = "type", value_name = "TYPE", value_delimiter = ',')]
     types: Vec<String>,
 
     /// Everything, as JSON: a list of objects
-    #[arg(long = "json", conflicts_with_all = ["colon", "delimiter", "fields", "long", "general"])]
+    #[arg(long = "json", conflicts_with_all = ["colon", "delimiter", "fields", "view"])]
     json: bool,
+}
+
+/// What is to be shown.
+enum Wanted {
+    Fields(Vec<&'static Field>),
+    View {
+        view: &'static View,
+        places: Vec<usize>,
+        paragraphs: bool,
+    },
 }
 
 impl Arguments for ListArguments {
     fn run(self, context: &Context) -> CliResult<Exit> {
-        let fields = self.fields()?;
+        let wanted = self.wanted()?;
         let states = self.states()?;
         let types = self.types()?;
         let names = self
@@ -114,7 +170,7 @@ impl Arguments for ListArguments {
         let (mut rows, mut exit) = gather(context, &registry, names)?;
         rows.retain(|row| states.is_empty() || states.contains(&row.state));
         rows.retain(|row| types.is_empty() || row.kind().is_some_and(|kind| types.contains(&kind)));
-        output::print(&self.render(&fields, &rows)?)?;
+        output::print(&self.render(&wanted, &rows)?)?;
         if rows.iter().any(|row| row.record.is_none()) {
             exit = Exit::Failure;
         }
@@ -123,11 +179,59 @@ impl Arguments for ListArguments {
 }
 
 impl ListArguments {
-    fn render(&self, fields: &[&'static Field], rows: &[Row]) -> CliResult<String> {
+    /// The view that is asked for, and whether it is one of paragraphs.
+    fn view(&self) -> Option<(&'static View, bool)> {
+        [
+            (self.network, &views::NETWORK, false),
+            (self.routes, &views::ROUTES, false),
+            (self.file_systems, &views::FILE_SYSTEMS, false),
+            (self.devices, &views::DEVICE_EXPORTS, false),
+            (self.extensions, &views::KERNEL_EXTENSIONS, false),
+            (self.boot_sets, &views::BOOT_SETS, false),
+            (self.resources, &views::RESOURCES, true),
+            (self.security, &views::SECURITY, true),
+            (self.controls, &views::COPY_CONTROLS, true),
+        ]
+        .into_iter()
+        .find_map(|(asked, view, paragraphs)| asked.then_some((view, paragraphs)))
+    }
+
+    /// What is to be shown. Fields that do not exist are found before anything is looked at.
+    fn wanted(&self) -> CliResult<Wanted> {
+        match self.view() {
+            None => Ok(Wanted::Fields(self.fields()?)),
+            Some((view, paragraphs)) => Ok(Wanted::View {
+                view,
+                places: view.places(&self.fields)?,
+                // Single fields are columns in any case.
+                paragraphs: paragraphs && self.fields.is_empty(),
+            }),
+        }
+    }
+
+    fn render(&self, wanted: &Wanted, rows: &[Row]) -> CliResult<String> {
         let delimiter = if self.colon {
             Some(":")
         } else {
             self.delimiter.as_deref()
+        };
+        let heading = !self.quiet;
+        let fields = match wanted {
+            Wanted::View {
+                view,
+                paragraphs: true,
+                ..
+            } if delimiter.is_none() => {
+                return Ok(paragraphs::of_view(view, rows, heading));
+            }
+            Wanted::View { view, places, .. } => {
+                let cells = view.cells(rows, places);
+                return Ok(match delimiter {
+                    Some(text) => table::delimited_of(&view.names(places), &cells, text, heading),
+                    None => table::columns_of(&view.headings(places), &cells, heading),
+                });
+            }
+            Wanted::Fields(fields) => fields,
         };
         if self.json {
             json::render(rows)

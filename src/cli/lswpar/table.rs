@@ -5,24 +5,31 @@ use super::row::Row;
 
 /// Columns with two blanks between them, under a heading and a rule. Nothing for no rows.
 pub(super) fn columns(fields: &[&Field], rows: &[Row], heading: bool) -> String {
-    if rows.is_empty() {
+    let headings: Vec<&str> = fields.iter().map(|field| field.heading).collect();
+    columns_of(&headings, &cells(fields, rows), heading)
+}
+
+fn cells(fields: &[&Field], rows: &[Row]) -> Vec<Vec<String>> {
+    rows.iter()
+        .map(|row| fields.iter().map(|field| field.value(row)).collect())
+        .collect()
+}
+
+/// As [`columns`], of any cells.
+pub(super) fn columns_of(headings: &[&str], cells: &[Vec<String>], heading: bool) -> String {
+    if cells.is_empty() {
         return String::new();
     }
-    let cells: Vec<Vec<String>> = rows
-        .iter()
-        .map(|row| fields.iter().map(|field| field.value(row)).collect())
-        .collect();
-    let headings: Vec<&str> = fields.iter().map(|field| field.heading).collect();
-    let widths = widths(&headings, &cells, heading);
+    let widths = widths(headings, cells, heading);
     let mut text = String::new();
     if heading {
-        text.push_str(&line(&headings, &widths));
+        text.push_str(&line(headings, &widths));
         // AIX' rule is one longer than the heading.
         let gaps = 2 * widths.len().saturating_sub(1);
         text.push_str(&"-".repeat(widths.iter().sum::<usize>() + gaps + 1));
         text.push('\n');
     }
-    for row in &cells {
+    for row in cells {
         text.push_str(&line(row, &widths));
     }
     text
@@ -60,17 +67,26 @@ pub(super) fn line<T: AsRef<str>>(cells: &[T], widths: &[usize]) -> String {
 /// One line for each row, its fields separated by `delimiter`; before them the names of the
 /// fields after a `#`. Nothing for no rows.
 pub(super) fn delimited(fields: &[&Field], rows: &[Row], delimiter: &str, heading: bool) -> String {
-    if rows.is_empty() {
+    let names: Vec<_> = fields.iter().map(|field| field.name).collect();
+    delimited_of(&names, &cells(fields, rows), delimiter, heading)
+}
+
+/// As [`delimited`], of any cells.
+pub(super) fn delimited_of(
+    names: &[&str],
+    cells: &[Vec<String>],
+    delimiter: &str,
+    heading: bool,
+) -> String {
+    if cells.is_empty() {
         return String::new();
     }
     let mut text = String::new();
     if heading {
-        let names: Vec<_> = fields.iter().map(|field| field.name).collect();
         text.push_str(&format!("#{}\n", names.join(delimiter)));
     }
-    for row in rows {
-        let values: Vec<_> = fields.iter().map(|field| field.value(row)).collect();
-        text.push_str(&values.join(delimiter));
+    for row in cells {
+        text.push_str(&row.join(delimiter));
         text.push('\n');
     }
     text

@@ -1,0 +1,297 @@
+//! What a WPAR has several of, or properties of one kind: one table of columns for each view of AIX.
+//!
+//! The names of the columns are those of `-c`, the headings those of the tables. Both are read by
+//! programs and are not changed.
+
+use super::fields;
+use super::row::Row;
+use crate::cli::error::{CliError, CliResult};
+use crate::launch::Limits;
+
+/// A view.
+#[derive(Debug)]
+pub(super) struct View {
+    /// The section of `-L` that shows the same.
+    pub(super) title: &'static str,
+    /// Name and heading of each column; the first is the WPAR's name.
+    columns: &'static [(&'static str, &'static str)],
+    /// The objects of a WPAR, without its name.
+    objects: fn(&Row) -> Vec<Vec<String>>,
+}
+
+/// What a WPAR finds in its `/dev`, whatever its source has there.
+const DEVICES: &[&str] = &[
+    "/dev/full",
+    "/dev/null",
+    "/dev/ptmx",
+    "/dev/random",
+    "/dev/tty",
+    "/dev/urandom",
+    "/dev/zero",
+];
+
+/// `-N`.
+pub(super) static NETWORK: View = View {
+    title: "NETWORK",
+    columns: &[
+        ("name", "Name"),
+        ("interface", "Interface"),
+        ("address", "Address(6)"),
+        ("mask_prefix", "Mask/Prefix"),
+        ("broadcast", "Broadcast"),
+    ],
+    // Its own loopback is all that a WPAR has.
+    objects: |row| of_record(row, &[&["lo", "127.0.0.1", "255.0.0.0", ""]]),
+};
+
+/// `-I`.
+pub(super) static ROUTES: View = View {
+    title: "USER-SPECIFIED ROUTES",
+    columns: &[
+        ("name", "Name"),
+        ("rttype", "Type"),
+        ("rtdest", "Destination"),
+        ("rtgateway", "Gateway"),
+        ("rtinterface", "Interface"),
+    ],
+    objects: |_| Vec::new(),
+};
+
+/// `-M`.
+pub(super) static FILE_SYSTEMS: View = View {
+    title: "FILE SYSTEMS",
+    columns: &[
+        ("name", "Name"),
+        ("mountpoint", "MountPoint"),
+        ("device", "Device"),
+        ("vfs", "Vfs"),
+        ("nodename", "Nodename"),
+        ("options", "Options"),
+    ],
+    objects: |row| {
+        let device = row.record.as_ref().map(fields::source).unwrap_or_default();
+        let options = row
+            .record
+            .as_ref()
+            .map_or_else(|| "rw".to_owned(), fields::options);
+        of_record(row, &[&["/", &device, "wpar", "", &options]])
+    },
+};
+
+/// `-D`.
+pub(super) static DEVICE_EXPORTS: View = View {
+    title: "DEVICE EXPORTS",
+    columns: &[
+        ("name", "Name"),
+        ("devname", "Device Name"),
+        ("devtype", "Type"),
+        ("vdevname", "Virtual Device"),
+        ("devstatus", "Status"),
+        ("devid", "ID"),
+        ("rootvg", "RootVG"),
+        ("adapter", "Adapter"),
+    ],
+    objects: |row| {
+        let device =
+            |name: &&str| [*name, "pseudo", "", "EXPORTED", "", "no", ""].map(str::to_owned);
+        DEVICES
+            .iter()
+            .filter(|_| row.record.is_some())
+            .map(|name| device(name).to_vec())
+            .collect()
+    },
+};
+
+/// `-X`.
+pub(super) static KERNEL_EXTENSIONS: View = View {
+    title: "KERNEL EXTENSIONS",
+    columns: &[
+        ("name", "Name"),
+        ("kext", "Kernel Extension"),
+        ("local", "Local"),
+        ("major", "Major"),
+        ("status", "Status"),
+    ],
+    objects: |_| Vec::new(),
+};
+
+/// `-b`: disks to start from. No WPAR has a disk of its own.
+pub(super) static BOOT_SETS: View = View {
+    title: "BOOT SETS",
+    columns: &[
+        ("name", "Name"),
+        ("bootset", "Bootset"),
+        ("devname", "Device Name"),
+    ],
+    objects: |_| Vec::new(),
+};
+
+/// `-R`.
+pub(super) static RESOURCES: View = View {
+    title: "RESOURCE CONTROLS",
+    columns: &[
+        ("name", "Name"),
+        ("state", "State"),
+        ("active", "Active"),
+        ("rset", "Resource Set"),
+        ("shares_CPU", "CPU Shares"),
+        ("CPU", "CPU Limits"),
+        ("shares_memory", "Memory Shares"),
+        ("memory", "Memory Limits"),
+        ("procVirtMem", "Per-Process Virtual Memory Limit"),
+        ("totalVirtMem", "Total Virtual Memory Limit"),
+        ("totalProcesses", "Total Processes"),
+        ("totalThreads", "Total Threads"),
+        ("totalPTYs", "Total PTYs"),
+        ("totalLargePages", "Total Large Pages"),
+        ("pct_msgIDs", "Max Message Queue IDs"),
+        ("pct_semIDs", "Max Semaphore IDs"),
+        ("pct_shmIDs", "Max Shared Memory IDs"),
+        ("pct_pinMem", "Max Pinned Memory"),
+    ],
+    objects: |row| {
+        const NONE: &str = "unlimited";
+        const RANGE: &str = "0%-100%,100%";
+        let state = row.state.letter().to_string();
+        let processes = Limits::default()
+            .processes
+            .map_or_else(|| NONE.to_owned(), |count| count.to_string());
+        vec![
+            [
+                &state, "yes", "", NONE, RANGE, NONE, RANGE, NONE, NONE, &processes, NONE, NONE,
+                NONE, "100%", "100%", "100%", "100%",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
+        ]
+    },
+};
+
+/// `-S`.
+pub(super) static SECURITY: View = View {
+    title: "SECURITY SETTINGS",
+    columns: &[
+        ("name", "Name"),
+        ("state", "State"),
+        ("privs", "Privileges"),
+    ],
+    objects: |row| vec![vec![row.state.letter().to_string(), String::new()]],
+};
+
+/// `-T`.
+pub(super) static COPY_CONTROLS: View = View {
+    title: "COPY CONTROLS",
+    columns: &[
+        ("name", "Name"),
+        ("state", "State"),
+        ("preserve_private", "Preserve Private"),
+        ("preserve_wpars", "Preserve WPARs"),
+    ],
+    objects: |row| {
+        let word = |value: bool| if value { "yes" } else { "no" }.to_owned();
+        let controls = row.record.as_ref().map(|record| record.copy_controls);
+        let controls = controls.unwrap_or_default();
+        vec![vec![
+            row.state.letter().to_string(),
+            word(controls.preserve_private),
+            word(controls.preserve_wpars),
+        ]]
+    },
+};
+
+/// These objects, if the record can be read.
+fn of_record(row: &Row, objects: &[&[&str]]) -> Vec<Vec<String>> {
+    let object = |cells: &&[&str]| cells.iter().map(|cell| (*cell).to_owned()).collect();
+    let known = objects.iter().filter(|_| row.record.is_some());
+    known.map(object).collect()
+}
+
+impl View {
+    /// Places of the columns that are called `names`, of all if there are none.
+    ///
+    /// # Errors
+    /// A name that no column has.
+    pub(super) fn places(&self, names: &[String]) -> CliResult<Vec<usize>> {
+        if names.is_empty() {
+            return Ok((0..self.columns.len()).collect());
+        }
+        let place = |wanted: &String| {
+            let wanted = wanted.trim();
+            let found = self.columns.iter().position(|(name, _)| *name == wanted);
+            found.ok_or_else(|| {
+                let names: Vec<_> = self.columns.iter().map(|(name, _)| *name).collect();
+                CliError::usage(format!("this view has no field '{wanted}'"))
+                    .hint(format!("there are {}", names.join(", ")))
+            })
+        };
+        names.iter().map(place).collect()
+    }
+
+    /// Names of these columns, as of `-c`.
+    pub(super) fn names(&self, places: &[usize]) -> Vec<&'static str> {
+        let columns = places.iter().filter_map(|&at| self.columns.get(at));
+        columns.map(|(name, _)| *name).collect()
+    }
+
+    /// Headings of these columns.
+    pub(super) fn headings(&self, places: &[usize]) -> Vec<&'static str> {
+        let columns = places.iter().filter_map(|&at| self.columns.get(at));
+        columns.map(|(_, heading)| *heading).collect()
+    }
+
+    /// The cells of these columns of all objects of all rows.
+    pub(super) fn cells(&self, rows: &[Row], places: &[usize]) -> Vec<Vec<String>> {
+        let pick = |whole: Vec<String>| -> Vec<String> {
+            places
+                .iter()
+                .map(|&at| whole.get(at).cloned().unwrap_or_default())
+                .collect()
+        };
+        let of = |row: &Row| -> Vec<Vec<String>> {
+            let named = |object| [vec![row.name.to_string()], object].concat();
+            (self.objects)(row)
+                .into_iter()
+                .map(|object| pick(named(object)))
+                .collect()
+        };
+        rows.iter().flat_map(of).collect()
+    }
+
+    /// Headings and values of the only object of a WPAR, but for its name and state.
+    pub(super) fn properties(&self, row: &Row) -> Vec<(&'static str, String)> {
+        let mut objects = (self.objects)(row);
+        let values = objects.pop().unwrap_or_default();
+        let columns = self.columns.iter().skip(1).zip(values);
+        columns
+            .filter(|((name, _), _)| *name != "state")
+            .map(|((_, heading), value)| (*heading, value))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_columns_are_those_of_aix_in_its_order() {
+        for (view, names) in [
+            (&NETWORK, "name:interface:address:mask_prefix:broadcast"),
+            (
+                &DEVICE_EXPORTS,
+                "name:devname:devtype:vdevname:devstatus:devid:rootvg:adapter",
+            ),
+            (&FILE_SYSTEMS, "name:mountpoint:device:vfs:nodename:options"),
+            (
+                &RESOURCES,
+                "name:state:active:rset:shares_CPU:CPU:shares_memory:memory:procVirtMem:\
+                 totalVirtMem:totalProcesses:totalThreads:totalPTYs:totalLargePages:pct_msgIDs:\
+                 pct_semIDs:pct_shmIDs:pct_pinMem",
+            ),
+            (&SECURITY, "name:state:privs"),
+        ] {
+            let all = view.places(&[]).unwrap();
+            assert_eq!(view.names(&all).join(":"), names, "{}", view.title);
+        }
+    }
+}
