@@ -410,6 +410,7 @@ const SKELETON: &[&str] = &[
     "var/lib/wpar/registry",
     "var/lib/wpar/kept",
     "var/lib/wpar/stores",
+    "var/lib/wpar/views",
     "var/lib/wpar/images",
     "var/lib/wpar/logs",
     "var/lib/wpar/locks",
