@@ -13,6 +13,7 @@ mod common;
 mod ahead;
 mod backup;
 mod bad_input;
+mod changing;
 mod containers;
 mod crash;
 mod diff;
