@@ -7,6 +7,7 @@
 use object::elf::{self, FileHeader32, FileHeader64};
 use object::read::elf::{FileHeader, ProgramHeader};
 use object::{Endianness, FileKind};
+use regex::bytes::Regex;
 
 /// What was found; `None` for what it does not say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -80,17 +81,15 @@ fn abi_tag(desc: &[u8], endian: Endianness) -> Option<[u32; 3]> {
 
 /// The version in the text that glibc has in itself: `GNU C Library ... release version 2.36.`
 pub(super) fn glibc_version(library: &[u8]) -> Option<[u32; 2]> {
-    let after = |text: &'_ [u8], word: &[u8]| {
-        let at = text.windows(word.len()).position(|found| found == word)?;
-        Some(at + word.len())
+    let banner = r"(?-u)GNU C Library[^\n]{0,160}?release version ([0-9]{1,5})\.([0-9]{1,5})\b";
+    let found = Regex::new(banner).ok()?.captures(library)?;
+    let number = |group: usize| {
+        std::str::from_utf8(found.get(group)?.as_bytes())
+            .ok()?
+            .parse()
+            .ok()
     };
-    let banner = library.get(after(library, b"GNU C Library")?..)?;
-    let banner = banner.get(..banner.len().min(160))?;
-    let text = banner.get(after(banner, b"release version ")?..)?;
-    let mut numbers = text
-        .split(|byte| !byte.is_ascii_digit())
-        .map_while(|part| std::str::from_utf8(part).ok()?.parse().ok());
-    Some([numbers.next()?, numbers.next()?])
+    Some([number(1)?, number(2)?])
 }
 
 #[cfg(test)]

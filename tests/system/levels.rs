@@ -111,3 +111,33 @@ fn a_command_and_a_look_need_no_level() {
     assert_eq!(run.args(["--", "echo", "runs"]).ok().text(), "runs");
     world.assert_empty();
 }
+
+/// A tree that says of itself that it is a system at the level of this machine, with a shell for
+/// another kind of processor.
+fn of_another_architecture(world: &World) -> PathBuf {
+    let tree = world.scratch().join("tree");
+    std::fs::create_dir_all(tree.join("usr/bin")).expect("a directory");
+    std::fs::create_dir_all(tree.join("etc")).expect("a directory");
+    std::os::unix::fs::symlink("usr/bin", tree.join("bin")).expect("a link");
+    std::fs::copy("/etc/os-release", tree.join("etc/os-release")).expect("os-release");
+    let mut shell = std::fs::read("/bin/sh").expect("a shell");
+    // `EM_S390` of elf(5), in the order of bytes that the shell has.
+    shell[18..20].copy_from_slice(&22u16.to_ne_bytes());
+    std::fs::write(tree.join("usr/bin/sh"), shell).expect("a shell");
+    tree
+}
+
+#[test]
+fn programs_of_another_processor_are_refused_whatever_is_said() {
+    let world = need!(World::new());
+    let tree = of_another_architecture(&world);
+    let made = make(&world, &tree, &["-C"]);
+    assert_eq!(made.code(), 0, "{made}");
+    let why = "one cannot run on this host: its programs are for s390x, this host is ";
+    assert!(made.complaint().contains(why), "{made}");
+    for line in ["startwpar one", "startwpar -F one"] {
+        world.refused(line, &[why]);
+    }
+    assert_eq!(world.state("one").as_deref(), Some("D"));
+    world.remove_all();
+}
