@@ -87,7 +87,7 @@ pub(super) const VERB: Verb = Verb::aix::<MakeArguments>(Words {
     compatibility: "Only system copies (-t) are made. -B takes a tar archive, the image of a file \
         system or a directory where AIX takes a mksysb. The WPAR is in state D until startwpar or -s starts it. \
         -C is for a copy of any level that is not the host's. -e and -f go together, and the file wins. -A keeps the \
-        mark; who starts the host starts those that have it (see lswpar -a auto). preserve_private is \
+        mark; 'startwpar --auto' starts those that have it. preserve_private is \
         accepted and kept, and will matter when filesets are hidden. A \
         WPAR has one file system: of -M there are size, in AIX's units, and directory=/ \
         (other directories and attributes are refused); inodes, K and T are additions.",

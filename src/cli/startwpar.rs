@@ -3,13 +3,13 @@
 use std::time::Instant;
 
 use super::context::{Context, parse_name};
-use super::error::CliResult;
+use super::error::{CliError, CliResult};
 use super::exit::Exit;
 use super::levels::{self, Insist};
 use super::lifecycle;
 use super::verbs::{Arguments, Verb, Words};
 use crate::launch::Payload;
-use crate::model::WparRecord;
+use crate::model::{WparName, WparRecord, WparState};
 use crate::registry::Registry;
 
 pub(super) const VERB: Verb = Verb::aix::<StartArguments>(Words {
@@ -28,11 +28,15 @@ pub(super) const VERB: Verb = Verb::aix::<StartArguments>(Words {
     examples: &[
         ("Start a WPAR", "startwpar wpar1"),
         (
+            "Start all that 'mkwpar -A' marked, in a unit of the host",
+            "startwpar --auto",
+        ),
+        (
             "Wait until it is up, and watch",
             "startwpar -v --wait wpar1",
         ),
     ],
-    compatibility: "--wait and -F are additions. -a, -m, -1, -2, -e, -I and -R do not exist yet. A WPAR in state B must be \
+    compatibility: "--wait, -F and --auto are additions; AIX has rc.wpars for the last. -a, -m, -1, -2, -e, -I and -R do not exist yet. A WPAR in state B must be \
         cleaned up with 'stopwpar -F' first.",
 });
 
@@ -40,8 +44,12 @@ pub(super) const VERB: Verb = Verb::aix::<StartArguments>(Words {
 #[derive(Debug, clap::Args)]
 pub(super) struct StartArguments {
     /// Name of the WPAR
-    #[arg(value_name = "NAME")]
-    name: String,
+    #[arg(value_name = "NAME", required_unless_present = "auto")]
+    name: Option<String>,
+
+    /// All that are marked to start with the host, for what the host starts
+    #[arg(long = "auto", conflicts_with = "name")]
+    auto: bool,
 
     /// Return only when the system in it says that it is up
     #[arg(long = "wait")]
@@ -58,14 +66,57 @@ pub(super) struct StartArguments {
 
 impl Arguments for StartArguments {
     fn run(self, context: &Context) -> CliResult<Exit> {
-        let name = parse_name(&self.name)?;
+        let asked = self.name.as_deref().map(parse_name).transpose()?;
         let registry = context.registry()?;
-        let record = lifecycle::record(&registry, &name)?;
-        let _lock = context.lock(&registry, &name)?;
+        match asked {
+            Some(name) => {
+                self.start(context, &registry, &name)?;
+                Ok(Exit::Success)
+            }
+            None => self.start_marked(context, &registry),
+        }
+    }
+}
+
+impl StartArguments {
+    fn start(&self, context: &Context, registry: &Registry, name: &WparName) -> CliResult<()> {
+        let record = lifecycle::record(registry, name)?;
+        let _lock = context.lock(registry, name)?;
         let insist = if self.force { Insist::Yes } else { Insist::No };
-        let how = (self.wait, insist);
-        start(context, &registry, &record, how, self.verbose)?;
-        Ok(Exit::Success)
+        start(
+            context,
+            registry,
+            &record,
+            (self.wait, insist),
+            self.verbose,
+        )
+    }
+
+    /// Starts all that are marked and do not run. One that fails keeps no other from starting.
+    fn start_marked(&self, context: &Context, registry: &Registry) -> CliResult<Exit> {
+        let mut exit = Exit::Success;
+        for name in registry.names()? {
+            let record = match registry.load(&name) {
+                Ok(record) => record,
+                Err(error) => {
+                    context.note(CliError::from(error));
+                    exit = Exit::Failure;
+                    continue;
+                }
+            };
+            let Some(record) = record.filter(|record| record.auto) else {
+                continue;
+            };
+            if lifecycle::look(registry, &record, false).state == WparState::Active {
+                continue;
+            }
+            if let Err(error) = self.start(context, registry, &name) {
+                context.interrupts.check()?;
+                context.note(error);
+                exit = Exit::Failure;
+            }
+        }
+        Ok(exit)
     }
 }
 

@@ -124,7 +124,7 @@ fn architecture_finding(architecture: &str, host: &HostAbi) -> Option<Finding> {
                 "its programs are for {architecture}, this host is {}",
                 host.architecture
             ),
-            fix: format!("start it on a host of that kind; 'wpar mount' shows its files"),
+            fix: "start it on a host of that kind; 'wpar mount' shows its files".to_owned(),
             may_work: false,
         },
     })

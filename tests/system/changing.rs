@@ -57,6 +57,36 @@ fn a_changed_limit_and_directory_hold_from_the_next_start_on() {
 }
 
 #[test]
+fn those_that_are_marked_start_with_the_host() {
+    let world = need!(World::new());
+    let image = need!(fixture("busybox"));
+    for name in ["one", "two", "three", "four"] {
+        world.mkwpar(&image, name);
+    }
+    assert_eq!(world.ok("startwpar --auto").text(), "");
+    for line in [
+        "chwpar -A one",
+        "chwpar -A three",
+        "chwpar -A four",
+        "startwpar four",
+    ] {
+        world.ok(line);
+    }
+    // What cannot start keeps nobody else from it.
+    world.ok("chwpar -K -C one");
+    let started = world.wpar(["startwpar", "--auto"]).output();
+    assert_eq!(
+        (started.code(), started.text()),
+        (1, "three is active"),
+        "{started}"
+    );
+    assert!(started.complaint().contains("one is at level"), "{started}");
+    let states = ["one", "two", "three", "four"].map(|name| world.state(name).unwrap_or_default());
+    assert_eq!(states, ["D", "D", "A", "A"]);
+    world.remove_all();
+}
+
+#[test]
 fn a_wpar_of_a_specification_file_starts_as_it_says() {
     let world = need!(World::new());
     let image = need!(fixture("busybox"));

@@ -56,7 +56,7 @@ pub(super) fn stanzas(text: &str) -> Result<Vec<Stanza<'_>>, SpecError> {
             .split_once('=')
             .ok_or_else(|| error("it is neither 'stanza:' nor 'key = \"value\"'"))?;
         let (key, operator) = split_operator(key.trim());
-        let value = unquote(value.trim()).map_err(|what| error(what))?;
+        let value = unquote(value.trim()).map_err(error)?;
         let stanza = found
             .last_mut()
             .ok_or_else(|| error("it stands before the first stanza"))?;

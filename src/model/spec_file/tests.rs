@@ -204,11 +204,11 @@ prop_compose! {
         let size = size.map(|size| size & !511);
         SpecFile {
             name, hostname, directory, auto, uuid, system_copy, backup, versioned,
-            controls: control_pairs(&CopyControls {
-                preserve_private: controls[0],
-                preserve_wpars: controls[1],
-                ..CopyControls::default()
-            }),
+            controls: keys::CONTROLS
+                .iter()
+                .zip(controls)
+                .map(|(key, value)| format!("{key}={}", if value { "yes" } else { "no" }))
+                .collect(),
             file_system: limit_pairs(SpaceLimits { size, inodes }),
         }
     }
