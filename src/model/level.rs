@@ -47,7 +47,8 @@ impl Level {
             &mut self.architecture,
             &mut self.point,
         ] {
-            let plain = |letter: &char| letter.is_ascii_graphic();
+            // A colon would be taken for the end of a field where fields are listed.
+            let plain = |letter: &char| letter.is_ascii_graphic() && *letter != ':';
             *text = text.trim().chars().filter(plain).take(LONGEST).collect();
         }
         self
