@@ -398,3 +398,42 @@ fn a_wpar_is_saved_and_made_again() {
         .complaint(&["is no backup of a WPAR", "mkwpar -t -B"])
         .check();
 }
+
+#[test]
+fn a_versioned_wpar_that_starts_with_the_host_is_one_again() {
+    let Some(root) = Root::privileged() else {
+        return;
+    };
+    let file = root.beside("saved");
+    root.wpar(["mkwpar", "-C", "-A", "-t", "-n", "w1", "-B"])
+        .arg(root.image("backup.tar"))
+        .any_stdout()
+        .any_stderr()
+        .check();
+    let save = || {
+        root.wpar(["savewpar", "-f"])
+            .arg(&file)
+            .arg("w1")
+            .any_stdout()
+    };
+    let restored = |name: &str, flags: &[&str]| {
+        root.wpar(["restwpar", "-n", name])
+            .args(flags)
+            .arg("-f")
+            .arg(&file)
+            .any_stdout()
+            .any_stderr()
+            .check();
+        let shown = root
+            .wpar(["lswpar", "-qc", "-a", "type,auto", name])
+            .any_stdout();
+        String::from_utf8(shown.check().stdout).unwrap()
+    };
+    save().check();
+    assert_eq!(restored("w2", &[]), "L:yes\n");
+    root.run("chwpar -K -A -C w1").any_stdout().check();
+    fs::remove_file(&file).unwrap();
+    save().check();
+    assert_eq!(restored("w3", &[]), "S:no\n");
+    assert_eq!(restored("w4", &["-C"]), "L:no\n");
+}
