@@ -7,7 +7,6 @@
 use wpar_mountd::error::FsError;
 
 use super::super::draft::Draft;
-use super::units::has_systemd;
 
 const KEYGEN: &str = "usr/bin/ssh-keygen";
 const REASON: &str = "makes SSH host keys of the WPAR's own before sshd starts";
@@ -33,7 +32,9 @@ pub(super) fn apply(draft: &mut Draft<'_>) -> Result<(), FsError> {
     if !draft.leads_somewhere("usr/sbin/sshd")? || !draft.leads_somewhere(KEYGEN)? {
         return Ok(());
     }
-    if !has_systemd(draft)? {
+    // A system may have systemd and start something else.
+    let init = draft.real("sbin/init")?;
+    if !init.is_some_and(|(path, _)| path.ends_with("/systemd")) {
         draft.decisions().view.conversion.host_keys = true;
         return Ok(());
     }

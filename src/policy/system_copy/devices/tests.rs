@@ -126,6 +126,7 @@ const SERVER: &[(&str, &str)] = &[
     ),
     ("etc/init.d/mdadm", ""),
     ("usr/bin/ssh-keygen", ""),
+    ("usr/sbin/init", "->/lib/systemd/systemd"),
     ("usr/sbin/sshd", ""),
     ("var/lib/systemd/random-seed", ""),
 ];
@@ -225,6 +226,18 @@ fn an_image_keeps_its_ssh_host_keys_and_a_clone_makes_new_ones_before_sshd_start
         .collect();
     let other = decided(&without_systemd, true);
     assert!(other.view.conversion.host_keys);
+    let other_init: Vec<_> = SERVER
+        .iter()
+        .map(|&(path, text)| match path {
+            "usr/sbin/init" => (path, ""),
+            _ => (path, text),
+        })
+        .collect();
+    let both = decided(&other_init, true);
+    assert!(
+        both.view.conversion.host_keys,
+        "systemd is there, but not init"
+    );
     assert!(
         !other.edits.iter().any(|edit| edit.path.contains("systemd")),
         "no use for masks"
