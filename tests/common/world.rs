@@ -434,7 +434,9 @@ fn mentions(path: &Path, name: &str) -> bool {
         && fs::read(path).is_ok_and(|bytes| {
             let text = String::from_utf8_lossy(&bytes);
             text.match_indices(name).any(|(at, _)| {
-                let inside = |letter: Option<char>| letter.is_some_and(char::is_alphanumeric);
+                let inside = |letter: Option<char>| {
+                    letter.is_some_and(|letter| letter.is_alphanumeric() || letter == '_')
+                };
                 !inside(text[..at].chars().next_back())
                     && !inside(text[at + name.len()..].chars().next())
             })

@@ -59,15 +59,48 @@ const EXPECTED: &[&str] = &[
     "var/lib/systemd/timers/stamp-*.timer",
 ];
 
-/// Entries of `entries` that no rule allows.
+/// What the rules of a system copy decided, as the tool keeps it for `wpar explain`.
+pub(super) struct Viewed {
+    /// Files that `mkwpar` wrote.
+    pub(super) written: BTreeSet<PathBuf>,
+    /// Names that are hidden, with all below them.
+    pub(super) hidden: BTreeSet<PathBuf>,
+}
+
+impl Viewed {
+    /// Reads `views/NAME.json`.
+    pub(super) fn read(path: &Path) -> Self {
+        let text = std::fs::read(path).expect("a view");
+        let view: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
+        let paths = |key: &str| {
+            let names = view[key].as_array().expect("a list").iter();
+            names
+                .map(|name| PathBuf::from(name["path"].as_str().expect("a path")))
+                .collect()
+        };
+        Self {
+            written: paths("written"),
+            hidden: paths("hidden"),
+        }
+    }
+
+    /// Whether `path` or something above it is hidden.
+    pub(super) fn hides(&self, path: &Path) -> bool {
+        path.ancestors().any(|above| self.hidden.contains(above))
+    }
+}
+
+/// Entries of `entries` that no rule allows and that `view` does not name.
 ///
 /// A directory of the image on the way to an allowed name is allowed too, as long as it is just
 /// copied up, with owner and permissions as in the image.
-pub(super) fn unexplained(entries: &[Entry], image: &Manifest) -> Vec<Entry> {
+pub(super) fn unexplained(entries: &[Entry], image: &Manifest, view: &Viewed) -> Vec<Entry> {
     let by_rule = |entry: &&Entry| {
-        RULES
-            .iter()
-            .any(|rule| matches(rule.pattern, &entry.path) && rule.held.contains(&entry.held))
+        let by_view = view.written.contains(&entry.path) && WRITTEN.contains(&entry.held);
+        by_view
+            || RULES
+                .iter()
+                .any(|rule| matches(rule.pattern, &entry.path) && rule.held.contains(&entry.held))
     };
     let on_the_way: BTreeSet<&Path> = entries
         .iter()

@@ -71,7 +71,8 @@ fn gpt(file: &File, length: u64, sector: u64) -> io::Result<Option<Vec<Partition
         number32(&header, 80) as usize,
         number32(&header, 84) as usize,
     );
-    let Some(start) = number64(&header, 72).checked_mul(sector) else {
+    let start = number64(&header, 72).checked_mul(sector);
+    let Some(start) = start.filter(|start| *start < length) else {
         return Ok(None);
     };
     if !(128..=4096).contains(&size) {
