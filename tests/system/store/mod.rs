@@ -181,7 +181,7 @@ fn the_rule_of_what_boot_writes_is_no_rubber_stamp() {
         ),
     ] {
         // The way to wtmp is explained; that there is anything else on it is not.
-        let strange = unexplained(&[wtmp(), case.clone()], &image);
+        let strange = unexplained(&[wtmp(), case.clone()], &image, &Viewed::default());
         assert_eq!(strange.is_empty(), allowed, "{case}");
     }
 }

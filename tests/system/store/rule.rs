@@ -60,6 +60,7 @@ const EXPECTED: &[&str] = &[
 ];
 
 /// What the rules of a system copy decided, as the tool keeps it for `wpar explain`.
+#[derive(Default)]
 pub(super) struct Viewed {
     /// Files that `mkwpar` wrote.
     pub(super) written: BTreeSet<PathBuf>,
