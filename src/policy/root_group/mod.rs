@@ -1,7 +1,7 @@
 //! The root volume group of a running system: which of its file systems a copy of it has.
 //!
 //! Decided once, when the copy is made, from the mounts as they are seen then; kept in the
-//! [`View`](crate::model::View), and followed at each start ([`at_start`]). Every file system that
+//! [`View`], and followed at each start ([`at_start`]). Every file system that
 //! keeps files is either in, or out with a reason.
 //!
 //! In are: `/`; what is mounted at or below `/usr`, `/var`, `/opt`, `/etc` and `/root`, whatever it is
