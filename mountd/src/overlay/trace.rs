@@ -8,7 +8,6 @@ use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, openat};
 use rustix::io::Errno;
 
 use crate::error::{FsError, FsResult};
@@ -17,6 +16,7 @@ use crate::lower::{LowerLayer, LowerNode};
 use crate::overlay::find::lower_at;
 use crate::types::Ino;
 use crate::types::{EntryName, FileKind};
+use crate::upper::calls::{CWD, Mode, openat};
 use crate::upper::names::{self, DIRECTORY, UpperName};
 use crate::upper::object::UpperObject;
 use crate::upper::{number_name, symlink};
