@@ -9,10 +9,13 @@ use std::os::unix::fs::FileExt;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use memmap2::{Mmap, MmapOptions, UncheckedAdvice};
+use memmap2::{Advice, Mmap, MmapOptions, UncheckedAdvice};
 
 /// Bytes of the mapping that may be in the process's page tables, about.
 const MOST_BYTES: u64 = 8 << 20;
+
+/// Longest file that is read as a whole before it is asked for: 0.1 s of a slow disk's time.
+const MOST_READ_IN: usize = 64 << 20;
 
 /// How often a thread looks at the bytes until it sees how much of them is in the page tables. Each
 /// look can bring 64 KiB in.
@@ -35,9 +38,17 @@ pub(crate) struct FileMap {
     allowed: AtomicU64,
 }
 
+/// How often a thread looks at the bytes until it sees whether they had to be read.
+const LOOKS_UNREAD: u32 = 64;
+
+/// So many pages that a thread waited for are the sign that the page cache has lost the file.
+const MANY_READ: i64 = 32;
+
 thread_local! {
     /// Looks of this thread at any mapping.
     static LOOKED: Cell<u32> = const { Cell::new(0) };
+    /// Pages that this thread had to wait for until it had a file read in.
+    static WAITED: Cell<i64> = const { Cell::new(0) };
 }
 
 impl FileMap {
@@ -47,8 +58,31 @@ impl FileMap {
         // checked bounds; index files are written under another name, renamed into place and not
         // modified after that, which is the condition that memmap2 asks for.
         let map = unsafe { MmapOptions::new().map(file) }?;
+        // Otherwise the kernel reads around each page that is missed, as much as the disk's
+        // read-ahead is: 8 MiB in 6 ms where 4 KiB in 0.1 ms would do.
+        map.advise(Advice::Random)?;
         let allowed = AtomicU64::new(resident_file_pages() + most_pages());
         Ok(Self { map, allowed })
+    }
+
+    /// Has the kernel begin to read the whole file into the page cache, if it is short enough for
+    /// that to be better than page by page.
+    pub(crate) fn read_in(&self) {
+        if self.map.len() <= MOST_READ_IN
+            && let Err(error) = self.map.advise(Advice::WillNeed)
+        {
+            log::debug!("cannot read an index ahead: {error}");
+        }
+    }
+
+    /// Has it read in again if this thread waits for one page of it after the other.
+    #[cold]
+    fn read_again(&self) {
+        let waited = pages_waited_for();
+        if waited - WAITED.get() >= MANY_READ {
+            WAITED.set(waited);
+            self.read_in();
+        }
     }
 
     /// Empties the page tables if they hold more of files than they may.
@@ -80,6 +114,9 @@ impl Deref for FileMap {
 
     fn deref(&self) -> &[u8] {
         let looked = LOOKED.get() + 1;
+        if looked % LOOKS_UNREAD == 0 {
+            self.read_again();
+        }
         if looked < LOOKS {
             LOOKED.set(looked);
         } else {
@@ -108,6 +145,17 @@ fn resident_file_pages() -> u64 {
     shared
         .and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok())
         .unwrap_or(0)
+}
+
+/// Pages that this thread has waited for until they were read from a disk (`getrusage(2)`).
+fn pages_waited_for() -> i64 {
+    // SAFETY: all zeros are a value of this structure of numbers.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: writes the one structure that it is given.
+    match unsafe { libc::getrusage(libc::RUSAGE_THREAD, &raw mut usage) } {
+        0 => usage.ru_majflt,
+        _ => 0,
+    }
 }
 
 #[cfg(test)]

@@ -105,6 +105,11 @@ impl TarIndex {
         hash(self.map.get(..HEADER_BYTES).unwrap_or_default())
     }
 
+    /// Has the kernel read it into the page cache, unless it is very large.
+    pub(super) fn read_in(&self) {
+        self.map.read_in();
+    }
+
     /// Where it lies.
     pub fn path(&self) -> &Path {
         &self.path

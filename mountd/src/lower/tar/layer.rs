@@ -66,9 +66,13 @@ impl TarLower {
         let image = Image::open(image)?;
         let index = TarIndex::open(index)?;
         let contents = Contents::open(&image, &index, cache, shared)?;
-        Ok(Self {
-            inner: Arc::new(Inner { index, contents }),
-        })
+        let inner = Arc::new(Inner { index, contents });
+        let reading = Arc::clone(&inner);
+        let thread = std::thread::Builder::new().name("wpar-index".into());
+        if let Err(error) = thread.spawn(move || reading.index.read_in()) {
+            log::debug!("no thread to read the index ahead: {error}");
+        }
+        Ok(Self { inner })
     }
 
     /// The index.
