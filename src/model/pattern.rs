@@ -1,34 +1,73 @@
-//! Shell patterns for one name: `*` and `?`.
+//! Shell patterns for one name: `*`, `?` and `[...]`.
 
-/// Whether `name` matches `pattern` as a whole. Takes time in proportion to both lengths at worst.
+/// Whether `name` matches `pattern` as a whole. A class without an end matches nothing. Takes time in
+/// proportion to the product of both lengths at worst.
 pub fn matches(pattern: &str, name: &str) -> bool {
-    let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
-    let (mut at, mut from) = (0, 0);
-    // Where to go on from if the rest does not match: the last star, and what it has taken so far.
-    let mut star = None;
-    while let Some(&byte) = name.get(from) {
-        match pattern.get(at) {
-            Some(b'*') => {
-                star = Some((at, from));
-                at += 1;
+    let (mut pattern, mut name) = (pattern.as_bytes(), name.as_bytes());
+    // Where to go on if the rest does not match: behind the last star, with one byte more in it.
+    let mut star: Option<(&[u8], &[u8])> = None;
+    loop {
+        if let [b'*', rest @ ..] = pattern {
+            star = Some((rest, name));
+            pattern = rest;
+            continue;
+        }
+        if let [byte, after @ ..] = name {
+            let matched = match pattern {
+                [b'?', rest @ ..] => Some(rest),
+                [b'[', ..] => class(pattern, *byte).and_then(|(is_in, rest)| is_in.then_some(rest)),
+                [wanted, rest @ ..] if wanted == byte => Some(rest),
+                _ => None,
+            };
+            if let Some(rest) = matched {
+                (pattern, name) = (rest, after);
+                continue;
             }
-            Some(&wanted) if wanted == b'?' || wanted == byte => {
-                at += 1;
-                from += 1;
+        } else if pattern.is_empty() {
+            return true;
+        }
+        match star {
+            Some((rest, [_, taken @ ..])) => {
+                star = Some((rest, taken));
+                (pattern, name) = (rest, taken);
             }
-            _ => {
-                let Some((before, taken)) = star else {
-                    return false;
-                };
-                star = Some((before, taken + 1));
-                at = before + 1;
-                from = taken + 1;
-            }
+            _ => return false,
         }
     }
-    pattern
-        .get(at..)
-        .is_none_or(|rest| rest.iter().all(|&byte| byte == b'*'))
+}
+
+/// Whether every `[` of a pattern has its `]`.
+pub fn is_whole(pattern: &str) -> bool {
+    let mut rest = pattern.as_bytes();
+    while let Some(at) = rest.iter().position(|&byte| byte == b'[') {
+        match class(rest.get(at..).unwrap_or_default(), 0) {
+            Some((_, behind)) => rest = behind,
+            None => return false,
+        }
+    }
+    true
+}
+
+/// Whether `byte` is in the class that `pattern` begins with, and what is behind it; `None` if it has
+/// no end.
+fn class(pattern: &[u8], byte: u8) -> Option<(bool, &[u8])> {
+    let inside = pattern.get(1..)?;
+    let negated = matches!(inside.first(), Some(b'!' | b'^'));
+    let inside = inside.get(usize::from(negated)..)?;
+    // A ']' that comes first stands for itself.
+    let end = 1 + inside.get(1..)?.iter().position(|&byte| byte == b']')?;
+    let mut members = inside.get(..end)?;
+    let mut is_in = false;
+    while let [first, rest @ ..] = members {
+        members = rest;
+        let mut last = first;
+        if let [b'-', upper, rest @ ..] = members {
+            last = upper;
+            members = rest;
+        }
+        is_in |= (first..=last).contains(&&byte);
+    }
+    Some((is_in != negated, inside.get(end + 1..)?))
 }
 
 #[cfg(test)]
@@ -36,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stars_and_question_marks() {
+    fn stars_question_marks_and_classes() {
         for (pattern, name, expected) in [
             ("", "", true),
             ("*", "", true),
@@ -51,8 +90,28 @@ mod tests {
             ("a*b*c", "aXbYbZc", true),
             ("a*b*c", "aXbYbZ", false),
             ("hv-*-daemon.service", "hv-kvp-daemon.service", true),
+            ("*-kmp-*", "nvidia-open-kmp-default", true),
+            ("?", "", false),
+            ("linux-[!l]*", "linux-libc-dev", false),
+            ("linux-[!l]*", "linux-image", true),
+            ("gcc-[0-9]*", "gcc-12", true),
+            ("gcc-[0-9]*", "gcc-doc", false),
+            ("x[]a]y", "x]y", true),
+            ("x[ay", "x[ay", false),
         ] {
             assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn a_class_has_an_end() {
+        for (pattern, expected) in [
+            ("a[bc]*", true),
+            ("a[bc", false),
+            ("[", false),
+            ("[]", false),
+        ] {
+            assert_eq!(is_whole(pattern), expected, "{pattern}");
         }
     }
 }

@@ -4,7 +4,7 @@
 //! to hardware stays (ipmitool, pciutils, kpartx). The difference between the images that
 //! distributions make for machines and those that they make for containers is about this list.
 
-use super::pattern::matches;
+use crate::model::pattern::matches;
 use crate::packages::Family;
 
 /// Filesets that are private for the same reason.

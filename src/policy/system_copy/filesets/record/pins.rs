@@ -10,9 +10,10 @@ use std::collections::{BTreeSet, HashMap};
 use wpar_mountd::error::FsError;
 
 use super::Record;
+use crate::model::pattern::matches;
 use crate::model::view::FilesetFate;
 use crate::packages::Family;
-use crate::policy::system_copy::filesets::pattern::{Pattern, matches};
+use crate::policy::system_copy::filesets::pattern::Pattern;
 use crate::policy::system_copy::filesets::places::lenient;
 
 const REASON: &str = "keeps hidden filesets from being installed again";
