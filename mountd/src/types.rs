@@ -95,6 +95,11 @@ pub enum FileKind {
 }
 
 impl FileKind {
+    /// The kind that a directory tells, if it tells one.
+    pub fn of(file_type: rustix::fs::FileType) -> Option<Self> {
+        Self::from_mode(file_type.as_raw_mode())
+    }
+
     /// The kind whose `S_IFMT` bits stand in `mode` (`st_mode`), if they name one.
     pub fn from_mode(mode: u32) -> Option<Self> {
         Self::from_code(((mode >> 12) & 0xf) as u8)

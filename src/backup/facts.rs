@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
@@ -97,59 +97,6 @@ pub fn file_systems(mounts: &[Mount]) -> Vec<FileSystem> {
         })
     };
     mounts.iter().filter_map(look).collect()
-}
-
-/// Which disks a mounted file system lies on, in a word that is the same for all file systems of
-/// one volume group, array or disk; `None` if that cannot be told.
-pub fn disk_group(mount: &Mount) -> Option<String> {
-    let device = std::fs::canonicalize(&mount.source).ok();
-    let device = device.filter(|device| device.starts_with("/dev"));
-    let name = match &device {
-        Some(device) => device.file_name()?.to_str()?.to_owned(),
-        // `/dev/root` and the like: the number of the file system says more.
-        None => return by_number(mount),
-    };
-    Some(group_of_block(
-        &PathBuf::from("/sys/class/block").join(name),
-        0,
-    ))
-}
-
-fn by_number(mount: &Mount) -> Option<String> {
-    use std::os::unix::fs::MetadataExt;
-    let number = std::fs::symlink_metadata(&mount.point).ok()?.dev();
-    let (major, minor) = (rustix::fs::major(number), rustix::fs::minor(number));
-    let block = PathBuf::from(format!("/sys/dev/block/{major}:{minor}"));
-    block.exists().then(|| group_of_block(&block, 0))
-}
-
-/// Walks from a block device to what it is a part of.
-fn group_of_block(block: &Path, depth: usize) -> String {
-    let real = std::fs::canonicalize(block).unwrap_or_else(|_| block.to_owned());
-    let name = || {
-        real.file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned()
-    };
-    let uuid = std::fs::read_to_string(real.join("dm/uuid")).unwrap_or_default();
-    if let Some(rest) = uuid.strip_prefix("LVM-") {
-        return format!("lvm {}", rest.get(..32).unwrap_or(rest));
-    }
-    if real.join("md").exists() || depth > 8 {
-        return name();
-    }
-    if real.join("partition").exists()
-        && let Some(disk) = real.parent()
-    {
-        return group_of_block(disk, depth + 1);
-    }
-    // Through an encrypted volume to the disk that it is on.
-    let slaves = std::fs::read_dir(real.join("slaves")).into_iter().flatten();
-    match slaves.filter_map(Result::ok).next() {
-        Some(slave) => group_of_block(&slave.path(), depth + 1),
-        None => name(),
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! Backups: what is saved of a system or of a WPAR, and how it is found.
 //!
-//! The model is pure ([`bre`], [`exclude`], [`volume_group`], [`describe`]); [`facts`],
 //! [`host_tree`], [`merged_tree`] and [`save`] read. Images are written by
 //! [`wpar_mountd::lower::tar::save`], which knows nothing of systems.
 
@@ -16,4 +15,3 @@ pub mod restore;
 pub mod save;
 pub mod saved;
 pub mod tree;
-pub mod volume_group;

@@ -1,26 +1,28 @@
 //! What a backup of the running system takes: its file systems and what of them is left out.
 //!
-//! What a *copy* of the running system leaves out ([`exclusions`]), a backup leaves out too; but
-//! it takes the other file systems of the root volume group along.
+//! The same as a copy of the running system has ([`root_group`]), less what the administrator leaves
+//! out.
 
 use std::path::{Path, PathBuf};
 
-use wpar_mountd::spec::{HiddenExtent, HiddenName, RootMark};
+use wpar_mountd::spec::{HiddenExtent, HiddenName};
 
-use super::volume_group::VolumeGroup;
-use crate::model::{CopyControls, View};
-use crate::policy::PolicyError;
-use crate::policy::exclusions;
-use crate::source::host::{Disks, HostFacts, Mount, PathKind};
+use crate::model::CopyControls;
+use crate::model::copy_controls::Selection;
+use crate::model::view::LeftOut;
+use crate::policy::{PolicyError, exclusions, root_group};
+use crate::source::host::{HostFacts, Mount, visible};
 
 /// What is taken.
 #[derive(Clone, Debug, Default)]
 pub struct SystemPlan {
-    /// File systems, `/` among them.
+    /// Mounted file systems, `/` among them, sorted by mount point.
     pub members: Vec<Mount>,
+    /// Subvolumes that are taken although they are not mounted.
+    pub nested: Vec<PathBuf>,
     /// File systems with data of their own that are not taken, but for those in directories of
     /// which nothing is.
-    pub others: Vec<Mount>,
+    pub others: Vec<LeftOut>,
     /// Mount points of which nothing is asked, since nobody may answer.
     pub silent: Vec<PathBuf>,
     /// Names that are left out.
@@ -28,36 +30,18 @@ pub struct SystemPlan {
 }
 
 /// Decides it. `own` are the places of the tool itself, `directories` those that the
-/// administrator leaves out (paths without a leading `/`), `group_of` tells the disks of a mount.
+/// administrator leaves out (paths without a leading `/`).
 ///
 /// # Errors
-/// Those of [`exclusions::host`].
+/// Those of [`root_group::divide`].
 pub fn system(
     host: &dyn HostFacts,
     controls: CopyControls,
     own: &[PathBuf],
     directories: &[String],
-    group_of: &dyn Fn(&Mount) -> Option<String>,
 ) -> Result<SystemPlan, PolicyError> {
-    let group = VolumeGroup::divide(host.mounts(), group_of);
-    let is_member = |mount: &Mount| group.members.contains(mount);
-    let others: Vec<_> = host
-        .mounts()
-        .iter()
-        .filter(|m| !is_member(m))
-        .cloned()
-        .collect();
-    let silent = others
-        .iter()
-        .filter(|mount| {
-            (mount.is_storage() && !mount.answers_locally()) || mount.fs_type == "autofs"
-        })
-        .map(|mount| mount.point.clone())
-        .collect();
-    let others = Others { host, others };
-    let found = exclusions::host(&others, controls, own, &View::default());
-    let left_out = found.left_out;
-    let mut hidden = found.hidden;
+    let view = root_group::new_view(host, controls, own, &Selection::default())?;
+    let mut hidden = exclusions::host(host, controls, own, &view).hidden;
     for path in directories {
         // An administrator's word counts for more than ours, also where both say something.
         hidden.retain(|name| name.path != *path);
@@ -67,58 +51,37 @@ pub fn system(
             reason: "left out by the administrator".to_owned(),
         });
     }
-    let is_hidden = |mount: &Mount| {
-        let point = mount.point.strip_prefix("/").unwrap_or(&mount.point);
+    let is_hidden = |point: &Path| {
+        let point = point.strip_prefix("/").unwrap_or(point);
         let covers = |name: &HiddenName| point.starts_with(Path::new(&name.path));
         hidden.iter().any(covers)
     };
+    let parts = view.parts.iter().filter(|part| !part.nested);
+    let parts: Vec<_> = parts.map(|part| Path::new("/").join(&part.point)).collect();
+    let is_part = |mount: &Mount| mount.point == Path::new("/") || parts.contains(&mount.point);
+    let (members, others): (Vec<&Mount>, Vec<_>) =
+        visible(host.mounts()).into_iter().partition(|m| is_part(m));
+    let silent = others.iter().filter(|mount| {
+        (mount.is_storage() && !mount.answers_locally()) || mount.fs_type == "autofs"
+    });
+    let nested = view.parts.iter().filter(|part| part.nested);
+    let nested = nested.map(|part| Path::new("/").join(&part.point));
+    let seen_members = members.iter().filter(|mount| !is_hidden(&mount.point));
     Ok(SystemPlan {
-        members: group
-            .members
-            .into_iter()
-            .filter(|mount| !is_hidden(mount))
-            .collect(),
-        others: left_out,
-        silent,
+        members: seen_members.map(|mount| (*mount).clone()).collect(),
+        nested: nested.filter(|point| !is_hidden(point)).collect(),
+        silent: silent.map(|mount| mount.point.clone()).collect(),
+        others: view.left_out,
         hidden,
     })
 }
 
-/// The running system as if only these mounts were in the way.
-struct Others<'h> {
-    host: &'h dyn HostFacts,
-    others: Vec<Mount>,
-}
-
-impl HostFacts for Others<'_> {
-    fn mounts(&self) -> &[Mount] {
-        &self.others
-    }
-
-    fn swap_files(&self) -> &[PathBuf] {
-        self.host.swap_files()
-    }
-
-    fn resolve(&self, path: &Path) -> Option<(PathBuf, PathKind)> {
-        self.host.resolve(path)
-    }
-
-    fn disks(&self, mount: &Mount) -> Disks {
-        self.host.disks(mount)
-    }
-
-    fn mark(&self, point: &Path) -> Option<RootMark> {
-        self.host.mark(point)
-    }
-
-    fn subvolumes(&self, mount: &Mount) -> Vec<PathBuf> {
-        self.host.subvolumes(mount)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use wpar_mountd::spec::RootMark;
+
     use super::*;
+    use crate::source::host::{Disks, PathKind};
 
     struct Host(Vec<Mount>);
 
@@ -135,8 +98,11 @@ mod tests {
             Some((path.to_owned(), PathKind::Directory))
         }
 
-        fn disks(&self, _mount: &Mount) -> Disks {
-            Disks::default()
+        fn disks(&self, mount: &Mount) -> Disks {
+            Disks {
+                volume: None,
+                disks: [mount.source.trim_end_matches(char::is_numeric).to_owned()].into(),
+            }
         }
 
         fn mark(&self, _point: &Path) -> Option<RootMark> {
@@ -152,6 +118,7 @@ mod tests {
         Mount {
             point: point.into(),
             fs_type: fs_type.into(),
+            device: (8, point.len() as u32),
             source: source.into(),
             is_whole: true,
             ..Mount::default()
@@ -160,16 +127,15 @@ mod tests {
 
     fn plan(directories: &[String]) -> SystemPlan {
         let host = Host(vec![
-            mount("/", "ext4", "/dev/sda"),
+            mount("/", "ext4", "/dev/sda1"),
             mount("/proc", "proc", "proc"),
-            mount("/var", "ext4", "/dev/sda"),
-            mount("/home", "xfs", "/dev/sda"),
-            mount("/data", "xfs", "/dev/sdb"),
+            mount("/var", "ext4", "/dev/sdc1"),
+            mount("/home", "xfs", "/dev/sda2"),
+            mount("/data", "xfs", "/dev/sdb1"),
             mount("/net", "nfs4", "server:/"),
         ]);
         let own = [PathBuf::from("/var/lib/wpar"), PathBuf::from("/wpars")];
-        let disk = |mount: &Mount| Some(mount.source.clone());
-        system(&host, CopyControls::default(), &own, directories, &disk).unwrap()
+        system(&host, CopyControls::default(), &own, directories).unwrap()
     }
 
     #[test]
@@ -182,6 +148,8 @@ mod tests {
             .collect();
         assert_eq!(points, ["/", "/home", "/var"]);
         assert_eq!(plan.silent, [PathBuf::from("/net")]);
+        let others: Vec<_> = plan.others.iter().map(|out| out.point.as_str()).collect();
+        assert_eq!(others, ["data", "net"]);
         let hidden: Vec<_> = plan.hidden.iter().map(|name| name.path.as_str()).collect();
         for path in [
             "proc",

@@ -143,14 +143,8 @@ impl SystemArguments {
                 context.note(format_args!("not in the backup: {}", describe(name)));
             }
         }
-        let others = plan.others.iter().map(|mount| {
-            format!(
-                "{} ({} on {})",
-                mount.point.display(),
-                mount.fs_type,
-                mount.source
-            )
-        });
+        let others = plan.others.iter();
+        let others = others.map(|out| format!("/{} ({})", out.point, out.reason));
         let others: Vec<_> = others.collect();
         if !others.is_empty() {
             context.note(format_args!(
@@ -181,7 +175,11 @@ impl SystemArguments {
         };
         let tree = HostTree::open(
             Path::new("/"),
-            plan.members.iter().map(|mount| mount.point.clone()),
+            plan.members
+                .iter()
+                .map(|mount| &mount.point)
+                .chain(&plan.nested)
+                .cloned(),
             plan.silent.iter().cloned(),
             self.image.attributes(),
         )

@@ -67,13 +67,7 @@ pub(super) fn system_plan(
 ) -> CliResult<SystemPlan> {
     let host = running_host()?;
     let own = own_places(&context.layout);
-    Ok(plan::system(
-        &host,
-        controls,
-        &own,
-        directories,
-        &facts::disk_group,
-    )?)
+    Ok(plan::system(&host, controls, &own, directories)?)
 }
 
 /// The facts about the running system.

@@ -74,19 +74,6 @@ impl<F: AsFd> Below<F> {
     }
 }
 
-fn kind(file_type: FileType) -> Option<FileKind> {
-    Some(match file_type {
-        FileType::RegularFile => FileKind::Regular,
-        FileType::Directory => FileKind::Directory,
-        FileType::Symlink => FileKind::Symlink,
-        FileType::Fifo => FileKind::Fifo,
-        FileType::Socket => FileKind::Socket,
-        FileType::CharacterDevice => FileKind::CharDevice,
-        FileType::BlockDevice => FileKind::BlockDevice,
-        FileType::Unknown => return None,
-    })
-}
-
 /// Where an open file is, by the kernel's word.
 fn path_of(file: BorrowedFd<'_>) -> FsResult<Vec<u8>> {
     let link = format!("/proc/self/fd/{}", file.as_raw_fd());
@@ -127,7 +114,7 @@ impl<F: AsFd> Files for Below<F> {
                     }),
                 known => known,
             };
-            if let Some(kind) = kind(file_type).filter(|_| !matches!(name, b"." | b"..")) {
+            if let Some(kind) = FileKind::of(file_type).filter(|_| !matches!(name, b"." | b"..")) {
                 names.push((name.to_vec(), kind));
             }
         }
@@ -152,7 +139,7 @@ impl<F: AsFd> Files for Below<F> {
             return Ok(None);
         };
         let stat = rustix::fs::fstat(&found)?;
-        let Some(kind) = kind(FileType::from_raw_mode(stat.st_mode)) else {
+        let Some(kind) = FileKind::of(FileType::from_raw_mode(stat.st_mode)) else {
             return Ok(None);
         };
         let whole = path_of(found.as_fd())?;

@@ -2,7 +2,7 @@
 
 use std::os::fd::OwnedFd;
 
-use rustix::fs::{self, FileType, Mode, OFlags, RawDir};
+use rustix::fs::{self, Mode, OFlags, RawDir};
 use rustix::io::Errno;
 
 use super::root::RESOLVE;
@@ -37,7 +37,7 @@ pub(super) fn each(
         each(Listed {
             name,
             inode: entry.ino(),
-            kind: kind_of(entry.file_type()),
+            kind: FileKind::of(entry.file_type()),
         })?;
     }
     Ok(())
@@ -69,17 +69,4 @@ fn open_to_read(directory: &OwnedFd) -> Result<OwnedFd, Errno> {
         Err(Errno::PERM) => fs::openat2(directory, ".", flags, Mode::empty(), RESOLVE),
         opened => opened,
     }
-}
-
-fn kind_of(file_type: FileType) -> Option<FileKind> {
-    Some(match file_type {
-        FileType::RegularFile => FileKind::Regular,
-        FileType::Directory => FileKind::Directory,
-        FileType::Symlink => FileKind::Symlink,
-        FileType::Fifo => FileKind::Fifo,
-        FileType::Socket => FileKind::Socket,
-        FileType::CharacterDevice => FileKind::CharDevice,
-        FileType::BlockDevice => FileKind::BlockDevice,
-        FileType::Unknown => return None,
-    })
 }
