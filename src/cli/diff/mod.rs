@@ -9,6 +9,7 @@ use super::output;
 use super::verbs::{Arguments, Verb, Words};
 use crate::diff::{Options, Problem, Section, compare, escape};
 
+mod copied;
 mod json;
 mod operand;
 mod text;
@@ -26,7 +27,9 @@ pub(super) const VERB: Verb = Verb::own::<DiffArguments>(Words {
         What is the same is not mentioned; if all is, nothing is printed.\n\n\
         A and B are each: 'host' or '/' for the running system, as a copy of it would show it; a \
         path, which has a '/' in it, of an image or a directory; the name of a WPAR; or, if there is \
-        no WPAR of that name, a file in the working directory. A WPAR that runs is read through its \
+        no WPAR of that name, a file in the working directory. What a WPAR was made of is shown as a new \
+        copy of it would be, so that filesets that are hidden and files that were written when it was \
+        made are no differences. A WPAR that runs is read through its \
         base directory, one that is stopped from its store. Time of access and, without -v, of \
         modification do not count.\n\n\
         Lines begin with + for what only B has, - for what only A has, > for an upgrade, < for a \

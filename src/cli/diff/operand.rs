@@ -5,9 +5,11 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use tempfile::TempDir;
 use wpar_mountd::overlay::Overlay;
 use wpar_mountd::spec::{Access, LowerSpec, MountSpec, SpaceLimits};
 
+use super::copied::{Copy, OpenSource};
 use crate::cli::context::Context;
 use crate::cli::create::running_host;
 use crate::cli::error::{CliError, CliResult};
@@ -15,7 +17,7 @@ use crate::cli::lifecycle;
 use crate::cli::progress::IndexProgress;
 use crate::diff::escape;
 use crate::model::copy_controls::Selection;
-use crate::model::{CopyControls, Source, View, WparName, WparRecord, WparState};
+use crate::model::{CopyControls, Source, WparName, WparRecord, WparState};
 use crate::policy::mount_spec::{host_lower, lower_spec, mount_spec, own_places};
 use crate::policy::{exclusions, root_group};
 use crate::registry::{Lock, Registry};
@@ -39,8 +41,10 @@ pub(super) struct Opened {
     runs: bool,
     spec: MountSpec,
     tree: OfflineTree,
-    /// No command starts, stops or removes the WPAR meanwhile.
+    /// Of a WPAR that is open: no command starts, stops or removes it meanwhile.
     _lock: Option<Lock>,
+    /// Of a source that is open as a copy of it would show it.
+    _scratch: Option<TempDir>,
 }
 
 /// What is said about a system.
@@ -57,6 +61,18 @@ pub(super) struct System {
 }
 
 impl Opened {
+    fn source(name: String, kind: &'static str, source: OpenSource) -> Self {
+        Self {
+            name,
+            kind,
+            runs: kind == "host",
+            spec: source.spec,
+            tree: source.tree,
+            _lock: None,
+            _scratch: source.scratch,
+        }
+    }
+
     pub(super) fn tree(&self) -> &Overlay {
         self.tree.overlay()
     }
@@ -82,18 +98,17 @@ impl Opened {
 pub(super) fn open(context: &Context, a: &OsStr, b: &OsStr) -> CliResult<Option<(Opened, Opened)>> {
     let [a, b] = [a, b].map(|text| Operand::parse(context, text));
     let (a, b) = (a?, b?);
-    // The running system is compared with a copy of it as the copy would show it.
-    let mut controls = CopyControls::default();
-    let mut view = None;
+    // What a copy was made of is compared with it as the copy would show it.
+    let mut copy = None;
     let mut records = Vec::new();
     for operand in [&a, &b] {
         if let Operand::Wpar(name) = operand {
             let registry = context.registry()?;
             let record = lifecycle::record(&registry, name)?;
-            if record.source == Source::Host {
-                controls = record.copy_controls;
-                view = Some(registry.view(name)?);
-            }
+            copy = Some(Copy {
+                record: record.clone(),
+                view: registry.view(name)?,
+            });
             records.push((registry, record));
         }
     }
@@ -107,8 +122,8 @@ pub(super) fn open(context: &Context, a: &OsStr, b: &OsStr) -> CliResult<Option<
         .map(|(registry, record)| wpar(context, &registry, record))
         .collect::<CliResult<Vec<_>>>()?;
     let mut open_one = |operand: Operand| match operand {
-        Operand::Host => host(context, controls, view.as_ref()),
-        Operand::Path(path) => at_path(context, &path, controls, view.as_ref()),
+        Operand::Host => host(context, copy.as_ref()),
+        Operand::Path(path) => at_path(context, &path, copy.as_ref()),
         Operand::Wpar(name) => {
             let at = opened.iter().position(|wpar| wpar.name == name.as_str());
             match at {
@@ -148,46 +163,32 @@ impl Operand {
     }
 }
 
-fn open_tree(spec: &MountSpec) -> CliResult<OfflineTree> {
-    Ok(OfflineTree::open(spec)?)
+/// The running system, without what no copy of it has. `copy` is what it is compared with.
+fn host(context: &Context, copy: Option<&Copy>) -> CliResult<Opened> {
+    let source = match copy.filter(|copy| copy.record.source == Source::Host) {
+        Some(copy) => copy.open_source(context)?,
+        None => {
+            let places = own_places(&context.layout);
+            let facts = running_host()?;
+            let controls = CopyControls::default();
+            let view = root_group::new_view(&facts, controls, &places, &Selection::default())?;
+            let hidden = exclusions::host(&facts, controls, &places, &view).hidden;
+            OpenSource::open(MountSpec {
+                hidden,
+                ..read_only(host_lower(&view, &facts)?)
+            })?
+        }
+    };
+    Ok(Opened::source("host".to_owned(), "host", source))
 }
 
-/// The running system, without what no copy of it has.
-/// `view` is that of the copy that it is compared with.
-fn host(context: &Context, controls: CopyControls, view: Option<&View>) -> CliResult<Opened> {
-    let places = own_places(&context.layout);
-    let facts = running_host()?;
-    let view = match view {
-        Some(view) => view.clone(),
-        None => root_group::new_view(&facts, controls, &places, &Selection::default())?,
-    };
-    let found = exclusions::host(&facts, controls, &places, &view);
-    let spec = MountSpec {
-        hidden: found.hidden,
-        ..read_only(host_lower(&view, &facts)?)
-    };
-    Ok(Opened {
-        name: "host".to_owned(),
-        kind: "host",
-        runs: true,
-        tree: open_tree(&spec)?,
-        spec,
-        _lock: None,
-    })
-}
-
-/// An image or a directory.
-fn at_path(
-    context: &Context,
-    path: &Path,
-    controls: CopyControls,
-    view: Option<&View>,
-) -> CliResult<Opened> {
+/// An image or a directory. `copy` is what it is compared with.
+fn at_path(context: &Context, path: &Path, copy: Option<&Copy>) -> CliResult<Opened> {
     let name = escape::bytes(path.as_os_str().as_bytes());
     let real = fs::canonicalize(path)
         .map_err(|error| CliError::io(format!("cannot open {name}"), &error))?;
     if real == Path::new("/") {
-        return host(context, controls, view);
+        return host(context, copy);
     }
     let mut progress = IndexProgress::new(context);
     let cache = context.index_cache()?;
@@ -199,15 +200,13 @@ fn at_path(
         Source::Tree { .. } => "directory",
         _ => "image",
     };
-    let spec = read_only(lower_spec(&source));
-    Ok(Opened {
-        name,
-        kind,
-        runs: false,
-        tree: open_tree(&spec)?,
-        spec,
-        _lock: None,
-    })
+    let lower = lower_spec(&source);
+    let is_source = |copy: &&Copy| lower_spec(&copy.record.source) == lower;
+    let source = match copy.filter(is_source) {
+        Some(copy) => copy.open_source(context)?,
+        None => OpenSource::open(read_only(lower))?,
+    };
+    Ok(Opened::source(name, kind, source))
 }
 
 fn read_only(lower: LowerSpec) -> MountSpec {
@@ -245,9 +244,10 @@ fn wpar(context: &Context, registry: &Registry, mut record: WparRecord) -> CliRe
         name: name.as_str().to_owned(),
         kind: "wpar",
         runs: state == WparState::Active,
-        tree: open_tree(&spec)?,
+        tree: OfflineTree::open(&spec)?,
         spec,
         _lock: Some(lock),
+        _scratch: None,
     })
 }
 
