@@ -75,7 +75,10 @@ fn open_as(spec: &MountSpec, kept: Option<&Kept>) -> Result<Overlay, OpenError> 
         Some(_) => Opening::Takeover,
         None => Opening::AfterAll,
     };
-    let lower = open_lower(&spec.lower, kept)?;
+    let lower = match (&spec.lower, &spec.store, kept) {
+        (LowerSpec::Directory { path }, None, None) => Arc::new(HostLower::open_to_look(path)?),
+        (lower, ..) => open_lower(lower, kept)?,
+    };
     let lower: Arc<dyn LowerLayer> = if spec.hidden.is_empty() {
         lower
     } else {

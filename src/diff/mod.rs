@@ -99,6 +99,9 @@ pub struct Options {
     /// Both trees have the same lower with the same names hidden: what neither store has anything of
     /// is the same.
     pub same_lower: bool,
+    /// One tree is a running copy of the other: what has the same number in both and was changed at
+    /// the same time is the same. Nobody can choose the time of a change.
+    pub same_numbers: bool,
 }
 
 impl Options {

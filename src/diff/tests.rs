@@ -23,6 +23,7 @@ fn options() -> Options {
         times: false,
         texts: false,
         same_lower: false,
+        same_numbers: false,
     }
 }
 

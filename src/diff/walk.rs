@@ -123,14 +123,17 @@ impl<'t> Walk<'t, '_> {
         self.sides.iter().any(|side| !side.is_immutable())
     }
 
-    /// Whether an inode must be the same on both sides because nothing of it is in a store.
+    /// Whether an inode must be the same on both sides because nothing of it is in a store, or because
+    /// nothing has changed it since it was of the source.
     fn is_known_same(&self, a: &LookedUp<'_>, b: &LookedUp<'_>) -> bool {
         let is_of_lower = |(side, inode): (&Overlay, &LookedUp<'_>)| {
             side.is_of_lower(inode.ino()).unwrap_or(false)
         };
-        self.options.same_lower
-            && a.ino() == b.ino()
-            && self.sides.into_iter().zip([a, b]).all(is_of_lower)
+        let when = |attr: &Attr| (attr.kind, attr.size, attr.mtime, attr.ctime);
+        let is_untouched = || when(a.attr()) == when(b.attr());
+        a.ino() == b.ino()
+            && (self.options.same_lower && self.sides.into_iter().zip([a, b]).all(is_of_lower)
+                || self.options.same_numbers && is_untouched())
     }
 
     fn compare(

@@ -46,8 +46,7 @@ impl OpenSource {
 impl Copy {
     /// Opens its source, with what the WPAR hides hidden and what the rules write written.
     pub(super) fn open_source(&self, context: &Context) -> CliResult<OpenSource> {
-        let scratch = tempfile::tempdir()
-            .map_err(|error| CliError::io("cannot make a temporary directory", &error))?;
+        let scratch = self.scratch(context)?;
         let host = running_host()?;
         let as_of = |view: &View| -> CliResult<MountSpec> {
             let spec = mount_spec(&self.record, view, &context.layout, &host)?;
@@ -72,6 +71,17 @@ impl Copy {
             tree,
             scratch: Some(scratch),
         })
+    }
+
+    /// A directory among those of this boot: no name of a WPAR has a dot, and no copy shows it.
+    fn scratch(&self, context: &Context) -> CliResult<TempDir> {
+        let parent = context.layout.run_parent();
+        std::fs::create_dir_all(&parent)
+            .and_then(|()| tempfile::Builder::new().prefix("diff.").tempdir_in(&parent))
+            .map_err(|error| {
+                let what = format!("cannot make a directory in {}", parent.display());
+                CliError::io(what, &error)
+            })
     }
 
     /// What the rules write into a copy of what `spec` shows.

@@ -107,6 +107,7 @@ impl DiffArguments {
             times: self.verbose,
             texts: self.verbose,
             same_lower: a.has_lower_of(&b),
+            same_numbers: a.has_numbers_of(&b),
         };
         let go_on = || !context.interrupts.pending();
         let compared = compare(a.tree(), b.tree(), &options, &go_on);

@@ -44,7 +44,7 @@ pub(super) struct Opened {
     /// Of a WPAR that is open: no command starts, stops or removes it meanwhile.
     _lock: Option<Lock>,
     /// Of a source that is open as a copy of it would show it.
-    _scratch: Option<TempDir>,
+    scratch: Option<TempDir>,
 }
 
 /// What is said about a system.
@@ -69,7 +69,7 @@ impl Opened {
             spec: source.spec,
             tree: source.tree,
             _lock: None,
-            _scratch: source.scratch,
+            scratch: source.scratch,
         }
     }
 
@@ -80,6 +80,14 @@ impl Opened {
     /// Whether both show the same source with the same names hidden, with or without a store above.
     pub(super) fn has_lower_of(&self, other: &Self) -> bool {
         self.spec.lower == other.spec.lower && self.spec.hidden == other.spec.hidden
+    }
+
+    /// Whether one of them is what the other, which runs, was made of.
+    pub(super) fn has_numbers_of(&self, other: &Self) -> bool {
+        let is_copy_of = |copy: &Self, source: &Self| {
+            copy.kind == "wpar" && copy.runs && source.scratch.is_some()
+        };
+        is_copy_of(self, other) || is_copy_of(other, self)
     }
 
     pub(super) fn describe(&self) -> CliResult<System> {
@@ -247,7 +255,7 @@ fn wpar(context: &Context, registry: &Registry, mut record: WparRecord) -> CliRe
         tree: OfflineTree::open(&spec)?,
         spec,
         _lock: Some(lock),
-        _scratch: None,
+        scratch: None,
     })
 }
 

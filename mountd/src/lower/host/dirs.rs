@@ -56,7 +56,7 @@ impl Directories {
         &self,
         node: LowerNode,
         root: &Root,
-        numbering: Numbering,
+        numbering: &Numbering,
         table: &NodeTable,
     ) -> FsResult<Arc<OwnedFd>> {
         let mut missing = Vec::new();

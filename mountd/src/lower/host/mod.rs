@@ -80,6 +80,16 @@ impl HostLower {
         Self::from_root(Root::open(path)?, path)
     }
 
+    /// The same for who keeps no inode number: also those are shown that are too large to be kept.
+    ///
+    /// # Errors
+    /// See [`HostError`].
+    pub fn open_to_look(path: &Path) -> Result<Self, HostError> {
+        let root = Root::open(path)?;
+        let numbering = Numbering::passing(root.inode);
+        Self::numbered(root, numbering, path)
+    }
+
     /// Shows the mount at whose root `mount` is, which is this process' own: attached nowhere,
     /// private and read-only. `path` is what to call it in errors.
     ///
@@ -90,16 +100,20 @@ impl HostLower {
     }
 
     fn from_root(root: Root, path: &Path) -> Result<Self, HostError> {
-        if !xattr::proc_is_mounted() {
-            return Err(HostError::NoProc {
-                path: path.to_owned(),
-            });
-        }
         let inode = root.inode;
         let numbering = Numbering::new(inode).ok_or_else(|| HostError::InodeNumber {
             path: path.to_owned(),
             inode,
         })?;
+        Self::numbered(root, numbering, path)
+    }
+
+    fn numbered(root: Root, numbering: Numbering, path: &Path) -> Result<Self, HostError> {
+        if !xattr::proc_is_mounted() {
+            return Err(HostError::NoProc {
+                path: path.to_owned(),
+            });
+        }
         Ok(Self {
             root,
             numbering,
@@ -139,7 +153,7 @@ impl HostLower {
 
     fn directory(&self, node: LowerNode) -> FsResult<Arc<OwnedFd>> {
         self.directories
-            .get(node, &self.root, self.numbering, &self.table)
+            .get(node, &self.root, &self.numbering, &self.table)
     }
 
     /// What `name` in `directory` is; `None` if there is no such name.
