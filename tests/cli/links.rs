@@ -6,6 +6,7 @@ use crate::support::{PROGRAM, Root, Test};
 
 const VERBS: [&str; 15] = [
     "chwpar",
+    "syncwpar",
     "clogin",
     "lsmksysb",
     "lswpar",
