@@ -4,9 +4,8 @@ use std::fs;
 
 use crate::support::{PROGRAM, Root, Test};
 
-const VERBS: [&str; 15] = [
+const VERBS: [&str; 16] = [
     "chwpar",
-    "syncwpar",
     "clogin",
     "lsmksysb",
     "lswpar",
@@ -20,6 +19,7 @@ const VERBS: [&str; 15] = [
     "savewpar",
     "startwpar",
     "stopwpar",
+    "syncwpar",
     "wparexec",
 ];
 
