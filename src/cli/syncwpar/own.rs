@@ -148,6 +148,7 @@ impl Decided {
         let (copy, host) = (read(files, "copy")?, read(&host_files, "host")?);
         context.interrupts.check()?;
         let essential = dpkg::essential(&host_files).map_err(unreadable)?;
+        let libraries = dpkg::libraries(files).map_err(unreadable)?;
         let ghosts: BTreeSet<_> = view
             .filesets
             .iter()
@@ -173,6 +174,7 @@ impl Decided {
             host_level: &this.host_level,
             essential: &essential,
             ghosts: &ghosts,
+            libraries: &libraries,
             force: arguments.force,
         };
         if view.generations.len() >= GENERATIONS_MAX {
@@ -217,7 +219,7 @@ impl Decided {
     fn is_nothing(&self) -> bool {
         self.plan.packages.iter().all(|planned| {
             let (Some(theirs), own) = (planned.host, planned.copy) else {
-                return true;
+                return planned.class != Class::Dropped;
             };
             let version = |database: &PackageDatabase, at: usize| {
                 database

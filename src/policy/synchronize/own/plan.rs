@@ -61,8 +61,9 @@ pub fn plan(situation: &Situation<'_>) -> Result<Plan, Vec<String>> {
         return Err(obstacles);
     }
     let mut packages: Vec<Planned> = union.taken();
+    packages.append(&mut union.dropped());
     for &own in copy.packages.values() {
-        if !union.is_replaced(own) {
+        if union.stays(own) {
             packages.push(Planned {
                 class: Class::Kept,
                 copy: Some(own),
