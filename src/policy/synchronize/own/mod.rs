@@ -42,6 +42,8 @@ pub struct Situation<'a> {
     pub ghosts: &'a BTreeSet<(String, String)>,
     /// Packages of the copy that are libraries.
     pub libraries: &'a BTreeSet<String>,
+    /// Packages of the copy, by name and architecture, whose files are the host's already.
+    pub borrowed: &'a BTreeSet<(String, String)>,
     /// Whether what is newer in the copy is replaced by what the host has.
     pub force: bool,
 }
