@@ -29,11 +29,12 @@ pub(super) fn conffiles(stanza: &[u8]) -> BTreeMap<&[u8], Conffile<'_>> {
     for line in lines_of(stanza, b"conffiles").skip(1) {
         let mut rest = line.trim_ascii();
         let mut is_obsolete = false;
+        // What is to be removed is in the package no more than what is obsolete.
         while let Some(before) = rest
             .strip_suffix(b" obsolete")
             .or_else(|| rest.strip_suffix(b" remove-on-upgrade"))
         {
-            is_obsolete |= rest.ends_with(b" obsolete");
+            is_obsolete = true;
             rest = before;
         }
         if let Some(at) = rest.iter().rposition(|&byte| byte == b' ') {
