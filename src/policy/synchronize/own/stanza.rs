@@ -23,6 +23,9 @@ pub(super) struct Conffile<'a> {
     pub(super) is_obsolete: bool,
 }
 
+/// Paths of configuration files, with the leading `/`, and what is noted of each.
+pub(super) type Digests = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// Configuration files of a stanza by their paths, with the leading `/`.
 pub(super) fn conffiles(stanza: &[u8]) -> BTreeMap<&[u8], Conffile<'_>> {
     let mut found = BTreeMap::new();
