@@ -7,6 +7,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use super::elsewhere::Elsewhere;
+use super::takeover::kill_daemon;
 use crate::common::fixtures::{fixture, unpack};
 use crate::common::manifest::{Manifest, Times};
 use crate::common::run::Output;
@@ -132,7 +133,26 @@ fn a_copy_of_an_older_release_becomes_one_of_the_hosts_and_goes_back() {
     );
     let state_word = inside("systemctl is-system-running || true");
     assert_eq!(state_word, "running", "{}", inside("systemctl --failed"));
+    // A daemon that follows another finds what both trees have by numbers alone.
+    let numbers = inside("ls -id /usr/bin /usr/bin/env /etc/passwd /root/note");
+    kill_daemon(&world);
+    assert_eq!(
+        inside("ls -id /usr/bin /usr/bin/env /etc/passwd /root/note"),
+        numbers
+    );
+    assert_eq!(inside("env echo runs; cat /root/note"), "runs\nmine");
     host.ok("stopwpar one");
+    let told = host.ok("explain one /usr/bin/bash /root/note");
+    assert!(
+        told.contains("/usr/bin/bash of the running system"),
+        "{told}"
+    );
+    assert!(
+        told.contains("/root/note of /image.tar, as the workload partition had"),
+        "{told}"
+    );
+    host.ok("chwpar -n two one");
+    host.ok("chwpar -n one two");
     // It is not set up a second time, and needs nothing more.
     host.ok("startwpar one");
     host.ok("stopwpar one");
