@@ -169,7 +169,19 @@ fn a_copy_of_an_older_release_becomes_one_of_the_hosts_and_goes_back() {
         &behind,
         &["by now: bash", "syncwpar -D one", "startwpar -F one"],
     );
+    // And again, above what was made before; back, step by step.
+    host.ok("syncwpar -D one");
+    let listed = host.ok("lswpar -qc -a synchronized one");
+    assert!(listed.contains(",1300-"), "{listed}");
+    host.ok("startwpar one");
+    assert!(inside("dpkg-query -W bash").contains("9:5.2"));
+    assert_eq!(inside("dpkg --audit; env cat /root/note"), "mine");
+    host.ok("stopwpar one");
+    host.ok("syncwpar -D -R one");
     fs::write(&status, text).expect("status of the host");
+    host.ok("startwpar one");
+    assert!(!inside("dpkg-query -W bash").contains("9:5.2"));
+    host.ok("stopwpar one");
 
     host.ok("syncwpar -D -R one");
     let after = kept(&state, "one");
