@@ -93,6 +93,28 @@ pub enum LowerSpec {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         shared: Option<PathBuf>,
     },
+    /// A merged tree in which listed names come from another tree.
+    Rebased {
+        /// The merged tree: a lower, and a store that nobody writes any more.
+        below: Box<Below>,
+        /// The other tree.
+        other: Box<LowerSpec>,
+        /// The file that lists the names: [`crate::lower::rebased::list`].
+        list: PathBuf,
+    },
+}
+
+/// A merged tree below another one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Below {
+    /// What is shown underneath.
+    pub lower: LowerSpec,
+    /// Names of that which do not exist.
+    #[serde(default)]
+    pub hidden: Vec<HiddenName>,
+    /// The store above it.
+    pub store: PathBuf,
 }
 
 /// A file system that is shown at its mount point in another one.

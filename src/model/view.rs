@@ -4,11 +4,13 @@
 //! stays hidden even if the rules, the site's lists or the source's package data base have changed
 //! since. The file is `var/lib/wpar/views/NAME.json`; it goes and stays with the WPAR's store.
 
+use super::Generation;
 use serde::{Deserialize, Serialize};
 use wpar_mountd::spec::{HiddenExtent, HiddenName, RootMark};
 
-/// Newest version of the format of a [`View`]. A newer one is refused, not guessed.
-pub const VIEW_VERSION: u32 = 1;
+/// Newest version of the format of a [`View`]. A newer one is refused, not guessed. A view has the
+/// oldest version that can say what it says ([`View::needed_version`]).
+pub const VIEW_VERSION: u32 = 2;
 
 /// What a WPAR sees of its source otherwise than it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,12 +42,15 @@ pub struct View {
     /// File systems of the running system that are no part of it, sorted by mount point.
     #[serde(default)]
     pub left_out: Vec<LeftOut>,
+    /// What `syncwpar -D` has made of it, the last one last. Since version 2.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub generations: Vec<Generation>,
 }
 
 impl Default for View {
     fn default() -> Self {
         Self {
-            version: VIEW_VERSION,
+            version: 1,
             hidden: Vec::new(),
             written: Vec::new(),
             filesets: Vec::new(),
@@ -53,6 +58,7 @@ impl Default for View {
             conversion: Conversion::default(),
             parts: Vec::new(),
             left_out: Vec::new(),
+            generations: Vec::new(),
         }
     }
 }
@@ -90,8 +96,17 @@ impl View {
         self.conversion = Conversion {
             programs: self.conversion.programs || other.conversion.programs,
             host_keys: self.conversion.host_keys || other.conversion.host_keys,
+            synchronization: self.conversion.synchronization || other.conversion.synchronization,
         };
         self
+    }
+
+    /// The oldest version of the format that knows everything in this view.
+    pub fn needed_version(&self) -> u32 {
+        match self.generations.is_empty() && !self.conversion.synchronization {
+            true => 1,
+            false => 2,
+        }
     }
 
     /// Whether the WPAR sees its source as it is.
@@ -108,6 +123,9 @@ pub struct Conversion {
     pub programs: bool,
     /// SSH host keys are made.
     pub host_keys: bool,
+    /// Packages that came from the host are set up. Since version 2 of the view.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub synchronization: bool,
 }
 
 impl Conversion {
@@ -193,6 +211,23 @@ pub enum FilesetFate {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn generations_are_version_2_and_older_views_have_none() {
+        let old = r#"{"version": 1, "hidden": [], "conversion": {"programs": true}}"#;
+        let view: View = serde_json::from_str(old).unwrap();
+        assert_eq!(view.needed_version(), 1);
+        let written = serde_json::to_string(&view).unwrap();
+        assert!(!written.contains("generations") && !written.contains("synchronization"));
+        let new = r#"{"version": 2, "conversion": {"synchronization": true}, "generations": [
+            {"number": 1, "made": 1700000000, "replaced": 91, "added": 10, "kept": 12,
+             "from": {"id": "debian", "version_id": "11", "architecture": "x86_64"}}]}"#;
+        let view: View = serde_json::from_str(new).unwrap();
+        assert_eq!(view.needed_version(), 2);
+        assert!(view.conversion.synchronization && !view.conversion.is_done());
+        let written = serde_json::to_string(&view).unwrap();
+        assert_eq!(serde_json::from_str::<View>(&written).unwrap(), view);
+    }
 
     #[test]
     fn of_two_views_nothing_is_hidden_twice() {

@@ -214,7 +214,8 @@ fn json_has_everything() {
             "copy_controls": {"preserve_private": false, "preserve_wpars": true},
             "included": [], "left_out": [],
             "limits": {"size": null, "inodes": null},
-            "versioned": false, "level": null,
+            "versioned": false,
+            "synchronized": [], "level": null,
             "ids": {"first": 1_073_741_824u32, "count": 65_536},
             "created": "2023-11-14T22:13:20Z", "init": null, "ready": false, "operation": null,
         }])

@@ -38,6 +38,7 @@ mod root_group;
 mod session;
 mod source;
 mod store;
+mod synchronizing;
 mod takeover;
 mod throw_away;
 mod trees;

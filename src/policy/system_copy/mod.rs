@@ -16,7 +16,7 @@ mod devices;
 mod draft;
 #[cfg(test)]
 mod fake_tree;
-mod filesets;
+pub(in crate::policy) mod filesets;
 mod warnings;
 
 pub use filesets::ListFile;
