@@ -1,6 +1,7 @@
 //! From a [`MountSpec`] to the merged tree that it describes.
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -12,6 +13,7 @@ use crate::lower::LowerNode;
 use crate::lower::filesystem::FileSystemError;
 use crate::lower::grafted::{GraftError, GraftedLower, Part};
 use crate::lower::host::{HostError, HostLower};
+use crate::lower::memory::{BuildError, MemoryLower};
 use crate::lower::tar::{ImageError, TarLower};
 use crate::overlay::Overlay;
 use crate::spec::{Graft, LowerSpec, MountSpec};
@@ -27,6 +29,12 @@ pub enum OpenError {
     /// Several file systems in one tree.
     #[error(transparent)]
     Grafted(#[from] GraftError),
+    /// The directories that lead to them.
+    #[error(transparent)]
+    Way(#[from] BuildError),
+    /// A tree of several in another.
+    #[error("a tree of several file systems cannot be the root of another one")]
+    Nested,
     /// Another file system than before.
     #[error(
         "another file system is mounted at {} than when this was begun; mount the one that was",
@@ -113,7 +121,20 @@ pub fn root_of(lower: &dyn LowerLayer) -> FsResult<RootInode> {
 fn open_lower(spec: &LowerSpec, kept: Option<&Kept>) -> Result<Arc<dyn LowerLayer>, OpenError> {
     match spec {
         LowerSpec::Directory { path } => keep_names(HostLower::open(path)?, kept, 0),
-        LowerSpec::Grafted { path, grafts } => open_grafted(path, grafts, kept),
+        LowerSpec::Grafted { path, grafts } => {
+            let root = keep_names(HostLower::open(path)?, kept, 0)?;
+            graft(root, grafts, kept)
+        }
+        LowerSpec::Joined { root, grafts } => {
+            let root = match root.as_deref() {
+                None => Arc::new(ways_to(grafts)?),
+                Some(LowerSpec::Grafted { .. } | LowerSpec::Joined { .. }) => {
+                    return Err(OpenError::Nested);
+                }
+                Some(root) => open_lower(root, kept)?,
+            };
+            graft(root, grafts, kept)
+        }
         LowerSpec::FileSystem(image) => keep_names(image.lower()?, kept, 0),
         LowerSpec::Image {
             path,
@@ -126,14 +147,36 @@ fn open_lower(spec: &LowerSpec, kept: Option<&Kept>) -> Result<Arc<dyn LowerLaye
     }
 }
 
-/// The file systems of `grafts` in that of `path`. Each must be the one that is expected: the store's
+/// The directories that `grafts` are shown in, and nothing else.
+fn ways_to(grafts: &[Graft]) -> Result<MemoryLower, OpenError> {
+    let mut above = BTreeSet::new();
+    for graft in grafts {
+        let slashes = graft.point.match_indices('/');
+        above.extend(slashes.filter_map(|(at, _)| graft.point.get(..at)));
+    }
+    let tree = above
+        .into_iter()
+        .fold(MemoryLower::builder(), |tree, path| {
+            let inside = |graft: &Graft| path.strip_prefix(graft.point.as_str());
+            let is_inside = |graft: &Graft| {
+                inside(graft).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            };
+            if grafts.iter().any(is_inside) {
+                tree
+            } else {
+                tree.directory(path)
+            }
+        });
+    Ok(tree.build()?)
+}
+
+/// The file systems of `grafts` in `root`. Each must be the one that is expected: the store's
 /// records carry the numbers of its inodes.
-fn open_grafted(
-    path: &Path,
+fn graft(
+    root: Arc<dyn LowerLayer>,
     grafts: &[Graft],
     kept: Option<&Kept>,
 ) -> Result<Arc<dyn LowerLayer>, OpenError> {
-    let root = keep_names(HostLower::open(path)?, kept, 0)?;
     let mut parts = Vec::with_capacity(grafts.len());
     for (graft, part) in grafts.iter().zip(1..) {
         let layer = match &graft.from {
@@ -151,6 +194,7 @@ fn open_grafted(
         parts.push(Part {
             point: graft.point.clone(),
             layer,
+            read_only: graft.read_only,
         });
     }
     Ok(Arc::new(GraftedLower::new(root, parts)?))

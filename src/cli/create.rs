@@ -19,7 +19,7 @@ use super::decisions::{self, Copied};
 use super::error::{CliError, CliResult};
 use crate::model::copy_controls::Selection;
 use crate::model::{
-    CopyControls, DeviceName, Hostname, Owner, Source, SpaceLimits, View, WparKind, WparName,
+    Base, CopyControls, DeviceName, Hostname, Owner, Source, SpaceLimits, View, WparKind, WparName,
     WparRecord,
 };
 use crate::policy::mount_spec::{mount_spec, own_places};
@@ -42,6 +42,8 @@ pub(super) struct Plan {
     /// Base directory, if it is not the usual one.
     pub(super) directory: Option<PathBuf>,
     pub(super) source: Source,
+    /// The system whose /usr and /opt it has, if it has not its source's.
+    pub(super) base: Option<Base>,
     pub(super) copy_controls: CopyControls,
     /// What else is in it, or not.
     pub(super) selection: Selection,
@@ -293,6 +295,7 @@ impl<'a> Creation<'a> {
             directory,
             directory_created: !directory_exists,
             source: plan.source,
+            base: plan.base,
             copy_controls: plan.copy_controls,
             limits: plan.limits,
             devices: plan.devices,

@@ -4,11 +4,13 @@
 //! stays hidden even if the rules, the site's lists or the source's package data base have changed
 //! since. The file is `var/lib/wpar/views/NAME.json`; it goes and stays with the WPAR's store.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use wpar_mountd::spec::{HiddenExtent, HiddenName, RootMark};
 
 /// Newest version of the format of a [`View`]. A newer one is refused, not guessed.
-pub const VIEW_VERSION: u32 = 1;
+pub const VIEW_VERSION: u32 = 2;
 
 /// What a WPAR sees of its source otherwise than it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,12 +42,16 @@ pub struct View {
     /// File systems of the running system that are no part of it, sorted by mount point.
     #[serde(default)]
     pub left_out: Vec<LeftOut>,
+    /// What its base had on record when its root part was made or synchronized. Since version 2; a
+    /// view without it has version 1.
+    #[serde(default, skip_serializing_if = "Synced::is_empty")]
+    pub synced: Synced,
 }
 
 impl Default for View {
     fn default() -> Self {
         Self {
-            version: VIEW_VERSION,
+            version: 1,
             hidden: Vec::new(),
             written: Vec::new(),
             filesets: Vec::new(),
@@ -53,6 +59,7 @@ impl Default for View {
             conversion: Conversion::default(),
             parts: Vec::new(),
             left_out: Vec::new(),
+            synced: Synced::default(),
         }
     }
 }
@@ -87,6 +94,10 @@ impl View {
         self.notes.extend(other.notes);
         self.parts.extend(other.parts);
         self.left_out.extend(other.left_out);
+        if self.synced.is_empty() {
+            self.synced = other.synced;
+        }
+        self.version = self.version.max(other.version);
         self.conversion = Conversion {
             programs: self.conversion.programs || other.conversion.programs,
             host_keys: self.conversion.host_keys || other.conversion.host_keys,
@@ -97,6 +108,47 @@ impl View {
     /// Whether the WPAR sees its source as it is.
     pub fn is_plain(&self) -> bool {
         *self == Self::default()
+    }
+}
+
+/// The records of a base that a root part agrees with.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Synced {
+    /// The packages that are visible, sorted by name and architecture.
+    pub packages: Vec<SyncedPackage>,
+    /// Names of the root part that are in no package's list: what scripts of packages make.
+    pub made: Vec<String>,
+}
+
+impl Synced {
+    /// Whether nothing was.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A package of a base.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SyncedPackage {
+    /// Its name.
+    pub name: String,
+    /// Its architecture in the words of its family; empty if there is none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub architecture: String,
+    /// Its version.
+    pub version: String,
+    /// Its configuration files, without a leading `/`, and the digest that the package has of each;
+    /// empty if it has none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub config: BTreeMap<String, String>,
+}
+
+impl SyncedPackage {
+    /// By what it is told from others.
+    pub fn key(&self) -> String {
+        format!("{}:{}", self.name, self.architecture)
     }
 }
 

@@ -192,7 +192,7 @@ pub fn prepare_again(
         owner: owner.to_owned(),
     };
     match source {
-        Source::Host => {}
+        Source::Host | Source::Fresh => {}
         Source::Tree { path, root } => {
             if directory::mark(path)? != *root {
                 return Err(changed(path));

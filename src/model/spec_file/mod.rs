@@ -85,7 +85,7 @@ impl SpecFile {
             auto: Some(record.auto),
             system_copy: Some(true),
             backup: match &record.source {
-                Source::Host => None,
+                Source::Host | Source::Fresh => None,
                 source => source.path().map(Path::to_owned),
             },
             versioned: record.versioned.then_some(true),
