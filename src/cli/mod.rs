@@ -30,6 +30,7 @@ mod generate;
 mod index;
 mod install_links;
 mod interrupt;
+mod lender;
 mod levels;
 mod lifecycle;
 mod lsmksysb;

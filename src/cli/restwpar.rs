@@ -236,7 +236,9 @@ fn open(source: &Source) -> CliResult<Saved> {
             Err(CliError::new("the image is not one that savewpar wrote")
                 .hint("make a WPAR of it with 'mkwpar -t -B IMAGE -n NAME'"))
         }
-        Source::Host | Source::Fresh => Err(CliError::usage("missing the image").hint("name one with -f FILE")),
+        Source::Host | Source::Fresh => {
+            Err(CliError::usage("missing the image").hint("name one with -f FILE"))
+        }
     }
 }
 

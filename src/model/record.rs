@@ -376,7 +376,10 @@ mod tests {
             "packages": {"all": "00", "usr": "11"}},"#;
         let text = VERSION_1.replacen('{', base, 1);
         let record: WparRecord = serde_json::from_str(&text).unwrap();
-        assert_eq!((record.needed_version(), record.has_private_usr()), (4, false));
+        assert_eq!(
+            (record.needed_version(), record.has_private_usr()),
+            (4, false)
+        );
         let written = serde_json::to_string(&record).unwrap();
         assert_eq!(
             serde_json::from_str::<WparRecord>(&written).unwrap(),

@@ -115,7 +115,9 @@ fn sextet(letter: u8) -> Option<u32> {
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:", self.algorithm.name())?;
-        self.value.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        self.value
+            .iter()
+            .try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 

@@ -16,7 +16,7 @@ use super::mount_spec::{host_lower, own_places};
 use super::{PolicyError, exclusions, root_group};
 use crate::model::base::USR_PARTS;
 use crate::model::view::Part;
-use crate::model::{Base, BaseSystem, CopyControls, View};
+use crate::model::{Base, BaseSystem, CopyControls, Edit, Put, View};
 use crate::registry::Layout;
 use crate::source::files::Files;
 use crate::source::host::HostFacts;
@@ -43,6 +43,38 @@ pub fn points(files: &dyn Files) -> Result<Vec<String>, FsError> {
         }
     }
     Ok(points)
+}
+
+/// The file of a data base that says which packages there are, where it is one of several that can be
+/// written over: so that a WPAR has on record what it was synchronized with, and not what its base has
+/// got since.
+const RECORDS: [&str; 2] = ["var/lib/dpkg/status", "lib/apk/db/installed"];
+/// Largest such file.
+const RECORDS_MAX: u64 = 128 << 20;
+
+/// Writes the records of the base's packages into the WPAR, as far as `edits` do not.
+///
+/// # Errors
+/// Those of reading the base.
+pub fn pins(base: &Base, files: &dyn Files, edits: &[Edit]) -> Result<Vec<Edit>, FsError> {
+    let mut pins = Vec::new();
+    for path in RECORDS {
+        let is_written = edits.iter().any(|edit| edit.path == path);
+        if is_written || !base.lends(path) {
+            continue;
+        }
+        if let Some(contents) = files.read(path.as_bytes(), RECORDS_MAX)? {
+            pins.push(Edit {
+                path: path.to_owned(),
+                what: Put::File {
+                    contents,
+                    permissions: 0o644,
+                },
+                reason: "the packages that the root part was made of".to_owned(),
+            });
+        }
+    }
+    Ok(pins)
 }
 
 /// The file systems of the running system that are in what it lends, of all that are part of it.

@@ -23,8 +23,7 @@ pub fn mount_spec(
 ) -> Result<MountSpec, PolicyError> {
     let (mut lower, mut hidden) = match (&record.source, &record.base) {
         (source, Some(lender)) => {
-            let (grafts, hidden) =
-                base::grafts(lender, record.copy_controls, view, layout, host)?;
+            let (grafts, hidden) = base::grafts(lender, record.copy_controls, view, layout, host)?;
             let root = match source {
                 Source::Fresh => None,
                 source => {

@@ -19,5 +19,6 @@ pub mod os_release;
 pub mod private_lists;
 pub mod privilege;
 pub mod resolver;
+pub mod root_part;
 mod system;
 pub mod tree;

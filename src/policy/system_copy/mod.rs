@@ -79,7 +79,10 @@ pub fn decide(situation: &Situation<'_>) -> Result<Decisions, FsError> {
 
 /// The filesets that a view hides, as in [`crate::model::view::SyncedPackage::key`].
 pub fn hidden_filesets(view: &View) -> BTreeSet<String> {
-    let hidden = view.filesets.iter().filter(|set| set.fate != FilesetFate::Kept);
+    let hidden = view
+        .filesets
+        .iter()
+        .filter(|set| set.fate != FilesetFate::Kept);
     hidden
         .map(|set| format!("{}:{}", set.name, set.architecture))
         .collect()

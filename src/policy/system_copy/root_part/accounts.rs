@@ -197,8 +197,14 @@ mod tests {
         let defs = b"# comment\nUID_MIN\t\t 30\nGID_MIN 5\n";
         let made = of_system(&accounts(BASE), defs);
         let passwd = String::from_utf8(made.0[0].clone().unwrap()).unwrap();
-        assert!(!passwd.contains("old:") && passwd.contains("daemon:"), "{passwd}");
+        assert!(
+            !passwd.contains("old:") && passwd.contains("daemon:"),
+            "{passwd}"
+        );
         let group = String::from_utf8(made.0[1].clone().unwrap()).unwrap();
-        assert!(!group.contains("secret") && group.contains("nogroup"), "{group}");
+        assert!(
+            !group.contains("secret") && group.contains("nogroup"),
+            "{group}"
+        );
     }
 }

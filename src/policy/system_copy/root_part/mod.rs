@@ -108,7 +108,7 @@ pub(in crate::policy) fn key_of(package: &Package) -> String {
 }
 
 /// What is on record of a package.
-pub(in crate::policy) fn synced_package(package: &Package) -> SyncedPackage {
+pub fn synced_package(package: &Package) -> SyncedPackage {
     let config = package.config_files.iter().filter_map(|file| {
         let path = String::from_utf8(file.path.clone()).ok()?;
         let digest = file.digest.as_ref().map(ToString::to_string);
@@ -227,7 +227,11 @@ impl Making<'_> {
         if changed.is_empty() {
             return;
         }
-        let named: Vec<_> = changed.iter().take(NAMED).map(|p| format!("/{p}")).collect();
+        let named: Vec<_> = changed
+            .iter()
+            .take(NAMED)
+            .map(|p| format!("/{p}"))
+            .collect();
         let rest = match changed.len() - named.len() {
             0 => String::new(),
             rest => format!(" and {rest} more"),
@@ -350,9 +354,10 @@ impl Making<'_> {
 
     fn finish(self) -> RootPart {
         let mut part = self.part;
-        let unowned = part.items.iter().filter(|(_, item)| {
-            item.package.is_none() && item.what == RootWhat::Same
-        });
+        let unowned = part
+            .items
+            .iter()
+            .filter(|(_, item)| item.package.is_none() && item.what == RootWhat::Same);
         part.synced.made = unowned.map(|(path, _)| path.clone()).collect();
         part
     }

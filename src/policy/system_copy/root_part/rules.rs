@@ -9,14 +9,27 @@ use crate::packages::Family;
 
 /// Directories at the root that every system has.
 pub(super) const SKELETON: [&str; 17] = [
-    "bin", "boot", "dev", "etc", "home", "lib", "media", "mnt", "proc", "root", "run", "sbin", "srv",
-    "sys", "tmp", "var", "var/tmp",
+    "bin", "boot", "dev", "etc", "home", "lib", "media", "mnt", "proc", "root", "run", "sbin",
+    "srv", "sys", "tmp", "var", "var/tmp",
 ];
 
 /// Where only directories and links are of the packages; files in them are this system's own.
 const STATE: [&str; 15] = [
-    "boot", "dev", "home", "media", "mnt", "proc", "root", "run", "srv", "sys", "tmp", "var/cache",
-    "var/log", "var/spool", "var/tmp",
+    "boot",
+    "dev",
+    "home",
+    "media",
+    "mnt",
+    "proc",
+    "root",
+    "run",
+    "srv",
+    "sys",
+    "tmp",
+    "var/cache",
+    "var/log",
+    "var/spool",
+    "var/tmp",
 ];
 
 /// The identity and secrets of a machine, and what its administrator has set up of disks and networks,
@@ -94,7 +107,10 @@ pub(in crate::policy) fn is_usr(path: &str) -> bool {
 /// Whether a pattern with `*` in components is that of `path`.
 fn names(pattern: &str, path: &str) -> bool {
     pattern.split('/').count() == path.split('/').count()
-        && pattern.split('/').zip(path.split('/')).all(|(p, c)| matches(p, c))
+        && pattern
+            .split('/')
+            .zip(path.split('/'))
+            .all(|(p, c)| matches(p, c))
 }
 
 /// Whether a name that a package of `family` owns, or that a script made, is in a fresh system.
@@ -120,7 +136,12 @@ mod tests {
     #[test]
     fn what_a_system_has_made_itself_is_not_taken() {
         let taken = |path: &str| is_taken(Family::Dpkg, path, FileKind::Regular);
-        for path in ["etc/ssh/sshd_config", "bin/busybox", "var/lib/misc/x", "etc/profile"] {
+        for path in [
+            "etc/ssh/sshd_config",
+            "bin/busybox",
+            "var/lib/misc/x",
+            "etc/profile",
+        ] {
             assert!(taken(path), "{path}");
         }
         for path in [
