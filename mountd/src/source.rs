@@ -1,7 +1,7 @@
 //! From a [`MountSpec`] to the merged tree that it describes.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -14,9 +14,11 @@ use crate::lower::filesystem::FileSystemError;
 use crate::lower::grafted::{GraftError, GraftedLower, Part};
 use crate::lower::host::{HostError, HostLower};
 use crate::lower::memory::{BuildError, MemoryLower};
+use crate::lower::rebased::{NameList, RebaseError, RebasedLower};
 use crate::lower::tar::{ImageError, TarLower};
+use crate::overlay::OverlaidLower;
 use crate::overlay::Overlay;
-use crate::spec::{Graft, LowerSpec, MountSpec};
+use crate::spec::{Below, Graft, HiddenName, LowerSpec, MountSpec};
 use crate::takeover::Kept;
 use crate::upper::{Opening, RootInode, StoreError, UpperStore};
 
@@ -32,9 +34,6 @@ pub enum OpenError {
     /// The directories that lead to them.
     #[error(transparent)]
     Way(#[from] BuildError),
-    /// A tree of several in another.
-    #[error("a tree of several file systems cannot be the root of another one")]
-    Nested,
     /// Another file system than before.
     #[error(
         "another file system is mounted at {} than when this was begun; mount the one that was",
@@ -47,6 +46,9 @@ pub enum OpenError {
     /// The image underneath.
     #[error(transparent)]
     Image(#[from] ImageError),
+    /// Names of another tree in the one underneath.
+    #[error(transparent)]
+    Rebased(#[from] RebaseError),
     /// The root of what is underneath.
     #[error("cannot read the root of the lower: {0}")]
     Root(FsError),
@@ -79,25 +81,25 @@ pub fn open_kept(spec: &MountSpec, kept: &Kept) -> Result<Overlay, OpenError> {
 }
 
 fn open_as(spec: &MountSpec, kept: Option<&Kept>) -> Result<Overlay, OpenError> {
-    let opening = match kept.map(Kept::agreement).transpose()?.flatten() {
-        Some(_) => Opening::Takeover,
-        None => Opening::AfterAll,
-    };
-    let lower = open_lower(&spec.lower, kept)?;
-    let lower: Arc<dyn LowerLayer> = if spec.hidden.is_empty() {
-        lower
-    } else {
-        Arc::new(HiddenLower::new(lower, &spec.hidden)?)
-    };
+    let mut opener = Opener::new(kept)?;
+    let lower = opener.lower(&spec.lower)?;
+    let lower = hiding(lower, &spec.hidden)?;
     let upper = match &spec.store {
-        Some(path) => {
-            let root = root_of(&*lower).map_err(OpenError::Root)?;
-            let store = UpperStore::open_as(path, &root, lower.first_free(), opening)?;
-            Some(store.limited(spec.limits)?)
-        }
+        Some(path) => Some(opener.store(path, &*lower)?.limited(spec.limits)?),
         None => None,
     };
     Ok(Overlay::new(lower, upper))
+}
+
+/// `lower` without the names that are hidden.
+fn hiding(
+    lower: Arc<dyn LowerLayer>,
+    hidden: &[HiddenName],
+) -> Result<Arc<dyn LowerLayer>, OpenError> {
+    Ok(match hidden.is_empty() {
+        true => lower,
+        false => Arc::new(HiddenLower::new(lower, hidden)?),
+    })
 }
 
 /// What a store above `lower` begins with.
@@ -118,32 +120,125 @@ pub fn root_of(lower: &dyn LowerLayer) -> FsResult<RootInode> {
     })
 }
 
-fn open_lower(spec: &LowerSpec, kept: Option<&Kept>) -> Result<Arc<dyn LowerLayer>, OpenError> {
-    match spec {
-        LowerSpec::Directory { path } => keep_names(HostLower::open(path)?, kept, 0),
-        LowerSpec::Grafted { path, grafts } => {
-            let root = keep_names(HostLower::open(path)?, kept, 0)?;
-            graft(root, grafts, kept)
+/// Opens what a spec describes, piece by piece. Each piece that keeps something for the next daemon has a
+/// place of its own for it, by the order in which the spec names them.
+struct Opener<'a> {
+    kept: Option<&'a Kept>,
+    opening: Opening,
+    /// Place of the next directory's names.
+    next_part: u16,
+    /// Place of the next merged tree below.
+    next_tree: u16,
+}
+
+impl<'a> Opener<'a> {
+    fn new(kept: Option<&'a Kept>) -> Result<Self, OpenError> {
+        let opening = match kept.map(Kept::agreement).transpose()?.flatten() {
+            Some(_) => Opening::Takeover,
+            None => Opening::AfterAll,
+        };
+        Ok(Self {
+            kept,
+            opening,
+            next_part: 0,
+            next_tree: 1,
+        })
+    }
+
+    fn store(&self, path: &Path, lower: &dyn LowerLayer) -> Result<UpperStore, OpenError> {
+        let root = root_of(lower).map_err(OpenError::Root)?;
+        let first = lower.first_free();
+        Ok(UpperStore::open_as(path, &root, first, self.opening)?)
+    }
+
+    fn lower(&mut self, spec: &LowerSpec) -> Result<Arc<dyn LowerLayer>, OpenError> {
+        match spec {
+            LowerSpec::Directory { path } => self.keep_names(HostLower::open(path)?),
+            LowerSpec::Grafted { path, grafts } => {
+                let root = self.keep_names(HostLower::open(path)?)?;
+                self.grafted(root, grafts)
+            }
+            LowerSpec::Joined { root, grafts } => {
+                let root = match root {
+                    None => Arc::new(ways_to(grafts)?),
+                    Some(root) => self.lower(root)?,
+                };
+                self.grafted(root, grafts)
+            }
+            LowerSpec::FileSystem(image) => self.keep_names(image.lower()?),
+            LowerSpec::Image {
+                path,
+                index,
+                shared,
+            } => Ok(Arc::new(match shared {
+                Some(shared) => TarLower::open_sharing(path, index, shared)?,
+                None => TarLower::open(path, index)?,
+            })),
+            LowerSpec::Rebased { below, other, list } => {
+                let names = NameList::open(list).map_err(|why| RebaseError::List {
+                    path: list.clone(),
+                    why,
+                })?;
+                let base = self.below(below)?;
+                let other = self.lower(other)?;
+                Ok(Arc::new(RebasedLower::new(base, other, names)?))
+            }
         }
-        LowerSpec::Joined { root, grafts } => {
-            let root = match root.as_deref() {
-                None => Arc::new(ways_to(grafts)?),
-                Some(LowerSpec::Grafted { .. } | LowerSpec::Joined { .. }) => {
-                    return Err(OpenError::Nested);
+    }
+
+    /// A merged tree as the lower of another one.
+    fn below(&mut self, below: &Below) -> Result<Arc<dyn LowerLayer>, OpenError> {
+        let lower = hiding(self.lower(&below.lower)?, &below.hidden)?;
+        let store = self.store(&below.store, &*lower)?;
+        let mut overlay = Overlay::new(lower, Some(store));
+        if let Some(kept) = self.kept {
+            overlay = overlay.keep_as(kept, self.next_tree)?;
+        }
+        self.next_tree = self.next_tree.saturating_add(1);
+        Ok(Arc::new(OverlaidLower::new(overlay)))
+    }
+
+    /// The file systems of `grafts` in `root`. Each must be the one that is expected: the store's
+    /// records carry the numbers of its inodes.
+    fn grafted(
+        &mut self,
+        root: Arc<dyn LowerLayer>,
+        grafts: &[Graft],
+    ) -> Result<Arc<dyn LowerLayer>, OpenError> {
+        let mut parts = Vec::with_capacity(grafts.len());
+        for graft in grafts {
+            let layer = match &graft.from {
+                Some(from) => {
+                    let lower = HostLower::open(from)?;
+                    if let Some(expected) = graft.mark
+                        && lower.mark().map_err(OpenError::Root)? != expected
+                    {
+                        return Err(OpenError::Changed(from.clone()));
+                    }
+                    Some(self.keep_names(lower)?)
                 }
-                Some(root) => open_lower(root, kept)?,
+                None => {
+                    self.next_part = self.next_part.saturating_add(1);
+                    None
+                }
             };
-            graft(root, grafts, kept)
+            parts.push(Part {
+                point: graft.point.clone(),
+                layer,
+                read_only: graft.read_only,
+            });
         }
-        LowerSpec::FileSystem(image) => keep_names(image.lower()?, kept, 0),
-        LowerSpec::Image {
-            path,
-            index,
-            shared,
-        } => Ok(Arc::new(match shared {
-            Some(shared) => TarLower::open_sharing(path, index, shared)?,
-            None => TarLower::open(path, index)?,
-        })),
+        Ok(Arc::new(GraftedLower::new(root, parts)?))
+    }
+
+    /// The directory, with the names by which its inodes were found kept for the next daemon.
+    fn keep_names(&mut self, lower: HostLower) -> Result<Arc<dyn LowerLayer>, OpenError> {
+        let part = self.next_part;
+        self.next_part = part.saturating_add(1);
+        Ok(Arc::new(match self.kept {
+            Some(kept) => lower.keep(kept.lower_names(part)?)?,
+            None => lower,
+        }))
     }
 }
 
@@ -154,61 +249,15 @@ fn ways_to(grafts: &[Graft]) -> Result<MemoryLower, OpenError> {
         let slashes = graft.point.match_indices('/');
         above.extend(slashes.filter_map(|(at, _)| graft.point.get(..at)));
     }
-    let tree = above
-        .into_iter()
-        .fold(MemoryLower::builder(), |tree, path| {
-            let inside = |graft: &Graft| path.strip_prefix(graft.point.as_str());
-            let is_inside = |graft: &Graft| {
-                inside(graft).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-            };
-            if grafts.iter().any(is_inside) {
-                tree
-            } else {
-                tree.directory(path)
-            }
-        });
-    Ok(tree.build()?)
-}
-
-/// The file systems of `grafts` in `root`. Each must be the one that is expected: the store's
-/// records carry the numbers of its inodes.
-fn graft(
-    root: Arc<dyn LowerLayer>,
-    grafts: &[Graft],
-    kept: Option<&Kept>,
-) -> Result<Arc<dyn LowerLayer>, OpenError> {
-    let mut parts = Vec::with_capacity(grafts.len());
-    for (graft, part) in grafts.iter().zip(1..) {
-        let layer = match &graft.from {
-            Some(from) => {
-                let lower = HostLower::open(from)?;
-                if let Some(expected) = graft.mark
-                    && lower.mark().map_err(OpenError::Root)? != expected
-                {
-                    return Err(OpenError::Changed(from.clone()));
-                }
-                Some(keep_names(lower, kept, part)?)
-            }
-            None => None,
-        };
-        parts.push(Part {
-            point: graft.point.clone(),
-            layer,
-            read_only: graft.read_only,
-        });
+    let is_inside = |path: &str, graft: &Graft| {
+        let rest = path.strip_prefix(graft.point.as_str());
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let mut tree = MemoryLower::builder();
+    for path in above {
+        if !grafts.iter().any(|graft| is_inside(path, graft)) {
+            tree = tree.directory(path);
+        }
     }
-    Ok(Arc::new(GraftedLower::new(root, parts)?))
-}
-
-/// The directory, with the names by which its inodes were found kept for the next daemon. `part` is
-/// its place in the tree.
-fn keep_names(
-    lower: HostLower,
-    kept: Option<&Kept>,
-    part: u16,
-) -> Result<Arc<dyn LowerLayer>, OpenError> {
-    Ok(Arc::new(match kept {
-        Some(kept) => lower.keep(kept.lower_names(part)?)?,
-        None => lower,
-    }))
+    Ok(tree.build()?)
 }

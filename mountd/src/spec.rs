@@ -32,7 +32,7 @@ impl MountSpec {
     pub fn grafts(&self) -> &[Graft] {
         match &self.lower {
             LowerSpec::Grafted { grafts, .. } | LowerSpec::Joined { grafts, .. } => grafts,
-            LowerSpec::Directory { .. } | LowerSpec::FileSystem(_) | LowerSpec::Image { .. } => &[],
+            _ => &[],
         }
     }
 
@@ -106,7 +106,7 @@ pub enum LowerSpec {
     },
     /// Directories of this host in the tree of another lower.
     Joined {
-        /// The tree; anything but another joined or grafted one. `None`: nothing but the directories
+        /// The tree, its inode numbers below 2^48. `None`: nothing but the directories
         /// that lead to the grafts.
         root: Option<Box<LowerSpec>>,
         /// What is shown in it, as of a `Grafted`. There need be no directory in its place if that
@@ -125,6 +125,28 @@ pub enum LowerSpec {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         shared: Option<PathBuf>,
     },
+    /// A merged tree in which listed names come from another tree.
+    Rebased {
+        /// The merged tree: a lower, and a store that nobody writes any more.
+        below: Box<Below>,
+        /// The other tree.
+        other: Box<LowerSpec>,
+        /// The file that lists the names: [`crate::lower::rebased::list`].
+        list: PathBuf,
+    },
+}
+
+/// A merged tree below another one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Below {
+    /// What is shown underneath.
+    pub lower: LowerSpec,
+    /// Names of that which do not exist.
+    #[serde(default)]
+    pub hidden: Vec<HiddenName>,
+    /// The store above it.
+    pub store: PathBuf,
 }
 
 /// A file system that is shown at its mount point in another one.

@@ -52,6 +52,7 @@ mod savewpar;
 mod specification;
 mod startwpar;
 mod stopwpar;
+mod syncwpar;
 mod umount;
 pub mod verbs;
 mod wparexec;

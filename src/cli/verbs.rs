@@ -8,7 +8,7 @@ use super::exit::Exit;
 use super::{
     chwpar, clogin, diff, explain, generate, index, install_links, lsmksysb, lswpar, mksysb,
     mkszfile, mkwpar, mount, oslevel, rebootwpar, restwpar, rmwpar, savewpar, startwpar, stopwpar,
-    umount, wparexec,
+    syncwpar, umount, wparexec,
 };
 
 /// One verb.
@@ -102,6 +102,7 @@ pub static ALL: &[Verb] = &[
     rmwpar::VERB,
     lswpar::VERB,
     chwpar::VERB,
+    syncwpar::VERB,
     oslevel::VERB,
     clogin::VERB,
     wparexec::VERB,

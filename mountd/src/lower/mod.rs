@@ -25,6 +25,7 @@ pub mod filesystem;
 pub mod grafted;
 pub mod host;
 pub mod memory;
+pub mod rebased;
 pub mod tar;
 
 /// Number of an inode in its layer. See the module's invariants.

@@ -39,6 +39,9 @@
 //! * Permission is the kernel's to check (`default_permissions`).
 
 pub mod acl;
+mod as_lower;
+#[cfg(test)]
+mod as_lower_tests;
 mod attempt;
 mod attr;
 mod blocks;
@@ -82,6 +85,7 @@ use std::sync::Arc;
 use crate::upper::calls::{self as fs, Mode};
 use parking_lot::{Mutex, RwLock};
 
+pub use as_lower::OverlaidLower;
 pub use attempt::Attempt;
 pub use attr::{SetAttr, SetTime};
 pub use blocks::CopyUp;

@@ -250,7 +250,7 @@ mod tests {
     #[test]
     fn the_last_that_was_said_counts() {
         let kept = Kept::new().unwrap();
-        let (journal, before) = NodeJournal::inherit(kept.nodes().unwrap()).unwrap();
+        let (journal, before) = NodeJournal::inherit(kept.nodes(0).unwrap()).unwrap();
         assert!(before.nodes.is_empty() && before.moves.is_empty());
         let named = Place::Named {
             parent: Ino(1),
@@ -279,7 +279,7 @@ mod tests {
             journal.announce(&planned(request), false);
         }
         journal.announce(&planned(3), true);
-        let (_, after) = NodeJournal::inherit(kept.nodes().unwrap()).unwrap();
+        let (_, after) = NodeJournal::inherit(kept.nodes(0).unwrap()).unwrap();
         assert_eq!(after.nodes.len(), places.len());
         for (number, place) in (10..).zip(places) {
             let lookups = if number == 12 { 5 } else { 1 };
@@ -294,11 +294,11 @@ mod tests {
     fn records_that_make_no_sense_are_refused() {
         for bad in [&[NODE][..], &[NODE, 31 << PLACE], &[COUNT, 1], &[9; 20]] {
             let kept = Kept::new().unwrap();
-            let journal = kept.nodes().unwrap();
+            let journal = kept.nodes(0).unwrap();
             journal.read(&mut |_| {}).unwrap();
             journal.append(|buffer| buffer.extend_from_slice(bad));
             assert!(
-                NodeJournal::inherit(kept.nodes().unwrap()).is_err(),
+                NodeJournal::inherit(kept.nodes(0).unwrap()).is_err(),
                 "{bad:?}"
             );
         }

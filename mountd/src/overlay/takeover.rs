@@ -38,8 +38,13 @@ impl Overlay {
     ///
     /// # Errors
     /// If what it noted cannot be read.
-    pub fn keep(mut self, kept: &Kept) -> io::Result<Self> {
-        let (journal, inheritance) = NodeJournal::inherit(kept.nodes()?)?;
+    pub fn keep(self, kept: &Kept) -> io::Result<Self> {
+        self.keep_as(kept, 0)
+    }
+
+    /// The same for one of several trees above one another: 0 is the one that the kernel sees.
+    pub(crate) fn keep_as(mut self, kept: &Kept, tree: u16) -> io::Result<Self> {
+        let (journal, inheritance) = NodeJournal::inherit(kept.nodes(tree)?)?;
         let moves = inheritance.moves.clone();
         self.inherited.is_there = kept.agreement()?.is_some();
         self.nodes.inherit(inheritance, journal);

@@ -10,7 +10,7 @@
 //! |---|---|---|
 //! | 0 | the buffers of requests, in use by daemon and kernel | `crate::wire::slots` |
 //! | 2^60 | what was agreed with the kernel | [`Agreement`] |
-//! | 2^61 | which inodes the kernel knows, as far as their numbers do not say it | [`Journal`] |
+//! | 2^61 | which inodes the kernel knows, as far as their numbers do not say it, and those that trees below are asked for, tree by tree | [`Journal`]s |
 //! | 2^62 | by which names a living host's inodes were found, file system by file system | [`Journal`]s |
 //!
 //! Everything in it is written by this crate for itself, before it is relied on, so that it is
@@ -36,6 +36,10 @@ const NODES: u64 = 1 << 61;
 const LOWER_NAMES: u64 = 1 << 62;
 /// Room for the names of one file system. So there is room for 1024 of them.
 const NAMES_OF_PART: u64 = 1 << 52;
+const PARTS_MAX: u16 = 1024;
+/// Room for the inodes of one merged tree. So there is room for 32 above one another.
+const NODES_OF_TREE: u64 = 1 << 56;
+const TREES_MAX: u16 = 32;
 
 /// Of the layout of this file and of what is in it: a daemon of another version cannot take over.
 const VERSION: u32 = 1;
@@ -163,14 +167,24 @@ impl Kept {
         shared::map(self.file.as_fd(), lengths, self.fixed)
     }
 
-    /// The journal of inodes that the kernel knows.
-    pub(crate) fn nodes(&self) -> io::Result<Journal> {
-        Journal::open(Arc::clone(&self.file), NODES)
+    /// The journal of inodes that the kernel knows; `tree` is 0 for the tree that it sees, and counts
+    /// those below that.
+    pub(crate) fn nodes(&self, tree: u16) -> io::Result<Journal> {
+        if tree >= TREES_MAX {
+            return Err(too_many("merged trees"));
+        }
+        Journal::open(
+            Arc::clone(&self.file),
+            NODES + u64::from(tree) * NODES_OF_TREE,
+        )
     }
 
     /// The journal of names that a living host's inodes were found by, of the file system with this
     /// place in the tree.
     pub(crate) fn lower_names(&self, part: u16) -> io::Result<Journal> {
+        if part >= PARTS_MAX {
+            return Err(too_many("file systems"));
+        }
         Journal::open(
             Arc::clone(&self.file),
             LOWER_NAMES + u64::from(part) * NAMES_OF_PART,
@@ -182,6 +196,12 @@ impl AsFd for Kept {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
+}
+
+fn too_many(what: &str) -> io::Error {
+    io::Error::other(format!(
+        "there are more {what} in this mount than can be kept"
+    ))
 }
 
 /// Writes all of `bytes` at `offset`; a file in memory takes them at once or has no room.

@@ -327,6 +327,11 @@ impl UpperStore {
         self.numbers.allocate(self.work.as_fd())
     }
 
+    /// The first inode number that was never handed out in this store.
+    pub fn first_unused(&self) -> u64 {
+        self.numbers.first_unused()
+    }
+
     /// What is known of inode `ino` in `links`.
     ///
     /// # Errors

@@ -55,6 +55,11 @@ impl Numbers {
         })
     }
 
+    /// No number from here on is in use, now or after a crash.
+    pub(super) fn first_unused(&self) -> u64 {
+        self.state.lock().reserved_to
+    }
+
     pub(super) fn allocate(&self, work: BorrowedFd<'_>) -> FsResult<Ino> {
         let mut block = self.state.lock();
         if block.next == block.reserved_to {
