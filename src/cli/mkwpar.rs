@@ -8,6 +8,7 @@ use super::create::{self, Plan};
 use super::error::{CliError, CliResult};
 use super::exit::Exit;
 use super::filesets;
+use super::lender;
 use super::levels::{self, Insist};
 use super::lifecycle;
 use super::prepared::Prepared;
@@ -18,8 +19,8 @@ use crate::launch::Payload;
 use crate::model::copy_controls::Selection;
 use crate::model::device_export::DeviceError;
 use crate::model::{
-    CopyControls, DeviceName, DeviceRequest, FileSystemAttributes, SpaceLimits, SpecFile, WparKind,
-    WparName, WparRecord,
+    Base, CopyControls, DeviceName, DeviceRequest, FileSystemAttributes, Source, SpaceLimits,
+    SpecFile, WparKind, WparName, WparRecord,
 };
 use crate::registry::{Lock, Registry};
 use crate::source::devices;
@@ -163,9 +164,17 @@ pub(super) struct MakeArguments {
     #[arg(short = 'C', long = "versioned")]
     versioned: bool,
 
-    /// Have a /usr and /opt of its own, as every system copy has
-    #[arg(short = 'l', long = "private-usr")]
-    _private_usr: bool,
+    /// Have a /usr and /opt of its own to change, as a system copy has anyway
+    #[arg(short = 'l', long = "private-usr", conflicts_with = "shared")]
+    private_usr: bool,
+
+    /// Share /usr and /opt, read-only, also in a system copy
+    #[arg(long = "shared")]
+    shared: bool,
+
+    /// The system whose /usr and /opt it has, a directory, if that is not the running one
+    #[arg(long = "usr-from", value_name = "DIR")]
+    usr_from: Option<PathBuf>,
 
     /// Mark it to be started with the host
     #[arg(short = 'A', long = "auto")]
@@ -234,10 +243,18 @@ impl Arguments for MakeArguments {
             .map_err(|error| CliError::usage(error.to_string()))?;
         // As in AIX, a versioned WPAR is always a copy of a whole system.
         let is_copy = settings.system_copy == Some(true) || settings.versioned == Some(true);
-        if !is_copy && self.preserved.is_none() {
-            return Err(CliError::usage("only system copies can be made")
-                .hint("add -t, with -B IMAGE or for the running system"));
+        let is_standard = !is_copy && self.preserved.is_none();
+        if is_standard && settings.backup.is_some() {
+            return Err(
+                CliError::usage("a standard workload partition has no backup")
+                    .hint("add -t to make a system copy of it, or leave -B out"),
+            );
         }
+        if is_standard && selection != Selection::default() {
+            return Err(CliError::usage("include and exclude are for system copies")
+                .hint("leave them away, or add -t"));
+        }
+        require_lender(&settings, is_copy)?;
         let is_versioned = settings.versioned == Some(true);
         if is_versioned && settings.backup.is_none() && self.preserved.is_none() {
             return Err(CliError::usage("-C goes with a backup")
@@ -253,7 +270,7 @@ impl Arguments for MakeArguments {
         let lock = context.lock(&registry, &name)?;
         let (plan, prepared) = match &self.preserved {
             Some(_) => self.plan_from_kept(context, &registry, name, &settings)?,
-            None => plan(context, &registry, name, controls, &settings)?,
+            None => plan(context, &registry, name, controls, is_copy, &settings)?,
         };
         if self.preserved.is_some() && selection != Selection::default() {
             return Err(
@@ -299,25 +316,56 @@ impl Arguments for MakeArguments {
     }
 }
 
+/// Only what has the `/usr` of another system can say of which.
+fn require_lender(settings: &SpecFile, is_copy: bool) -> CliResult<()> {
+    let shared = settings.private_usr == Some(false);
+    if settings.usr_from.is_some() && is_copy && !shared {
+        return Err(
+            CliError::usage("a system copy has /usr and /opt of its own")
+                .hint("add --shared to have those of another system, or leave --usr-from out"),
+        );
+    }
+    if shared && is_copy && settings.backup.is_none() {
+        return Err(
+            CliError::usage("a copy of the running system has all of it")
+                .hint("leave -t out for a standard workload partition, which shares /usr"),
+        );
+    }
+    Ok(())
+}
+
 /// A plan for a new WPAR. A name that is taken is found before a long index is made, not after.
 fn plan(
     context: &Context,
     registry: &Registry,
     name: WparName,
     copy_controls: CopyControls,
+    is_copy: bool,
     settings: &SpecFile,
 ) -> CliResult<(Plan, Prepared)> {
     create::require_free(registry, &name, false)?;
     create::require_unique(registry, settings.uuid.as_deref())?;
     let hostname = create::hostname(settings.hostname.as_deref(), &name)?;
-    let prepared = Prepared::new(context, settings.backup.as_deref())?;
+    let prepared = match is_copy {
+        true => Prepared::new(context, settings.backup.as_deref())?,
+        false => Prepared::fresh(),
+    };
+    let base = match is_copy && settings.private_usr != Some(false) {
+        true => None,
+        false => Some(Base {
+            system: lender::system(settings.usr_from.as_deref())?,
+            private: !is_copy && settings.private_usr == Some(true),
+            points: Vec::new(),
+            packages: None,
+        }),
+    };
     let plan = Plan {
         name,
         hostname,
         kind: WparKind::System,
         directory: settings.directory.clone(),
         source: prepared.source.clone(),
-        base: None,
+        base,
         copy_controls,
         selection: Selection::default(),
         limits: SpaceLimits::default(),
@@ -360,6 +408,12 @@ impl MakeArguments {
             system_copy: self.system_copy.then_some(true),
             backup: self.image.as_deref().map(absolute).transpose()?,
             versioned: self.versioned.then_some(true),
+            private_usr: match (self.private_usr, self.shared) {
+                (true, _) => Some(true),
+                (false, true) => Some(false),
+                (false, false) => None,
+            },
+            usr_from: self.usr_from.as_deref().map(absolute).transpose()?,
             controls: self.copy_controls.clone(),
             file_system: self.file_system.clone(),
         })
@@ -441,7 +495,10 @@ impl MakeArguments {
                 );
             }
         }
-        let prepared = Prepared::new(context, image.as_deref())?;
+        let prepared = match kept.source {
+            Source::Fresh => Prepared::fresh(),
+            _ => Prepared::new(context, image.as_deref())?,
+        };
         if !prepared.source.is_same(&kept.source) {
             return Err(CliError::new(format!(
                 "the image of the kept store of {name} has changed"

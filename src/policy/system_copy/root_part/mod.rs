@@ -24,7 +24,7 @@ use super::draft::Draft;
 use super::filesets;
 use super::{Decisions, Situation};
 use crate::model::view::{Synced, SyncedPackage};
-use crate::packages::{self, Detail, Package, PackageDatabase, Status};
+use crate::packages::{self, Detail, Digest, Family, Package, PackageDatabase, Status};
 use accounts::Accounts;
 use rules::{GENERATED, MASTERS, REMEMBERED, SKELETON, is_taken, is_usr};
 
@@ -96,6 +96,7 @@ pub fn plan(situation: &Situation<'_>) -> Result<RootPart, FsError> {
                 .to_owned(),
         ),
     }
+    making.registered()?;
     making.made_by_scripts()?;
     making.links()?;
     making.accounts()?;
@@ -268,6 +269,48 @@ impl Making<'_> {
         };
         let listing = self.draft.listing(&dir)?;
         Ok(listing.kind(name).map(|kind| (listing.join(name), kind)))
+    }
+
+    /// Configuration files that packages have registered with ucf(1): lines of package and path.
+    fn registered(&mut self) -> Result<(), FsError> {
+        let registry = self.draft.text("var/lib/ucf/registry")?.unwrap_or_default();
+        let hashes = self.draft.text("var/lib/ucf/hashfile")?.unwrap_or_default();
+        let (registry, hashes) = (
+            String::from_utf8_lossy(&registry),
+            String::from_utf8_lossy(&hashes),
+        );
+        let pairs = |line: &str| {
+            let (first, path) = line.split_once(char::is_whitespace)?;
+            Some((path.trim().strip_prefix('/')?.to_owned(), first.to_owned()))
+        };
+        let digests: HashMap<_, _> = hashes.lines().filter_map(pairs).collect();
+        let mut changed = Vec::new();
+        for (path, package) in registry.lines().filter_map(pairs) {
+            let Some((place, kind)) = self.place(&path)? else {
+                continue;
+            };
+            let of_package = |known: &&mut SyncedPackage| known.name == package;
+            let Some(known) = self.part.synced.packages.iter_mut().find(of_package) else {
+                continue;
+            };
+            if !is_taken(Family::Dpkg, &place, kind) || kind != FileKind::Regular {
+                continue;
+            }
+            let digest = digests.get(&path).map(|hex| format!("md5:{hex}"));
+            known
+                .config
+                .insert(place.clone(), digest.clone().unwrap_or_default());
+            let key = known.key();
+            self.add(&place, RootWhat::Same, Some(&key));
+            if let Some(Ok(digest)) = digest.map(|digest| digest.parse::<Digest>())
+                && let Ok(Some(contents)) = self.files.files.read(place.as_bytes(), LONGEST)
+                && !digest.is_of(&contents)
+            {
+                changed.push(place);
+            }
+        }
+        self.note_changed(&changed);
+        Ok(())
     }
 
     fn made_by_scripts(&mut self) -> Result<(), FsError> {

@@ -85,7 +85,8 @@ pub(super) const REMEMBERED: [&str; 6] = [
 ];
 
 /// Files that a script copies from `/usr` and the administrator may have changed since.
-pub(super) const MASTERS: [(&str, &str); 5] = [
+pub(super) const MASTERS: [(&str, &str); 6] = [
+    ("etc/ssh/sshd_config", "usr/share/openssh/sshd_config"),
     ("etc/inittab", "usr/share/sysvinit/inittab"),
     ("etc/motd", "usr/share/base-files/motd"),
     ("etc/profile", "usr/share/base-files/profile"),
