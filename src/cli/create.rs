@@ -19,7 +19,7 @@ use super::decisions::{self, Copied};
 use super::error::{CliError, CliResult};
 use super::lender::Lender;
 use crate::model::copy_controls::Selection;
-use crate::model::view::VIEW_VERSION;
+use crate::model::view::{Synced, VIEW_VERSION};
 use crate::model::{
     Base, CopyControls, DeviceName, Hostname, Owner, Source, SpaceLimits, View, WparKind, WparName,
     WparRecord,
@@ -424,6 +424,12 @@ impl<'a> Creation<'a> {
             }
             view = view.with(decisions.view);
             let mut edits = decisions.edits;
+            let synced = match (&lender, &self.record.source) {
+                (Some(lender), source) if *source != Source::Fresh => {
+                    lender.root_part(layout, &self.record)?.synced
+                }
+                _ => Synced::default(),
+            };
             if let (Some(lender), Some(base)) = (&lender, &mut self.record.base) {
                 edits.extend(
                     base::pins(base, lender.tree.overlay(), &edits)
@@ -431,8 +437,8 @@ impl<'a> Creation<'a> {
                 );
                 let hidden = system_copy::hidden_filesets(&view);
                 base.packages = lender.fingerprint(&hidden);
-                if view.synced.is_empty() {
-                    view.synced = lender.synced(&hidden);
+                if self.record.source != Source::Fresh {
+                    view.synced = synced;
                 }
                 view.version = VIEW_VERSION;
             }

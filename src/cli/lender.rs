@@ -8,9 +8,8 @@ use wpar_mountd::spec::{Access, MountSpec, SpaceLimits};
 use super::decisions::{self, Copied};
 use super::error::{CliError, CliResult};
 use crate::model::copy_controls::Selection;
-use crate::model::view::Synced;
 use crate::model::{Base, BaseSystem, PackageFingerprint, View, WparRecord};
-use crate::packages::{self, Detail, PackageDatabase, Status, fingerprint};
+use crate::packages::{self, Detail, PackageDatabase, fingerprint};
 use crate::policy::mount_spec::own_places;
 use crate::policy::system_copy::root_part::{self, RootPart};
 use crate::policy::{base, root_group};
@@ -70,20 +69,6 @@ impl Lender {
     /// Its packages; `None` if there is no data base of them that can be read.
     pub(super) fn packages(&self, detail: Detail) -> Option<PackageDatabase> {
         packages::read(self.tree.overlay(), detail).ok().flatten()
-    }
-
-    /// What is on record of its packages of which a WPAR does not see these.
-    pub(super) fn synced(&self, hidden: &BTreeSet<String>) -> Synced {
-        let database = self.packages(Detail::Paths);
-        let packages = database.iter().flat_map(|database| &database.packages);
-        Synced {
-            packages: packages
-                .filter(|package| package.status != Status::Removed)
-                .map(root_part::synced_package)
-                .filter(|package| !hidden.contains(&package.key()))
-                .collect(),
-            made: Vec::new(),
-        }
     }
 
     /// The fingerprint of its packages of which a WPAR does not see these.

@@ -87,6 +87,14 @@ impl Digest {
         (value.len() == algorithm.bytes()).then_some(Self { algorithm, value })
     }
 
+    /// That of `contents`, by SHA-256.
+    pub fn sha256(contents: &[u8]) -> Self {
+        Self {
+            algorithm: Algorithm::Sha256,
+            value: Sha256::digest(contents).to_vec(),
+        }
+    }
+
     /// Whether this is the digest of `contents`.
     pub fn is_of(&self, contents: &[u8]) -> bool {
         let found = match self.algorithm {
@@ -155,6 +163,7 @@ mod tests {
             let digest = Digest::from_hex(algorithm, hex.as_bytes()).unwrap();
             assert!(digest.is_of(b"abc") && !digest.is_of(b"abd"));
             assert_eq!(digest.to_string().parse(), Ok(digest.clone()));
+            assert!(Digest::sha256(b"abc").is_of(b"abc"));
             assert_eq!(Digest::from_hex(algorithm, &hex.as_bytes()[1..]), None);
             assert_eq!(
                 Digest::from_hex(algorithm, hex.replace('1', "x").as_bytes()),

@@ -13,6 +13,7 @@ use wpar_mountd::spec::{Graft, HiddenName, LowerSpec};
 use wpar_mountd::types::FileKind;
 
 use super::mount_spec::{host_lower, own_places};
+use super::synchronize::shared_status;
 use super::{PolicyError, exclusions, root_group};
 use crate::model::base::USR_PARTS;
 use crate::model::view::Part;
@@ -67,7 +68,10 @@ pub fn pins(base: &Base, files: &dyn Files, edits: &[Edit]) -> Result<Vec<Edit>,
             pins.push(Edit {
                 path: path.to_owned(),
                 what: Put::File {
-                    contents,
+                    contents: match path {
+                        shared_status::STATUS => shared_status::without_removed(&contents),
+                        _ => contents,
+                    },
                     permissions: 0o644,
                 },
                 reason: "the packages that the root part was made of".to_owned(),

@@ -8,6 +8,7 @@ mod error;
 pub mod exclusions;
 pub mod mount_spec;
 pub mod root_group;
+pub mod synchronize;
 pub mod system_copy;
 
 pub use error::PolicyError;

@@ -62,27 +62,29 @@ pub fn put(from: &Overlay, to: &Overlay, path: &str, what: &RootWhat) -> FsResul
                 to.write(into.ino(), contents, 0, false).map(drop)
             })
         }
-        RootWhat::Master(master) => match find(from, master)? {
-            Some((source, _)) if source.attr().kind == FileKind::Regular => {
-                let like = plain(FileKind::Regular);
-                file(to, path, &like, &mut |into| copy(from, &source, to, into))
-            }
-            _ => Ok(()),
-        },
-        RootWhat::Same => match model {
-            Some(source) if source.attr().kind == FileKind::Regular => {
-                file(to, path, source.attr(), &mut |into| {
-                    copy(from, source, to, into)?;
-                    copy_xattrs(from, source, to, into)
-                })
-            }
-            Some(source) if source.attr().kind == FileKind::Symlink => {
-                let target = from.read_link(source.ino())?;
-                to.make_directories(split(path.as_bytes()).0)?;
-                to.link_path(path.as_bytes(), &target)
-            }
-            _ => Ok(()),
-        },
+        RootWhat::Other(other) => {
+            let source = find(from, other)?;
+            same(from, to, path, source.as_ref().map(|(inode, _)| inode))
+        }
+        RootWhat::Same => same(from, to, path, model),
+    }
+}
+
+/// Puts what `source` is at `path`, if that is a file or a link.
+fn same(from: &Overlay, to: &Overlay, path: &str, source: Option<&LookedUp<'_>>) -> FsResult<()> {
+    match source {
+        Some(source) if source.attr().kind == FileKind::Regular => {
+            file(to, path, source.attr(), &mut |into| {
+                copy(from, source, to, into)?;
+                copy_xattrs(from, source, to, into)
+            })
+        }
+        Some(source) if source.attr().kind == FileKind::Symlink => {
+            let target = from.read_link(source.ino())?;
+            to.make_directories(split(path.as_bytes()).0)?;
+            to.link_path(path.as_bytes(), &target)
+        }
+        _ => Ok(()),
     }
 }
 

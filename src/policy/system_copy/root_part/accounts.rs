@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 /// The account files, as paths without a leading `/`.
-pub(in crate::policy) const FILES: [&str; 6] = [
+pub const FILES: [&str; 6] = [
     "etc/passwd",
     "etc/group",
     "etc/shadow",

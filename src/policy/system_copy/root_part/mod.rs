@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, HashMap};
 use wpar_mountd::error::FsError;
 use wpar_mountd::types::FileKind;
 
-pub(in crate::policy) mod accounts;
+pub mod accounts;
 pub(in crate::policy) mod rules;
 #[cfg(test)]
 mod tests;
@@ -52,8 +52,8 @@ pub enum RootWhat {
     Directory,
     /// The file or link at this path of the base.
     Same,
-    /// The file at another path of the base, with root as owner.
-    Master(String),
+    /// The file at another path of the base.
+    Other(String),
     /// A file with these contents, its owner and permissions as at this path of the base.
     File(Vec<u8>),
 }
@@ -109,7 +109,7 @@ pub(in crate::policy) fn key_of(package: &Package) -> String {
 }
 
 /// What is on record of a package.
-pub fn synced_package(package: &Package) -> SyncedPackage {
+fn synced_package(package: &Package) -> SyncedPackage {
     let config = package.config_files.iter().filter_map(|file| {
         let path = String::from_utf8(file.path.clone()).ok()?;
         let digest = file.digest.as_ref().map(ToString::to_string);
@@ -185,7 +185,7 @@ impl Making<'_> {
     ) -> Result<(), FsError> {
         let mut changed = Vec::new();
         for package in packages.filter(|package| package.status != Status::Removed) {
-            let synced = synced_package(package);
+            let mut synced = synced_package(package);
             let key = synced.key();
             for path in &package.paths {
                 let Ok(path) = std::str::from_utf8(path) else {
@@ -205,23 +205,33 @@ impl Making<'_> {
                 };
                 self.add(&place, what, Some(&key));
             }
-            for file in &package.config_files {
-                let path = String::from_utf8_lossy(&file.path).into_owned();
-                let Some(digest) = &file.digest else {
-                    continue;
-                };
-                let is_same = |item: &RootItem| item.what == RootWhat::Same;
-                if self.part.items.get(&path).is_some_and(is_same)
-                    && let Ok(Some(contents)) = self.files.files.read(path.as_bytes(), LONGEST)
-                    && !digest.is_of(&contents)
-                {
-                    changed.push(path);
+            for (path, digest) in &mut synced.config {
+                if self.correct(path, digest) {
+                    changed.push(path.clone());
                 }
             }
             self.part.synced.packages.push(synced);
         }
         self.note_changed(&changed);
         Ok(())
+    }
+
+    /// If the base's file is not what its package says, the digest is made that of the file: what a
+    /// WPAR gets, and what is compared with later. Says whether it was.
+    fn correct(&self, path: &str, digest: &mut String) -> bool {
+        let is_same = |item: &RootItem| item.what == RootWhat::Same;
+        if !self.part.items.get(path).is_some_and(is_same) {
+            return false;
+        }
+        let Ok(Some(contents)) = self.files.files.read(path.as_bytes(), LONGEST) else {
+            return false;
+        };
+        let said = digest.parse::<Digest>();
+        if said.as_ref().is_ok_and(|said| said.is_of(&contents)) {
+            return false;
+        }
+        *digest = Digest::sha256(&contents).to_string();
+        said.is_ok()
     }
 
     fn note_changed(&mut self, changed: &[String]) {
@@ -289,24 +299,25 @@ impl Making<'_> {
             let Some((place, kind)) = self.place(&path)? else {
                 continue;
             };
-            let of_package = |known: &&mut SyncedPackage| known.name == package;
-            let Some(known) = self.part.synced.packages.iter_mut().find(of_package) else {
+            let of_package = |known: &&SyncedPackage| known.name == package;
+            let Some(known) = self.part.synced.packages.iter().find(of_package) else {
                 continue;
             };
             if !is_taken(Family::Dpkg, &place, kind) || kind != FileKind::Regular {
                 continue;
             }
-            let digest = digests.get(&path).map(|hex| format!("md5:{hex}"));
-            known
-                .config
-                .insert(place.clone(), digest.clone().unwrap_or_default());
             let key = known.key();
             self.add(&place, RootWhat::Same, Some(&key));
-            if let Some(Ok(digest)) = digest.map(|digest| digest.parse::<Digest>())
-                && let Ok(Some(contents)) = self.files.files.read(place.as_bytes(), LONGEST)
-                && !digest.is_of(&contents)
-            {
-                changed.push(place);
+            let mut digest = match digests.get(&path) {
+                Some(hex) => format!("md5:{hex}"),
+                None => String::new(),
+            };
+            if self.correct(&place, &mut digest) {
+                changed.push(place.clone());
+            }
+            let mut packages = self.part.synced.packages.iter_mut();
+            if let Some(known) = packages.find(|known| known.name == package) {
+                known.config.insert(place, digest);
             }
         }
         self.note_changed(&changed);
@@ -330,7 +341,7 @@ impl Making<'_> {
                 let owned = self.part.items.get(path);
                 if owned.is_none_or(|item| item.package.is_none()) {
                     self.part.items.remove(path);
-                    self.add(path, RootWhat::Master(real), None);
+                    self.add(path, RootWhat::Other(real), None);
                 }
             }
         }

@@ -136,7 +136,7 @@ fn what_packages_brought_is_taken_and_nothing_else() {
     }
     is(
         "etc/profile",
-        RootWhat::Master("usr/share/base-files/profile".to_owned()),
+        RootWhat::Other("usr/share/base-files/profile".to_owned()),
     );
     is(
         "etc/passwd",
@@ -213,9 +213,11 @@ fn what_is_on_record_is_what_is_visible() {
         "md5:900150983cd24fb0d6963f7d28e17f72"
     );
     let ssh = &part.synced.packages[2];
+    let changed = Digest::sha256(b"changed here").to_string();
+    assert_eq!(ssh.config["etc/ssh/sshd_config"], changed);
     assert_eq!(
-        ssh.config["etc/ssh/sshd_config"],
-        "md5:900150983cd24fb0d6963f7d28e17f72"
+        cron.config["etc/default/cron"], changed,
+        "what the WPAR got"
     );
     assert!(
         part.synced
