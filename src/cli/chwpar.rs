@@ -252,7 +252,11 @@ fn require_system(record: &WparRecord) -> CliResult<()> {
 }
 
 /// Writes host name and machine-id into the store, as when the WPAR was made.
-fn identify(context: &Context, registry: &Registry, record: &WparRecord) -> CliResult<()> {
+pub(super) fn identify(
+    context: &Context,
+    registry: &Registry,
+    record: &WparRecord,
+) -> CliResult<()> {
     let mut tree = levels::offline(context, registry, record)?;
     let identity = Identity {
         hostname: record.hostname.clone(),

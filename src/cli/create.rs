@@ -19,7 +19,7 @@ use super::decisions::{self, Copied};
 use super::error::{CliError, CliResult};
 use super::lender::Lender;
 use crate::model::copy_controls::Selection;
-use crate::model::view::{Synced, VIEW_VERSION};
+use crate::model::view::Synced;
 use crate::model::{
     Base, CopyControls, DeviceName, Hostname, Owner, Source, SpaceLimits, View, WparKind, WparName,
     WparRecord,
@@ -440,7 +440,6 @@ impl<'a> Creation<'a> {
                 if self.record.source != Source::Fresh {
                     view.synced = synced;
                 }
-                view.version = VIEW_VERSION;
             }
             view.written = edits::make(tree.overlay(), edits)
                 .map_err(|error| CliError::new(error.to_string()))?;

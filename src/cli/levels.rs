@@ -121,9 +121,15 @@ fn judge(
             level.beside(host),
             host.beside(host)
         ))
-        .hint(format!(
-            "make it a versioned workload partition with 'chwpar -C {name}'"
-        )));
+        .hint(match level.id == host.id {
+            true => format!(
+                "bring it to the level of the host with 'syncwpar -D {name}', or make it a versioned \
+                 workload partition with 'chwpar -C {name}'"
+            ),
+            false => {
+                format!("make it a versioned workload partition with 'chwpar -C {name}'")
+            }
+        }));
     }
     match finding {
         None => Ok(()),
@@ -146,6 +152,23 @@ fn look_again(context: &Context, registry: &Registry, record: &WparRecord) -> Cl
     })
 }
 
+/// The source of a WPAR, which is there and unchanged, and its index too.
+pub(super) fn ready_source(
+    context: &Context,
+    registry: &Registry,
+    record: &WparRecord,
+) -> CliResult<Source> {
+    let cache = registry.layout().images_dir();
+    let mut progress = IndexProgress::new(context);
+    let owner = record.name.as_str();
+    Ok(image::prepare_again(
+        &cache,
+        &record.source,
+        owner,
+        &mut progress,
+    )?)
+}
+
 /// The files of a stopped WPAR, whose lock is held.
 pub(super) fn offline(
     context: &Context,
@@ -153,11 +176,8 @@ pub(super) fn offline(
     record: &WparRecord,
 ) -> CliResult<OfflineTree> {
     let layout = registry.layout();
-    let mut progress = IndexProgress::new(context);
-    let cache = layout.images_dir();
-    let source = image::prepare_again(&cache, &record.source, record.name.as_str(), &mut progress)?;
     let record = WparRecord {
-        source,
+        source: ready_source(context, registry, record)?,
         ..record.clone()
     };
     let view = registry.view(&record.name)?;
@@ -208,8 +228,9 @@ mod tests {
     fn another_level_is_refused_with_the_way_out() {
         assert_eq!(refusal(false, "12", vec![], Insist::No), None);
         assert_eq!(refusal(true, "11", vec![], Insist::No), None);
-        let text = "wpar1 is at level debian 11, the host is at debian 12; make it a versioned \
-                    workload partition with 'chwpar -C wpar1'";
+        let text = "wpar1 is at level debian 11, the host is at debian 12; bring it to the level of \
+                    the host with 'syncwpar -D wpar1', or make it a versioned workload partition \
+                    with 'chwpar -C wpar1'";
         for insist in [Insist::No, Insist::Yes] {
             assert_eq!(refusal(false, "11", vec![], insist).as_deref(), Some(text));
             assert_eq!(

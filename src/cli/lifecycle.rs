@@ -205,6 +205,8 @@ fn conversion(
     let of_running_system = matches!(record.source, Source::Host | Source::Fresh);
     let host_programs = registry.layout().convert_dir();
     Some(launch::Conversion {
+        programs: view.conversion.programs,
+        synchronization: view.conversion.synchronization,
         // The copy of the host has the host's among its own.
         host_programs: (!of_running_system && host_programs.is_dir()).then_some(host_programs),
         host_keys: view.conversion.host_keys,
@@ -273,7 +275,11 @@ fn launch_spec(
         payload,
         tmpfs: temporary_directories(&record.source),
         limits: Limits::default(),
-        trail: Some(layout.trail(&record.source)),
+        // What a synchronized one reads is not what others of its source do.
+        trail: view
+            .generations
+            .is_empty()
+            .then(|| layout.trail(&record.source)),
         devices: record
             .devices
             .iter()

@@ -32,12 +32,17 @@ use super::reaper::exit_status;
 use super::stage::Plan;
 use super::watch::Watch;
 use super::{ExitStatus, execute, init, terminal};
+use crate::model::generation;
 use crate::sys::process::signal_all;
 
 /// What is done once before init.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Conversion {
+    /// Whether the programs of `wparconvert.d` are run.
+    pub programs: bool,
+    /// Whether packages that came from the host are set up, before all else.
+    pub synchronization: bool,
     /// Directory of the host with programs to run before the copy's own.
     pub host_programs: Option<PathBuf>,
     /// Whether SSH host keys are made, if there are none.
@@ -58,6 +63,9 @@ const PARTS: [&str; 2] = ["usr", "root"];
 /// How long one program may run.
 const PATIENCE: Duration = Duration::from_secs(600);
 
+/// How long setting up packages may take: a whole system of them can be new.
+const LONG_PATIENCE: Duration = Duration::from_secs(7200);
+
 /// The most programs that are run of one directory: an image may hold any number.
 const MOST_PROGRAMS: usize = 1000;
 
@@ -65,6 +73,7 @@ const MOST_PROGRAMS: usize = 1000;
 struct Step {
     program: PathBuf,
     arguments: &'static [&'static str],
+    patience: Duration,
 }
 
 /// Runs as process 1: does what is to be done.
@@ -91,11 +100,22 @@ fn say(plan: &Plan, what: &[u8]) {
 
 fn steps(conversion: &Conversion) -> Vec<Step> {
     let mut steps = Vec::new();
+    if conversion.synchronization {
+        steps.push(Step {
+            program: Path::new("/").join(generation::PROGRAM),
+            arguments: &[],
+            patience: LONG_PATIENCE,
+        });
+    }
     if conversion.host_keys {
         steps.push(Step {
             program: PathBuf::from("/usr/bin/ssh-keygen"),
             arguments: &["-A"],
+            patience: PATIENCE,
         });
+    }
+    if !conversion.programs {
+        return steps;
     }
     let host = Path::new("/").join(HOST_PROGRAMS);
     for part in PARTS {
@@ -103,6 +123,7 @@ fn steps(conversion: &Conversion) -> Vec<Step> {
             steps.extend(programs(&base.join(part)).into_iter().map(|program| Step {
                 program,
                 arguments: &[],
+                patience: PATIENCE,
             }));
         }
     }
@@ -132,7 +153,7 @@ fn run_step(plan: &Plan, conversion: &Conversion, step: &Step) -> Result<(), Lau
         become_program(plan, conversion, step, input.as_fd())
     })?;
     drop(input);
-    let result = attend(plan, child, output);
+    let result = attend(plan, child, output, step.patience);
     // The next one, and init, find an empty system.
     let _ = signal_all(libc::SIGKILL);
     while wait(WaitOptions::empty()).is_ok() {}
@@ -144,7 +165,7 @@ fn run_step(plan: &Plan, conversion: &Conversion, step: &Step) -> Result<(), Lau
         }
         None => Err(LaunchError::other(format!(
             "killed, because it ran for more than {} minutes",
-            PATIENCE.as_secs() / 60
+            step.patience.as_secs() / 60
         ))),
     }
 }
@@ -184,8 +205,13 @@ fn become_program(
 }
 
 /// Passes on what the child says until it ends; `None` if it takes too long.
-fn attend(plan: &Plan, child: Pid, output: OwnedFd) -> Result<Option<ExitStatus>, LaunchError> {
-    let deadline = Instant::now() + PATIENCE;
+fn attend(
+    plan: &Plan,
+    child: Pid,
+    output: OwnedFd,
+    patience: Duration,
+) -> Result<Option<ExitStatus>, LaunchError> {
+    let deadline = Instant::now() + patience;
     let process = pidfd_open(child, PidfdFlags::empty()).doing("watch a program")?;
     let mut output = Some(File::from(output));
     loop {

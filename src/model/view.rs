@@ -6,10 +6,12 @@
 
 use std::collections::BTreeMap;
 
+use super::Generation;
 use serde::{Deserialize, Serialize};
 use wpar_mountd::spec::{HiddenExtent, HiddenName, RootMark};
 
-/// Newest version of the format of a [`View`]. A newer one is refused, not guessed.
+/// Newest version of the format of a [`View`]. A newer one is refused, not guessed. A view has the
+/// oldest version that can say what it says ([`View::needed_version`]).
 pub const VIEW_VERSION: u32 = 2;
 
 /// What a WPAR sees of its source otherwise than it is.
@@ -42,10 +44,12 @@ pub struct View {
     /// File systems of the running system that are no part of it, sorted by mount point.
     #[serde(default)]
     pub left_out: Vec<LeftOut>,
-    /// What its base had on record when its root part was made or synchronized. Since version 2; a
-    /// view without it has version 1.
+    /// What its base had on record when its root part was made or synchronized. Since version 2.
     #[serde(default, skip_serializing_if = "Synced::is_empty")]
     pub synced: Synced,
+    /// What `syncwpar -D` has made of it, the last one last. Since version 2.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub generations: Vec<Generation>,
 }
 
 impl Default for View {
@@ -60,6 +64,7 @@ impl Default for View {
             parts: Vec::new(),
             left_out: Vec::new(),
             synced: Synced::default(),
+            generations: Vec::new(),
         }
     }
 }
@@ -97,12 +102,21 @@ impl View {
         if self.synced.is_empty() {
             self.synced = other.synced;
         }
-        self.version = self.version.max(other.version);
         self.conversion = Conversion {
             programs: self.conversion.programs || other.conversion.programs,
             host_keys: self.conversion.host_keys || other.conversion.host_keys,
+            synchronization: self.conversion.synchronization || other.conversion.synchronization,
         };
         self
+    }
+
+    /// The oldest version of the format that knows everything in this view.
+    pub fn needed_version(&self) -> u32 {
+        let is_older = self.generations.is_empty() && self.synced.is_empty();
+        match is_older && !self.conversion.synchronization {
+            true => 1,
+            false => 2,
+        }
     }
 
     /// Whether the WPAR sees its source as it is.
@@ -160,6 +174,9 @@ pub struct Conversion {
     pub programs: bool,
     /// SSH host keys are made.
     pub host_keys: bool,
+    /// Packages that came from the host are set up. Since version 2 of the view.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub synchronization: bool,
 }
 
 impl Conversion {

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use wpar_mountd::lower::tar::shared_file;
-use wpar_mountd::spec::{Access, HiddenName, LowerSpec, MountSpec, SpaceLimits};
+use wpar_mountd::spec::{Access, Below, HiddenName, LowerSpec, MountSpec, SpaceLimits};
 
 use super::{PolicyError, base, exclusions, root_group};
+use crate::model::view::Part;
 use crate::model::{Source, View, WparRecord};
 use crate::registry::Layout;
 use crate::source::host::HostFacts;
@@ -42,9 +43,24 @@ pub fn mount_spec(
     };
     hidden.extend(view.hidden.iter().cloned());
     share(&mut lower, layout);
+    let mut store = layout.store(&record.name);
+    for generation in &view.generations {
+        let number = generation.number;
+        let below = Below {
+            lower,
+            hidden: std::mem::take(&mut hidden),
+            store,
+        };
+        lower = LowerSpec::Rebased {
+            below: Box::new(below),
+            other: Box::new(running_lower(&generation.parts, host)?),
+            list: layout.generation_names(&record.name, number),
+        };
+        store = layout.generation_store(&record.name, number);
+    }
     Ok(MountSpec {
         lower,
-        store: Some(layout.store(&record.name)),
+        store: Some(store),
         hidden,
         limits: SpaceLimits {
             bytes: record.limits.size,
@@ -79,11 +95,16 @@ pub fn lower_spec(source: &Source) -> LowerSpec {
 /// # Errors
 /// Those of [`root_group::grafts`].
 pub fn host_lower(view: &View, host: &dyn HostFacts) -> Result<LowerSpec, PolicyError> {
+    running_lower(&view.parts, host)
+}
+
+/// The running system with these file systems in it.
+fn running_lower(parts: &[Part], host: &dyn HostFacts) -> Result<LowerSpec, PolicyError> {
     let path = PathBuf::from("/");
-    if view.parts.is_empty() {
+    if parts.is_empty() {
         return Ok(LowerSpec::Directory { path });
     }
-    let grafts = root_group::grafts(&view.parts, host)?;
+    let grafts = root_group::grafts(parts, host)?;
     Ok(LowerSpec::Grafted { path, grafts })
 }
 

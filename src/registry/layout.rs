@@ -18,6 +18,7 @@ use crate::model::{Source, WparName};
 /// | `var/lib/wpar/registry/NAME.pending.json` | what a creation or removal in progress owns |
 /// | `var/lib/wpar/kept/NAME.json` | the record of a store that `rmwpar -p` kept |
 /// | `var/lib/wpar/stores/NAME/` | the upper store |
+/// | `var/lib/wpar/stores/NAME/generations/N/` | what `syncwpar -D` has made of it: a store above that, a list of names, notes |
 /// | `var/lib/wpar/views/NAME.json` | what the rules of a system copy decided; goes with the store |
 /// | `var/lib/wpar/images/` | indexes of images that cannot have them beside themselves |
 /// | `var/lib/wpar/chunks/` | what mounts of compressed images share of their decoded contents; a cache |
@@ -98,6 +99,31 @@ impl Layout {
     /// Upper store of a WPAR.
     pub fn store(&self, name: &WparName) -> PathBuf {
         self.state_dir().join("stores").join(name.as_str())
+    }
+
+    /// What `syncwpar -D` made for the first, second... time; it goes with the store.
+    pub fn generations(&self, name: &WparName) -> PathBuf {
+        self.store(name).join("generations")
+    }
+
+    /// One of them.
+    pub fn generation(&self, name: &WparName, number: u32) -> PathBuf {
+        self.generations(name).join(number.to_string())
+    }
+
+    /// The store of one.
+    pub fn generation_store(&self, name: &WparName, number: u32) -> PathBuf {
+        self.generation(name, number).join("store")
+    }
+
+    /// The list of names that one has from the host.
+    pub fn generation_names(&self, name: &WparName, number: u32) -> PathBuf {
+        self.generation(name, number).join("names")
+    }
+
+    /// What is noted of one.
+    pub fn generation_notes(&self, name: &WparName, number: u32) -> PathBuf {
+        self.generation(name, number).join("notes.json")
     }
 
     /// What the rules of a system copy decided about WPARs.

@@ -10,9 +10,10 @@
 //! * Lock order: the WPAR's lock, then the registry's. The registry's is held briefly.
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
+use crate::model::generation::{Generation, GenerationNotes};
 use crate::model::record::RECORD_VERSION;
 use crate::model::view::VIEW_VERSION;
 use crate::model::{IdRange, View, WparName, WparRecord};
@@ -284,12 +286,78 @@ impl Registry {
         Ok(load_versioned(&path, VIEW_VERSION)?.unwrap_or_default())
     }
 
+    /// What is noted of a generation; `None` if nothing is.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn generation_notes(
+        &self,
+        name: &WparName,
+        number: u32,
+    ) -> RegistryResult<Option<GenerationNotes>> {
+        let path = self.layout.generation_notes(name, number);
+        load_versioned(&path, GenerationNotes::VERSION)
+    }
+
+    /// Begins a generation that is none yet: its place, its list of names and what is noted of it.
+    /// What dead commands have left in the places of generations is removed.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn begin_generation(
+        &self,
+        name: &WparName,
+        number: u32,
+        names: &[u8],
+        notes: &GenerationNotes,
+    ) -> RegistryResult<()> {
+        self.drop_generations(name, &notes.before)?;
+        let directory = self.layout.generation(name, number);
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&directory)
+            .map_err(failed("make", &directory))?;
+        atomic::write(&self.layout.generation_names(name, number), names)?;
+        write_json(&self.layout.generation_notes(name, number), notes)
+    }
+
+    /// Removes what is in the places of generations and in no view.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn drop_generations(&self, name: &WparName, view: &View) -> RegistryResult<()> {
+        let parent = self.layout.generations(name);
+        let entries = match fs::read_dir(&parent) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(failed("read", &parent)(error)),
+        };
+        for entry in entries {
+            let path = entry.map_err(failed("read", &parent))?.path();
+            let is_one =
+                |generation: &Generation| path == self.layout.generation(name, generation.number);
+            if !view.generations.iter().any(is_one) {
+                remove::remove_tree(&path).map_err(failed("remove", &path))?;
+            }
+        }
+        if view.generations.is_empty() {
+            // It is in no way of anybody if it stays.
+            let _ = fs::remove_dir(&parent);
+        }
+        Ok(())
+    }
+
     /// Writes what they decided.
     ///
     /// # Errors
     /// Those of the file system.
     pub fn store_view(&self, name: &WparName, view: &View) -> RegistryResult<()> {
-        write_json(&self.layout.view(name), view)
+        let view = View {
+            version: view.needed_version(),
+            ..view.clone()
+        };
+        write_json(&self.layout.view(name), &view)
     }
 
     /// All user numbers that a new WPAR must not get.

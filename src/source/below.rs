@@ -52,6 +52,19 @@ impl<F: AsFd> Below<F> {
         )
     }
 
+    /// Owner, group and permissions of what `path` leads to; `None` if there is nothing.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn owner(&self, path: &[u8]) -> FsResult<Option<(u32, u32, u16)>> {
+        let Some(found) = self.find(path, OFlags::PATH)? else {
+            return Ok(None);
+        };
+        let stat = rustix::fs::fstat(&found)?;
+        let permissions = u16::try_from(stat.st_mode & 0o7777).unwrap_or(0o600);
+        Ok(Some((stat.st_uid, stat.st_gid, permissions)))
+    }
+
     fn find(&self, path: &[u8], flags: OFlags) -> FsResult<Option<OwnedFd>> {
         let path = if path.is_empty() { b"." } else { path };
         for _ in 0..ATTEMPTS {

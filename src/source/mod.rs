@@ -3,6 +3,7 @@
 //! Sources are read here and never written. What of them is not to be seen is decided in
 //! [`crate::policy`].
 
+pub mod accounts;
 pub mod aix;
 pub mod below;
 pub mod devices;
@@ -11,6 +12,7 @@ mod disk;
 pub mod edits;
 mod elf;
 pub mod files;
+pub mod generation;
 pub mod host;
 pub mod identity;
 pub mod image;

@@ -16,6 +16,8 @@ use crate::registry::Registry;
 
 mod own;
 mod shared;
+mod told;
+mod undo;
 
 pub(super) const VERB: Verb = Verb::aix::<SyncArguments>(Words {
     name: "syncwpar",

@@ -14,7 +14,7 @@ use crate::cli::create::running_host;
 use crate::cli::decisions::{self, Copied};
 use crate::cli::lender::Lender;
 use crate::cli::output;
-use crate::model::view::{VIEW_VERSION, WrittenName};
+use crate::model::view::WrittenName;
 use crate::model::{Base, Edit, Put, View, WparKind, WparName, WparRecord, WparState};
 use crate::packages::{Detail, Family};
 use crate::policy::base;
@@ -63,11 +63,13 @@ fn synchronize(
     let _lock = context.lock(registry, name)?;
     let record = lifecycle::record(registry, name)?;
     let Some(base) = record.base.clone().filter(|base| !base.private) else {
-        return Err(
-            CliError::new(format!("{name} has a /usr of its own")).hint(format!(
+        let error = CliError::new(format!("{name} has a /usr of its own"));
+        return Err(match record.base {
+            None => error.hint(format!(
                 "bring such a copy to the level of the host with 'syncwpar -D {name}'"
             )),
-        );
+            Some(_) => error.hint("its packages are upgraded inside"),
+        });
     };
     if lifecycle::look(registry, &record, true).state != WparState::Defined {
         return Err(
@@ -236,8 +238,7 @@ impl Sync {
         view.written.extend(written);
         view.written.sort_by(|a, b| a.path.cmp(&b.path));
         view.synced = plan.synced;
-        view.version = VIEW_VERSION;
-        view.conversion.programs |= waits;
+        view.conversion.synchronization |= waits;
         base.packages = lender.fingerprint(&hidden);
         record.base = Some(base);
         let level = level::read(tree.overlay()).unwrap_or_default();

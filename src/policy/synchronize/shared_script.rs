@@ -6,10 +6,11 @@
 //! the kernel gives none, the read-only ones, and a script that fails there is told of and keeps no
 //! other from being run.
 
+use crate::model::generation;
 use crate::packages::Family;
 
 /// Where it is, as a path without a leading `/`.
-pub const SCRIPT: &str = "usr/lib/wpars/syncwpar";
+pub const SCRIPT: &str = generation::PROGRAM;
 
 const HEAD: &str = r#"#!/bin/sh
 # Written by syncwpar: sets up packages that are new in /usr, which this workload partition shares.

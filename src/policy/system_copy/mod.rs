@@ -18,7 +18,7 @@ mod devices;
 mod draft;
 #[cfg(test)]
 mod fake_tree;
-mod filesets;
+pub(in crate::policy) mod filesets;
 pub mod root_part;
 mod warnings;
 

@@ -6,14 +6,17 @@ use crate::packages::Family;
 
 /// Something that is asked for: a name, and what its version must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Wanted<'a> {
-    pub(super) name: &'a str,
+pub(in crate::policy) struct Wanted<'a> {
+    pub(in crate::policy) name: &'a str,
     /// An operator, and the version behind it.
-    pub(super) version: Option<(&'a str, &'a str)>,
+    pub(in crate::policy) version: Option<(&'a str, &'a str)>,
 }
 
 /// What one dependency asks for: all of several things, each of them as one of several.
-pub(super) fn alternatives(family: Family, text: &str) -> impl Iterator<Item = Vec<Wanted<'_>>> {
+pub(in crate::policy) fn alternatives(
+    family: Family,
+    text: &str,
+) -> impl Iterator<Item = Vec<Wanted<'_>>> {
     let separator = match family {
         Family::Dpkg => ',',
         // One item each.
@@ -91,7 +94,7 @@ fn rich(text: &str) -> Vec<Wanted<'_>> {
 }
 
 /// Whether a version that is given is what is wanted.
-pub(super) fn holds(family: Family, given: &str, operator: &str, wanted: &str) -> bool {
+pub(in crate::policy) fn holds(family: Family, given: &str, operator: &str, wanted: &str) -> bool {
     // A release that is not asked for is of no matter.
     let is_short = matches!(family, Family::Rpm | Family::Pacman) && !wanted.contains('-');
     let given = match given.rsplit_once('-') {

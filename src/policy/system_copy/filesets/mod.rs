@@ -15,7 +15,7 @@ use crate::model::View;
 use crate::model::view::{Fileset, FilesetFate};
 use crate::packages::{self, Detail, PackageDatabase};
 
-mod dependency;
+pub(in crate::policy) mod dependency;
 mod fate;
 mod generated;
 mod hide;
@@ -25,10 +25,10 @@ mod mark;
 mod names;
 mod needs;
 mod pattern;
-mod places;
+pub(in crate::policy) mod places;
 #[cfg(test)]
 mod property_tests;
-mod record;
+pub(in crate::policy) mod record;
 mod site;
 #[cfg(test)]
 mod tests;

@@ -17,7 +17,7 @@ use wpar_mountd::types::FileKind;
 use crate::source::files::{Files, join, split};
 
 /// Directories as they are written, and where they are.
-pub(super) struct Places<'a> {
+pub(in crate::policy) struct Places<'a> {
     files: &'a dyn Files,
     known: HashMap<Vec<u8>, Rc<[u8]>>,
     /// The links in directories, sorted.
@@ -27,7 +27,7 @@ pub(super) struct Places<'a> {
 }
 
 impl<'a> Places<'a> {
-    pub(super) fn new(files: &'a dyn Files) -> Self {
+    pub(in crate::policy) fn new(files: &'a dyn Files) -> Self {
         let root: Rc<[u8]> = Rc::from(&b""[..]);
         Self {
             files,
@@ -38,17 +38,20 @@ impl<'a> Places<'a> {
     }
 
     /// Names in the directory that `path` leads to, and what they are themselves.
-    pub(super) fn names(&self, path: &[u8]) -> Result<Vec<(Vec<u8>, FileKind)>, FsError> {
+    pub(in crate::policy) fn names(
+        &self,
+        path: &[u8],
+    ) -> Result<Vec<(Vec<u8>, FileKind)>, FsError> {
         names(self.files, path)
     }
 
     /// The files.
-    pub(super) fn files(&self) -> &'a dyn Files {
+    pub(in crate::policy) fn files(&self) -> &'a dyn Files {
         self.files
     }
 
     /// Where a directory is; as it is written, if there is none.
-    pub(super) fn directory(&mut self, path: &[u8]) -> Result<Rc<[u8]>, FsError> {
+    pub(in crate::policy) fn directory(&mut self, path: &[u8]) -> Result<Rc<[u8]>, FsError> {
         // The part of the path that is known, and then down from there: lists may be hostile, and
         // their paths deep.
         if self.last.0 == path {
@@ -96,14 +99,14 @@ impl<'a> Places<'a> {
     }
 
     /// Where a name is: its directory followed, itself not.
-    pub(super) fn name(&mut self, path: &[u8]) -> Result<Vec<u8>, FsError> {
+    pub(in crate::policy) fn name(&mut self, path: &[u8]) -> Result<Vec<u8>, FsError> {
         let (directory, name) = split(path);
         Ok(join(&self.directory(directory)?, name))
     }
 
     /// Where what a link names is, one step on, and where it leads to in the end; nothing for what is
     /// no link or leads nowhere.
-    pub(super) fn targets(&mut self, link: &[u8]) -> Result<Vec<Vec<u8>>, FsError> {
+    pub(in crate::policy) fn targets(&mut self, link: &[u8]) -> Result<Vec<Vec<u8>>, FsError> {
         let Some(target) = lenient(self.files.link(link))? else {
             return Ok(Vec::new());
         };
@@ -127,12 +130,17 @@ impl<'a> Places<'a> {
 }
 
 /// Names in the directory that `path` leads to.
-pub(super) fn names(files: &dyn Files, path: &[u8]) -> Result<Vec<(Vec<u8>, FileKind)>, FsError> {
+pub(in crate::policy) fn names(
+    files: &dyn Files,
+    path: &[u8],
+) -> Result<Vec<(Vec<u8>, FileKind)>, FsError> {
     Ok(lenient(files.names(path).map(Some))?.unwrap_or_default())
 }
 
 /// A source may hold links that lead in circles: what they name is nowhere.
-pub(super) fn lenient<T>(result: Result<Option<T>, FsError>) -> Result<Option<T>, FsError> {
+pub(in crate::policy) fn lenient<T>(
+    result: Result<Option<T>, FsError>,
+) -> Result<Option<T>, FsError> {
     match result {
         Err(FsError::Layer(Errno::LOOP)) => Ok(None),
         result => result,

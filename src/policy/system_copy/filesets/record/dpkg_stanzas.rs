@@ -30,7 +30,7 @@ pub(super) fn filter(text: &[u8], fates: &Fates) -> Vec<u8> {
 }
 
 /// The stanzas, each with the blank lines behind it.
-fn stanzas(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(in crate::policy) fn stanzas(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = text;
     std::iter::from_fn(move || {
         if rest.is_empty() {
@@ -53,7 +53,7 @@ fn stanzas(text: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// The first line of a field.
-fn field<'a>(stanza: &'a [u8], wanted: &[u8]) -> Option<&'a [u8]> {
+pub(in crate::policy) fn field<'a>(stanza: &'a [u8], wanted: &[u8]) -> Option<&'a [u8]> {
     stanza
         .split(|&byte| byte == b'\n')
         .find_map(|line| value(line, wanted))

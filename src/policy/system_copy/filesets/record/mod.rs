@@ -22,7 +22,7 @@ mod apk;
 mod dpkg;
 mod dpkg_alternatives;
 mod dpkg_diversions;
-mod dpkg_stanzas;
+pub(in crate::policy) mod dpkg_stanzas;
 mod pacman;
 mod pins;
 mod rpm;
