@@ -57,7 +57,12 @@ pub fn put(from: &Overlay, to: &Overlay, path: &str, what: &RootWhat) -> FsResul
     match what {
         RootWhat::Directory => directory(from, to, path, model),
         RootWhat::File(contents) => {
+            // A file of today, with an owner of the base's.
             let like = model.map_or_else(|| plain(FileKind::Regular), |model| *model.attr());
+            let like = Attr {
+                mtime: Timestamp::default(),
+                ..like
+            };
             file(to, path, &like, &mut |into| {
                 to.write(into.ino(), contents, 0, false).map(drop)
             })

@@ -346,3 +346,7 @@ fn contents(files: &dyn Files, path: &str) -> Result<Option<Vec<u8>>, FsError> {
         read => read,
     }
 }
+
+#[cfg(test)]
+#[path = "shared_tests.rs"]
+mod tests;

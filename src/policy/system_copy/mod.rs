@@ -17,7 +17,7 @@ use crate::source::files::Files;
 mod devices;
 mod draft;
 #[cfg(test)]
-mod fake_tree;
+pub(in crate::policy) mod fake_tree;
 pub(in crate::policy) mod filesets;
 pub mod root_part;
 mod warnings;

@@ -26,7 +26,7 @@ use super::{Decisions, Situation};
 use crate::model::view::{Synced, SyncedPackage};
 use crate::packages::{self, Detail, Digest, Family, Package, PackageDatabase, Status};
 use accounts::Accounts;
-use rules::{GENERATED, MASTERS, REMEMBERED, SKELETON, is_taken, is_usr};
+use rules::{FRESH, GENERATED, MASTERS, REMEMBERED, SKELETON, is_taken, is_usr};
 
 /// Most names that a root part has. A data base that asks for more is made to do harm.
 const MOST: usize = 200_000;
@@ -100,6 +100,9 @@ pub fn plan(situation: &Situation<'_>) -> Result<RootPart, FsError> {
     making.made_by_scripts()?;
     making.links()?;
     making.accounts()?;
+    for (path, text) in FRESH {
+        making.add(path, RootWhat::File(text.as_bytes().to_vec()), None);
+    }
     Ok(making.finish())
 }
 

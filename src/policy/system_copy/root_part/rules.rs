@@ -94,6 +94,18 @@ pub(super) const MASTERS: [(&str, &str); 6] = [
     ("root/.profile", "usr/share/base-files/dot.profile"),
 ];
 
+/// Files of a machine's own, as an installer makes them.
+pub(super) const FRESH: [(&str, &str); 2] = [
+    (
+        "etc/fstab",
+        "# Nothing is mounted by this workload partition itself.\n",
+    ),
+    (
+        "etc/hosts",
+        "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n",
+    ),
+];
+
 /// Whether `path` is `directory` or in it.
 pub(super) fn is_in(path: &str, directory: &str) -> bool {
     let rest = path.strip_prefix(directory);
