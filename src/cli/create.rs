@@ -18,11 +18,11 @@ use super::context::Context;
 use super::decisions::{self, Copied};
 use super::error::{CliError, CliResult};
 use super::lender::Lender;
+use super::shared_copy;
 use crate::model::copy_controls::Selection;
-use crate::model::view::Synced;
 use crate::model::{
-    Base, CopyControls, DeviceName, Hostname, Owner, Source, SpaceLimits, View, WparKind, WparName,
-    WparRecord,
+    Base, CopyControls, DeviceName, Edit, Hostname, Owner, Source, SpaceLimits, View, WparKind,
+    WparName, WparRecord,
 };
 use crate::policy::mount_spec::{mount_spec, own_places};
 use crate::policy::system_copy;
@@ -424,22 +424,8 @@ impl<'a> Creation<'a> {
             }
             view = view.with(decisions.view);
             let mut edits = decisions.edits;
-            let synced = match (&lender, &self.record.source) {
-                (Some(lender), source) if *source != Source::Fresh => {
-                    lender.root_part(layout, &self.record)?.synced
-                }
-                _ => Synced::default(),
-            };
-            if let (Some(lender), Some(base)) = (&lender, &mut self.record.base) {
-                edits.extend(
-                    base::pins(base, lender.tree.overlay(), &edits)
-                        .map_err(decisions::unreadable)?,
-                );
-                let hidden = system_copy::hidden_filesets(&view);
-                base.packages = lender.fingerprint(&hidden);
-                if self.record.source != Source::Fresh {
-                    view.synced = synced;
-                }
+            if let Some(lender) = &lender {
+                self.lend(lender, &mut view, &mut edits)?;
             }
             view.written = edits::make(tree.overlay(), edits)
                 .map_err(|error| CliError::new(error.to_string()))?;
@@ -450,12 +436,35 @@ impl<'a> Creation<'a> {
         Ok((tree, view.notes))
     }
 
+    /// Puts on record what the system that lends `/usr` has.
+    fn lend(&mut self, lender: &Lender, view: &mut View, edits: &mut Vec<Edit>) -> CliResult<()> {
+        let layout = self.registry.layout();
+        let Some(mut base) = self.record.base.clone() else {
+            return Ok(());
+        };
+        let pins = base::pins(&base, lender.tree.overlay(), edits);
+        edits.extend(pins.map_err(decisions::unreadable)?);
+        if self.record.source != Source::Fresh {
+            view.synced = lender.root_part(layout, &self.record)?.synced;
+            let local = shared_copy::local_records(layout, &self.record, &base, lender, edits)?;
+            edits.extend(local);
+        }
+        base.packages = lender.fingerprint(&system_copy::hidden_filesets(view));
+        self.record.base = Some(base);
+        Ok(())
+    }
+
     /// The system that lends `/usr`, if one does, looked at for what it lends.
     fn lender(&mut self, host: &dyn HostFacts) -> CliResult<Option<Lender>> {
         let Some(base) = &self.record.base else {
             return Ok(None);
         };
-        let lender = Lender::open(self.registry.layout(), host, &self.record, base)?;
+        let lender = Lender::open(
+            self.registry.layout(),
+            host,
+            self.record.copy_controls,
+            base,
+        )?;
         let points = base::points(lender.tree.overlay()).map_err(decisions::unreadable)?;
         if let Some(base) = &mut self.record.base {
             base.points = points;

@@ -1,20 +1,21 @@
 //! The system that lends a WPAR its `/usr` and `/opt`, opened to look at: for what makes and
 //! synchronizes such a WPAR.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
 
 use wpar_mountd::spec::{Access, MountSpec, SpaceLimits};
 
 use super::decisions::{self, Copied};
 use super::error::{CliError, CliResult};
 use crate::model::copy_controls::Selection;
-use crate::model::{Base, BaseSystem, PackageFingerprint, View, WparRecord};
+use crate::model::{Base, BaseSystem, CopyControls, PackageFingerprint, View, WparRecord};
 use crate::packages::{self, Detail, PackageDatabase, fingerprint};
 use crate::policy::mount_spec::own_places;
 use crate::policy::system_copy::root_part::{self, RootPart};
 use crate::policy::{base, root_group};
 use crate::registry::Layout;
-use crate::source::host::HostFacts;
+use crate::source::host::{HostFacts, RunningHost};
 use crate::source::tree::OfflineTree;
 
 /// A system that lends.
@@ -30,10 +31,9 @@ impl Lender {
     pub(super) fn open(
         layout: &Layout,
         host: &dyn HostFacts,
-        record: &WparRecord,
+        controls: CopyControls,
         base: &Base,
     ) -> CliResult<Self> {
-        let controls = record.copy_controls;
         let view = match base.system {
             BaseSystem::Host => {
                 let places = own_places(layout);
@@ -87,19 +87,54 @@ pub(super) fn fingerprint_of(
     })
 }
 
-/// Whether the base of a WPAR has other packages than when the WPAR was made or synchronized; `false`
-/// if that cannot be told.
-pub(super) fn is_behind(layout: &Layout, host: &dyn HostFacts, record: &WparRecord) -> bool {
-    let now = || -> Option<String> {
-        let base = record.base.as_ref()?;
-        let lender = Lender::open(layout, host, record, base).ok()?;
-        Some(fingerprint::of_all(&lender.packages(Detail::Packages)?))
-    };
-    let synced = record.base.as_ref().and_then(|base| base.packages.as_ref());
-    match (synced, now()) {
-        (Some(synced), Some(now)) => synced.all != now,
-        _ => false,
+/// The shared WPARs among these whose base has other packages than when their root part was made or
+/// synchronized, as far as that can be told. Each base is looked at once.
+pub(super) fn behind<'a>(
+    layout: &Layout,
+    records: impl Iterator<Item = &'a WparRecord>,
+) -> Vec<&'a WparRecord> {
+    let mut known: HashMap<PathBuf, Option<String>> = HashMap::new();
+    let mut host = None;
+    let mut found = Vec::new();
+    for record in records {
+        let Some(base) = record.base.as_ref().filter(|base| !base.private) else {
+            continue;
+        };
+        let mut look = || {
+            if host.is_none() {
+                host = Some(RunningHost::read().ok()?);
+            }
+            let lender = Lender::open(layout, host.as_ref()?, record.copy_controls, base).ok()?;
+            Some(fingerprint::of_all(&lender.packages(Detail::Packages)?))
+        };
+        let root = base.system.root();
+        let now = match known.get(root) {
+            Some(now) => now.clone(),
+            None => {
+                let now = look();
+                known.insert(root.to_owned(), now.clone());
+                now
+            }
+        };
+        if let (Some(synced), Some(now)) = (&base.packages, now)
+            && synced.all != now
+        {
+            found.push(record);
+        }
     }
+    found
+}
+
+/// What to say of one that is behind.
+pub(super) fn behind_note(record: &WparRecord) -> String {
+    let base = record.base.as_ref().map(|base| base.system.to_string());
+    format!(
+        "the root part of {} is behind {}, whose packages have changed: run 'syncwpar {}' while it is \
+         stopped",
+        record.name,
+        base.unwrap_or_default(),
+        record.name
+    )
 }
 
 /// The base that a directory is, or the host.

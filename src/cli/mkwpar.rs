@@ -13,6 +13,7 @@ use super::levels::{self, Insist};
 use super::lifecycle;
 use super::prepared::Prepared;
 use super::remove::{self, StoreFate};
+use super::shared_copy;
 use super::verbs::{Arguments, Verb, Words};
 use super::{output, specification};
 use crate::launch::Payload;
@@ -350,11 +351,12 @@ fn plan(
         true => Prepared::new(context, settings.backup.as_deref())?,
         false => Prepared::fresh(),
     };
-    let base = match is_copy && settings.private_usr != Some(false) {
-        true => None,
+    let system = lender::system(settings.usr_from.as_deref())?;
+    let base = match is_copy {
+        true => shared_copy::base(context, &prepared.source, copy_controls, settings, system)?,
         false => Some(Base {
-            system: lender::system(settings.usr_from.as_deref())?,
-            private: !is_copy && settings.private_usr == Some(true),
+            system,
+            private: settings.private_usr == Some(true),
             points: Vec::new(),
             packages: None,
         }),

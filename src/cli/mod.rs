@@ -49,6 +49,7 @@ mod remove;
 mod restwpar;
 mod rmwpar;
 mod savewpar;
+mod shared_copy;
 mod specification;
 mod startwpar;
 mod stopwpar;

@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::context::{Context, parse_name};
 use super::error::{CliError, CliResult};
 use super::exit::Exit;
+use super::lender;
 use super::levels::{self, Insist};
 use super::lifecycle;
 use super::verbs::{Arguments, Verb, Words};
@@ -129,6 +130,9 @@ pub(super) fn start(
     verbose: bool,
 ) -> CliResult<()> {
     let begun = Instant::now();
+    for record in lender::behind(&context.layout, std::iter::once(record)) {
+        context.note(lender::behind_note(record));
+    }
     levels::require(context, registry, record, insist)?;
     let mut started = lifecycle::start(context, registry, record, Payload::Init, verbose)?;
     let waited = if wait {

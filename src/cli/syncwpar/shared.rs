@@ -104,7 +104,7 @@ impl Sync {
     fn begin(registry: &Registry, record: WparRecord, base: Base) -> CliResult<Self> {
         let layout = registry.layout();
         let host = running_host()?;
-        let lender = Lender::open(layout, &host, &record, &base)?;
+        let lender = Lender::open(layout, &host, record.copy_controls, &base)?;
         let Some(database) = lender.packages(Detail::Packages) else {
             return Err(CliError::new(format!(
                 "{} has no package data base that can be read",

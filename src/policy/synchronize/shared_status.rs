@@ -78,6 +78,15 @@ pub fn without_removed(text: &[u8]) -> Vec<u8> {
     kept
 }
 
+/// The stanzas of these packages alone, by name and architecture.
+pub fn only(text: &[u8], keys: &BTreeSet<String>) -> Vec<u8> {
+    let mut kept = Vec::new();
+    for stanza in stanzas(text).filter(|stanza| keys.contains(&key(stanza))) {
+        push(&mut kept, stanza);
+    }
+    kept
+}
+
 /// Whether a package waits for its scripts.
 pub fn is_to_be_configured(text: &[u8]) -> bool {
     stanzas(text).any(|stanza| !matches!(state(stanza), b"installed" | b"config-files"))
