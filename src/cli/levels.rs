@@ -7,8 +7,8 @@
 use super::context::Context;
 use super::create::running_host;
 use super::error::{CliError, CliResult};
-use super::lifecycle;
 use super::progress::IndexProgress;
+use super::{generations, lifecycle};
 use crate::model::abi::{Finding, check};
 use crate::model::{Level, Source, WparName, WparRecord, WparState};
 use crate::policy::mount_spec::mount_spec;
@@ -44,6 +44,16 @@ pub(super) fn require(
     if lifecycle::look(registry, record, true).state != WparState::Defined {
         return Ok(());
     }
+    require_level(context, registry, (record, recorded), insist)?;
+    generations::require_current(registry, &record.name, insist)
+}
+
+fn require_level(
+    context: &Context,
+    registry: &Registry,
+    (record, recorded): (&WparRecord, &Level),
+    insist: Insist,
+) -> CliResult<()> {
     let host = host_level()?;
     let offered = level::host_abi();
     let verdict = |level: &Level| {

@@ -27,6 +27,7 @@ pub mod exit;
 mod explain;
 mod filesets;
 mod generate;
+mod generations;
 mod index;
 mod install_links;
 mod interrupt;

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::row::Row;
 use crate::cli::error::{CliError, CliResult};
-use crate::model::WparRecord;
 use crate::model::space_limits::Size;
+use crate::model::{Generation, WparRecord};
 
 /// One field.
 #[derive(Debug)]
@@ -113,10 +113,18 @@ static ALL: &[Field] = &[
     of_record("inodes", "Inode Limit", |record| {
         limit(record.limits.inodes)
     }),
+    of_row("synchronized", "Synchronized From", synchronized),
 ];
 
 /// Those that AIX does not have.
-const OWN: &[&str] = &["source", "created", "level", "size", "inodes"];
+const OWN: &[&str] = &[
+    "source",
+    "created",
+    "level",
+    "size",
+    "inodes",
+    "synchronized",
+];
 
 /// The order of AIX's `-L`, which is not that of `-c`.
 const PARAGRAPH: &[&str] = &[
@@ -155,9 +163,24 @@ pub(super) fn source(record: &WparRecord) -> String {
 
 /// When it was made, in the form of RFC 3339.
 pub(super) fn created(record: &WparRecord) -> String {
-    let time = std::time::UNIX_EPOCH.checked_add(std::time::Duration::from_secs(record.created));
+    time(record.created)
+}
+
+/// Seconds since 1970 in the form of RFC 3339.
+pub(super) fn time(seconds: u64) -> String {
+    let time = std::time::UNIX_EPOCH.checked_add(std::time::Duration::from_secs(seconds));
     time.map(|time| humantime::format_rfc3339_seconds(time).to_string())
         .unwrap_or_default()
+}
+
+/// The levels that it was at before it was brought to that of the host, the first one first.
+fn synchronized(row: &Row) -> String {
+    let from = |generation: &Generation| {
+        let level = generation.from.as_ref().map(|level| level.service_pack());
+        level.unwrap_or_else(|| "unknown".to_owned())
+    };
+    let all: Vec<_> = row.view.generations.iter().map(from).collect();
+    all.join(",")
 }
 
 fn limit(limit: Option<impl ToString>) -> String {

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::fields;
 use super::row::Row;
 use crate::cli::error::{CliError, CliResult};
-use crate::model::{CopyControls, IdRange, Level, SpaceLimits};
+use crate::model::{CopyControls, Generation, IdRange, Level, SpaceLimits};
 
 #[derive(Serialize)]
 struct Listed<'a> {
@@ -49,8 +49,36 @@ struct Recorded<'a> {
     versioned: bool,
     /// The level that it was at when it was last looked at; null if that is not on record.
     level: Option<&'a Level>,
+    /// When it was brought to the level of the host, the first one first.
+    synchronized: Vec<Synchronized>,
     /// RFC 3339.
     created: String,
+}
+
+#[derive(Serialize)]
+struct Synchronized {
+    /// RFC 3339.
+    at: String,
+    /// The level before; null if that was not known.
+    from: Option<String>,
+    /// Packages that are the host's since then.
+    replaced: u64,
+    /// Packages of the host that were added.
+    added: u64,
+    /// Packages that are still the copy's.
+    kept: u64,
+}
+
+impl Synchronized {
+    fn of(generation: &Generation) -> Self {
+        Self {
+            at: fields::time(generation.made),
+            from: generation.from.as_ref().map(Level::service_pack),
+            replaced: generation.replaced,
+            added: generation.added,
+            kept: generation.kept,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -98,6 +126,7 @@ fn listed(row: &Row) -> Listed<'_> {
                 .map(|base| base.system.root().display().to_string()),
             versioned: record.versioned,
             level: record.level.as_ref(),
+            synchronized: row.view.generations.iter().map(Synchronized::of).collect(),
             created: fields::created(record),
         }),
         init: row.observation.init,

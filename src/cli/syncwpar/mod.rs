@@ -19,6 +19,8 @@ mod shared;
 mod told;
 mod undo;
 
+pub(in crate::cli) use own::host_files;
+
 pub(super) const VERB: Verb = Verb::aix::<SyncArguments>(Words {
     name: "syncwpar",
     about: "Bring workload partitions to the level of the host",

@@ -17,7 +17,7 @@ use wpar_mountd::lower::rebased::{Fate, ListError};
 use super::{CliError, CliResult, SyncArguments, lifecycle, told, undo};
 use crate::cli::context::Context;
 use crate::cli::create::running_host;
-use crate::cli::{levels, output};
+use crate::cli::{generations, levels, output};
 use crate::model::copy_controls::Selection;
 use crate::model::generation::{GENERATIONS_MAX, Generation, GenerationNotes, HostPackage};
 use crate::model::view::{FilesetFate, Part};
@@ -160,6 +160,12 @@ impl Decided {
         let (copy, host) = (read(files, "copy")?, read(&host_files, "host")?);
         context.interrupts.check()?;
         let essential = dpkg::essential(&host_files).map_err(unreadable)?;
+        let libraries = dpkg::libraries(files).map_err(unreadable)?;
+        let borrowed = generations::borrowed(registry, &record.name, view)?;
+        let borrowed: BTreeSet<_> = borrowed
+            .into_iter()
+            .map(|package| (package.name, package.architecture))
+            .collect();
         let ghosts: BTreeSet<_> = view
             .filesets
             .iter()
@@ -185,6 +191,8 @@ impl Decided {
             host_level: &this.host_level,
             essential: &essential,
             ghosts: &ghosts,
+            libraries: &libraries,
+            borrowed: &borrowed,
             force: arguments.force,
         };
         if view.generations.len() >= GENERATIONS_MAX {
@@ -229,7 +237,7 @@ impl Decided {
     fn is_nothing(&self) -> bool {
         self.plan.packages.iter().all(|planned| {
             let (Some(theirs), own) = (planned.host, planned.copy) else {
-                return true;
+                return planned.class != Class::Dropped;
             };
             let version = |database: &PackageDatabase, at: usize| {
                 database
@@ -263,7 +271,7 @@ impl Decided {
 }
 
 /// The host's files.
-pub(super) fn host_files() -> CliResult<Below> {
+pub(in crate::cli) fn host_files() -> CliResult<Below> {
     Below::open(Path::new("/")).map_err(|error| {
         let error = io::Error::from(error.errno());
         CliError::io("cannot open the root directory of the host", &error)

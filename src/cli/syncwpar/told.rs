@@ -24,6 +24,7 @@ struct Told<'a> {
     replaced: usize,
     added: usize,
     kept: usize,
+    dropped: usize,
     names: usize,
     obstacles: &'a [String],
     notes: Vec<&'a String>,
@@ -123,10 +124,11 @@ fn print_text(decided: &Decided, verbose: bool) -> CliResult<()> {
     }
     let count = |class| decided.plan.count(class);
     text += &format!(
-        "{} packages would be the host's, {} of the host's added, {} stay the copy's; {} names\n",
+        "{} packages would be the host's, {} of the host's added, {} stay the copy's, {} go; {} names\n",
         count(Class::Replaced),
         count(Class::Added),
         count(Class::Kept),
+        count(Class::Dropped),
         decided.names.listed.len()
     );
     text += &format!(
@@ -142,6 +144,7 @@ fn word(class: Class) -> &'static str {
         Class::Replaced => "replaced",
         Class::Added => "added",
         Class::Kept => "kept",
+        Class::Dropped => "dropped",
     }
 }
 
@@ -172,6 +175,7 @@ fn print_json(record: &WparRecord, decided: &Decided, arguments: &SyncArguments)
         replaced: count(Class::Replaced),
         added: count(Class::Added),
         kept: count(Class::Kept),
+        dropped: count(Class::Dropped),
         names: decided.names.listed.len(),
         obstacles: &decided.obstacles,
         notes: notes(decided).collect(),

@@ -11,8 +11,8 @@ use wpar_mountd::error::FsError;
 use wpar_mountd::lower::rebased::Fate;
 use wpar_mountd::types::FileKind;
 
-use super::stanza::{conffiles, key, unpacked};
-use super::{Plan, Situation};
+use super::stanza::{conffiles, key, removed, unpacked};
+use super::{Class, Plan, Situation};
 use crate::model::generation::{PROGRAM, Written};
 use crate::packages::Algorithm;
 use crate::packages::{ConfigFile, Digest, Package};
@@ -54,6 +54,25 @@ pub fn essential(host: &dyn Files) -> Result<BTreeSet<String>, FsError> {
         .collect())
 }
 
+/// The packages of a system that are libraries: they came with what needs them.
+///
+/// # Errors
+/// Those of reading it.
+pub fn libraries(files: &dyn Files) -> Result<BTreeSet<String>, FsError> {
+    let text = files.read(STATUS, LONGEST)?.unwrap_or_default();
+    let is_library = |stanza: &&[u8]| {
+        let section = field(stanza, b"section").unwrap_or_default();
+        let section = section.rsplit(|&byte| byte == b'/').next();
+        matches!(section, Some(b"libs" | b"oldlibs"))
+    };
+    let names = stanzas(&text)
+        .filter(is_library)
+        .map(|stanza| key(stanza).0);
+    Ok(names
+        .map(|name| String::from_utf8_lossy(name).into_owned())
+        .collect())
+}
+
 /// Says what is written.
 ///
 /// # Errors
@@ -73,6 +92,7 @@ pub fn records(
             .taken(situation)
             .filter(|(host, own)| own.is_none_or(|own| own.version != host.version))
             .collect(),
+        dropped: plan.own(situation, Class::Dropped).collect(),
         records: Records::default(),
     };
     work.status()?;
@@ -101,6 +121,7 @@ struct Work<'a> {
     copy: &'a dyn Files,
     host: &'a dyn Files,
     taken: Vec<(&'a Package, Option<&'a Package>)>,
+    dropped: Vec<&'a Package>,
     records: Records,
 }
 
@@ -140,8 +161,12 @@ impl Work<'_> {
             }
         }
         let mut status = Vec::with_capacity(ours.len());
+        let dropped: HashSet<_> = self.dropped.iter().map(|package| named(package)).collect();
         for stanza in stanzas(&ours) {
-            let new = made.remove(&key(stanza));
+            let new = match dropped.contains(&key(stanza)) {
+                true => Some(removed(stanza)),
+                false => made.remove(&key(stanza)),
+            };
             status.extend_from_slice(new.as_deref().unwrap_or(stanza));
             end_stanza(&mut status);
         }
@@ -253,6 +278,10 @@ impl Work<'_> {
                 owners.insert(both.into_bytes());
             }
         }
+        for package in &self.dropped {
+            owners.insert(package.name.clone().into_bytes());
+            owners.insert(format!("{}:{}", package.name, package.architecture).into_bytes());
+        }
         let of_owners = |names: Vec<(Vec<u8>, FileKind)>| {
             let is_one = |name: &[u8]| {
                 let dot = name.iter().rposition(|&byte| byte == b'.');
@@ -291,6 +320,7 @@ impl Work<'_> {
             .taken
             .iter()
             .flat_map(|(host, own)| own.iter().chain([host]))
+            .chain(&self.dropped)
             .map(|package| package.name.as_bytes())
             .collect();
         // `PATH PACKAGE[:ARCHITECTURE][/noawait]`, or the package alone.

@@ -40,6 +40,10 @@ pub struct Situation<'a> {
     pub essential: &'a BTreeSet<String>,
     /// Packages of the copy, by name and architecture, that are on record only: their files are hidden.
     pub ghosts: &'a BTreeSet<(String, String)>,
+    /// Packages of the copy that are libraries.
+    pub libraries: &'a BTreeSet<String>,
+    /// Packages of the copy, by name and architecture, whose files are the host's already.
+    pub borrowed: &'a BTreeSet<(String, String)>,
     /// Whether what is newer in the copy is replaced by what the host has.
     pub force: bool,
 }
@@ -54,6 +58,9 @@ pub enum Class {
     Added,
     /// Only the copy has it: it stays.
     Kept,
+    /// Only the copy has it, it does not fit, nobody chose it and nobody needs it: it goes, as in an
+    /// upgrade.
+    Dropped,
 }
 
 /// A package in a plan.
@@ -97,9 +104,14 @@ impl Plan {
         })
     }
 
-    /// The packages that stay the copy's.
-    pub fn kept<'a>(&'a self, situation: &'a Situation<'a>) -> impl Iterator<Item = &'a Package> {
-        let kept = self.packages.iter().filter(|one| one.class == Class::Kept);
-        kept.filter_map(|planned| situation.copy.packages.get(planned.copy?))
+    /// The packages of the copy alone that this becomes of.
+    pub fn own<'a>(
+        &'a self,
+        situation: &'a Situation<'a>,
+        class: Class,
+    ) -> impl Iterator<Item = &'a Package> {
+        let all = self.packages.iter();
+        let own = all.filter(move |one| one.class == class && one.host.is_none());
+        own.filter_map(|planned| situation.copy.packages.get(planned.copy?))
     }
 }

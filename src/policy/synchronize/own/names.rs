@@ -7,7 +7,7 @@
 //! Both systems have links on the way to what packages own (`/lib`), and mostly the same ones. Where the
 //! copy has a link of its own and the host a directory, nothing can be taken in its place.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
 use wpar_mountd::error::FsError;
@@ -15,7 +15,7 @@ use wpar_mountd::lower::rebased::Fate;
 use wpar_mountd::types::FileKind;
 
 use super::plan::MOST_OBSTACLES;
-use super::{Plan, Situation};
+use super::{Class, Plan, Situation};
 use crate::packages::{Package, Relation};
 use crate::policy::system_copy::filesets::places::{self, Places};
 use crate::source::files::{Files, join, split};
@@ -88,10 +88,11 @@ pub fn names(
         host: System::new(host_files),
         kept: HashMap::new(),
         links: BTreeSet::new(),
+        directories: Vec::new(),
         names: Names::default(),
     };
     work.look_at_merged()?;
-    for package in plan.kept(situation) {
+    for package in plan.own(situation, Class::Kept) {
         for path in owned(package) {
             let place = work.copy.places.name(path)?;
             work.kept.insert(place, package.name.clone());
@@ -108,6 +109,10 @@ pub fn names(
             work.drop_old(own)?;
         }
     }
+    for own in plan.own(situation, Class::Dropped) {
+        work.drop_old(own)?;
+    }
+    work.replace_directories()?;
     work.names.obstacles.truncate(MOST_OBSTACLES);
     if work.names.listed.len() > NAMES_MAX {
         let too_many = "the packages own more names than any have";
@@ -116,10 +121,27 @@ pub fn names(
     Ok(work.names)
 }
 
-/// What a package owns, its configuration included.
+/// What a package owns, its configuration included, but not the directories of that: where one is a link
+/// (`/lib`), it is not the package's.
 fn owned(package: &Package) -> impl Iterator<Item = &Vec<u8>> {
     let config = package.config_files.iter().map(|file| &file.path);
-    package.paths.iter().chain(config)
+    let above = directories(package);
+    let paths = package
+        .paths
+        .iter()
+        .filter(move |path| !above.contains(&path[..]));
+    paths.chain(config)
+}
+
+/// The directories that something of a package is in.
+fn directories(package: &Package) -> HashSet<&[u8]> {
+    package.paths.iter().map(|path| split(path).0).collect()
+}
+
+/// The configuration files of a package.
+fn configuration(package: &Package) -> HashSet<&[u8]> {
+    let files = package.config_files.iter();
+    files.map(|file| file.path.as_slice()).collect()
 }
 
 struct Work<'a> {
@@ -129,6 +151,8 @@ struct Work<'a> {
     kept: HashMap<Vec<u8>, String>,
     /// Links of the copy that stand where the host has directories, as far as they were told.
     links: BTreeSet<Vec<u8>>,
+    /// Directories of the copy where the host has something else.
+    directories: Vec<Vec<u8>>,
     names: Names,
 }
 
@@ -153,11 +177,8 @@ impl Work<'_> {
 
     /// What a package of the host owns comes from there.
     fn take(&mut self, package: &Package, same: bool) -> Result<(), FsError> {
-        let config: BTreeSet<&[u8]> = package
-            .config_files
-            .iter()
-            .map(|file| file.path.as_slice())
-            .collect();
+        let config = configuration(package);
+        let above = directories(package);
         let paths = package.paths.iter().map(Vec::as_slice);
         for path in paths.filter(|path| !config.contains(path)) {
             let (directory, name) = split(path);
@@ -170,6 +191,9 @@ impl Work<'_> {
                 // Taken away from the host.
                 continue;
             };
+            if kind != FileKind::Directory && above.contains(path) {
+                continue;
+            }
             if !self.leads_there(&directory)? {
                 continue;
             }
@@ -177,8 +201,9 @@ impl Work<'_> {
             if kind == FileKind::Directory {
                 self.take_directory(place, own);
             } else if own == Some(FileKind::Directory) {
-                // As when it is unpacked: a directory stays one.
-                self.note_directory(&place, same);
+                if !same && self.may_take(package, &place) {
+                    self.directories.push(place);
+                }
             } else if self.may_take(package, &place) {
                 self.names.listed.insert(place, Fate::Taken);
             }
@@ -197,13 +222,39 @@ impl Work<'_> {
         self.names.listed.entry(place).or_insert(fate);
     }
 
-    fn note_directory(&mut self, place: &[u8], same: bool) {
-        if !same {
-            self.names.notes.push(format!(
-                "/{} stays a directory, although it is none on the host",
-                place.escape_ascii()
-            ));
+    /// Where the host has something else than a directory, the copy's goes if nothing is left in it.
+    fn replace_directories(&mut self) -> Result<(), FsError> {
+        for place in std::mem::take(&mut self.directories) {
+            if self.is_left_empty(&place)? {
+                let below = [&place[..], b"/"].concat();
+                self.names
+                    .listed
+                    .retain(|path, _| !path.starts_with(&below));
+                self.names.listed.insert(place, Fate::Taken);
+            } else {
+                self.names.notes.push(format!(
+                    "/{} stays a directory, although it is none on the host",
+                    place.escape_ascii()
+                ));
+            }
         }
+        Ok(())
+    }
+
+    /// Whether all that is in a directory of the copy goes.
+    fn is_left_empty(&mut self, place: &[u8]) -> Result<bool, FsError> {
+        let mut to_do = vec![place.to_vec()];
+        while let Some(directory) = to_do.pop() {
+            for (name, kind) in places::names(self.copy.files, &directory)? {
+                let path = join(&directory, &name);
+                if kind == FileKind::Directory {
+                    to_do.push(path);
+                } else if self.names.listed.get(&path) != Some(&Fate::Gone) {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
     }
 
     /// Whether a package of the host may put something there.
@@ -254,13 +305,10 @@ impl Work<'_> {
 
     /// What a package owned that does not own it any more is gone.
     fn drop_old(&mut self, package: &Package) -> Result<(), FsError> {
-        let config: BTreeSet<&[u8]> = package
-            .config_files
-            .iter()
-            .map(|file| file.path.as_slice())
-            .collect();
+        let config = configuration(package);
+        let above = directories(package);
         for path in package.paths.iter().map(Vec::as_slice) {
-            if config.contains(path) {
+            if config.contains(path) || above.contains(path) {
                 continue;
             }
             let (directory, name) = split(path);

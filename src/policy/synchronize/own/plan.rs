@@ -54,6 +54,19 @@ pub fn plan(situation: &Situation<'_>) -> Result<Plan, Vec<String>> {
         }
         union.replace(own, theirs, reason.to_owned());
     }
+    for own in copy.packages.values().filter(|own| union.stays(**own)) {
+        if let Some(here) = situation.copy.packages.get(*own)
+            && situation
+                .borrowed
+                .contains(&(here.name.clone(), here.architecture.clone()))
+        {
+            obstacles.push(format!(
+                "{} came from the host, which does not have it any more; install it there, or go back \
+                 with -R",
+                here.name
+            ));
+        }
+    }
     union.close();
     obstacles.append(&mut union.obstacles());
     if !obstacles.is_empty() {
@@ -61,8 +74,9 @@ pub fn plan(situation: &Situation<'_>) -> Result<Plan, Vec<String>> {
         return Err(obstacles);
     }
     let mut packages: Vec<Planned> = union.taken();
+    packages.append(&mut union.dropped());
     for &own in copy.packages.values() {
-        if !union.is_replaced(own) {
+        if union.stays(own) {
             packages.push(Planned {
                 class: Class::Kept,
                 copy: Some(own),

@@ -124,6 +124,47 @@ pub(super) fn unpacked(
     made
 }
 
+/// The stanza of a package that went: nothing, or what is left of its configuration.
+pub(super) fn removed(stanza: &[u8]) -> Vec<u8> {
+    const KEPT: &[&[u8]] = &[
+        b"package",
+        b"priority",
+        b"section",
+        b"installed-size",
+        b"maintainer",
+        b"architecture",
+        b"multi-arch",
+        b"source",
+        b"version",
+        b"conffiles",
+        b"description",
+    ];
+    if conffiles(stanza).is_empty() {
+        return Vec::new();
+    }
+    let mut made = Vec::new();
+    let mut is_in = false;
+    for line in stanza.split_inclusive(|&byte| byte == b'\n') {
+        if line.trim_ascii().is_empty() {
+            continue;
+        }
+        if !goes_on(line) {
+            is_in = KEPT.iter().any(|name| is_field(line, name));
+        }
+        if is_in {
+            made.extend_from_slice(line);
+        }
+        if is_field(line, b"package") {
+            made.extend_from_slice(b"Status: deinstall ok config-files\n");
+        }
+    }
+    if let Some(version) = configured(stanza) {
+        made.extend_from_slice(&[b"Config-Version: ", version, b"\n"].concat());
+    }
+    made.push(b'\n');
+    made
+}
+
 /// The version that was set up last.
 fn configured(before: &[u8]) -> Option<&[u8]> {
     if let Some(version) = field(before, b"config-version") {

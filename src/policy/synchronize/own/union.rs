@@ -33,7 +33,15 @@ pub(super) struct Union<'a> {
     /// Taken from the host: what of the copy it replaces, and why.
     taken: BTreeMap<usize, (Option<usize>, String)>,
     replaced: BTreeSet<usize>,
+    /// Those of the copy that go: why.
+    dropped: BTreeMap<usize, String>,
     steps: usize,
+}
+
+/// What would be broken, and the package of the copy that is in the way.
+struct Obstacle {
+    text: String,
+    culprit: Option<usize>,
 }
 
 impl<'a> Union<'a> {
@@ -51,6 +59,7 @@ impl<'a> Union<'a> {
             host_all,
             taken: BTreeMap::new(),
             replaced: BTreeSet::new(),
+            dropped: BTreeMap::new(),
             steps: STEPS_MAX,
         }
     }
@@ -64,8 +73,24 @@ impl<'a> Union<'a> {
         self.replaced.insert(own);
     }
 
-    pub(super) fn is_replaced(&self, own: usize) -> bool {
-        self.replaced.contains(&own)
+    /// Whether one of the copy stays.
+    pub(super) fn stays(&self, own: usize) -> bool {
+        self.copy_all.contains(&own)
+            && !self.replaced.contains(&own)
+            && !self.dropped.contains_key(&own)
+    }
+
+    /// What of the copy goes.
+    pub(super) fn dropped(&self) -> Vec<Planned> {
+        let dropped = self.dropped.iter();
+        dropped
+            .map(|(own, reason)| Planned {
+                class: Class::Dropped,
+                copy: Some(*own),
+                host: None,
+                reason: reason.clone(),
+            })
+            .collect()
     }
 
     /// What is taken from the host.
@@ -117,8 +142,57 @@ impl<'a> Union<'a> {
         }
     }
 
-    /// All that would be broken, one line each.
+    /// All that would be broken, one line each. What is in the way and can go, as in an upgrade, goes
+    /// first.
     pub(super) fn obstacles(&mut self) -> Vec<String> {
+        loop {
+            let found = self.broken();
+            let mut has_dropped = false;
+            for obstacle in &found {
+                if let Some(own) = obstacle.culprit
+                    && !self.dropped.contains_key(&own)
+                    && self.can_go(own)
+                {
+                    self.dropped.insert(own, obstacle.text.clone());
+                    has_dropped = true;
+                }
+            }
+            if !has_dropped {
+                let mut texts: Vec<_> = found.into_iter().map(|found| found.text).collect();
+                if self.steps == 0 {
+                    texts.push("the package data bases say more than any do".to_owned());
+                }
+                return texts;
+            }
+        }
+    }
+
+    /// Whether a package of the copy is nobody's choice: a library that came with what needed it, or
+    /// something that a package of the host takes the place of.
+    fn can_go(&self, own: usize) -> bool {
+        let Some(package) = self.package(Side::Copy, own) else {
+            return false;
+        };
+        if self.situation.libraries.contains(&package.name) {
+            return true;
+        }
+        let taken = self
+            .taken
+            .keys()
+            .filter_map(|&at| self.package(Side::Host, at));
+        let stands_for = [Relation::Provides, Relation::Replaces];
+        taken.into_iter().any(|theirs| {
+            let mut named = related(theirs, &stands_for)
+                .flat_map(|text| alternatives(self.family, text))
+                .flatten();
+            named.any(|wanted| {
+                let given = Some(&*package.version);
+                wanted.name == package.name && (fits(self.family, &wanted, given))
+            })
+        })
+    }
+
+    fn broken(&mut self) -> Vec<Obstacle> {
         let mut obstacles = Vec::new();
         let kept: Vec<_> = self.kept().collect();
         for &own in &kept {
@@ -134,13 +208,10 @@ impl<'a> Union<'a> {
         for &own in &kept {
             self.look_at_conflicts(Side::Copy, own, &mut obstacles);
         }
-        if self.steps == 0 {
-            obstacles.push("the package data bases say more than any do".to_owned());
-        }
         obstacles
     }
 
-    fn look_at_needs(&mut self, side: Side, at: usize, obstacles: &mut Vec<String>) {
+    fn look_at_needs(&mut self, side: Side, at: usize, obstacles: &mut Vec<Obstacle>) {
         let Some(package) = self.package(side, at) else {
             return;
         };
@@ -149,19 +220,22 @@ impl<'a> Union<'a> {
                 continue;
             }
             let asked: Vec<_> = wanted.iter().map(shown).collect();
-            obstacles.push(format!(
-                "{} {} ({}) needs {}, which would not be there",
-                package.name,
-                package.version,
-                whose(side),
-                asked.join(" or ")
-            ));
+            obstacles.push(Obstacle {
+                text: format!(
+                    "{} {} ({}) needs {}, which would not be there",
+                    package.name,
+                    package.version,
+                    whose(side),
+                    asked.join(" or ")
+                ),
+                culprit: (side == Side::Copy).then_some(at),
+            });
         }
     }
 
     /// What a package cannot be together with is looked for in the other system only: its own has been
     /// with it so far.
-    fn look_at_conflicts(&mut self, side: Side, at: usize, obstacles: &mut Vec<String>) {
+    fn look_at_conflicts(&mut self, side: Side, at: usize, obstacles: &mut Vec<Obstacle>) {
         let Some(package) = self.package(side, at) else {
             return;
         };
@@ -180,23 +254,24 @@ impl<'a> Union<'a> {
                 for (found, given) in known {
                     let is_there = match other {
                         Side::Host => self.taken.contains_key(&found),
-                        Side::Copy => {
-                            self.copy_all.contains(&found) && !self.replaced.contains(&found)
-                        }
+                        Side::Copy => self.stays(found),
                     };
                     let Some(there) = self.package(other, found).filter(|_| is_there) else {
                         continue;
                     };
                     if there.name != package.name && fits(self.family, &wanted, given) {
-                        obstacles.push(format!(
-                            "{} {} ({}) cannot be together with {} {} ({})",
-                            package.name,
-                            package.version,
-                            whose(side),
-                            there.name,
-                            there.version,
-                            whose(other)
-                        ));
+                        obstacles.push(Obstacle {
+                            text: format!(
+                                "{} {} ({}) cannot be together with {} {} ({})",
+                                package.name,
+                                package.version,
+                                whose(side),
+                                there.name,
+                                there.version,
+                                whose(other)
+                            ),
+                            culprit: Some(if side == Side::Copy { at } else { found }),
+                        });
                     }
                 }
             }
@@ -206,7 +281,7 @@ impl<'a> Union<'a> {
     /// Those of the copy that stay.
     fn kept(&self) -> impl Iterator<Item = usize> {
         let kept = self.copy_all.iter().copied();
-        kept.filter(|own| !self.replaced.contains(own))
+        kept.filter(|own| self.stays(*own))
     }
 
     fn package(&self, side: Side, at: usize) -> Option<&'a Package> {
@@ -239,11 +314,9 @@ impl<'a> Union<'a> {
             is_given |= host.iter().any(|(at, given)| {
                 self.taken.contains_key(at) && fits(self.family, wanted, *given)
             });
-            is_given |= copy.iter().any(|(at, given)| {
-                self.copy_all.contains(at)
-                    && !self.replaced.contains(at)
-                    && fits(self.family, wanted, *given)
-            });
+            is_given |= copy
+                .iter()
+                .any(|(at, given)| self.stays(*at) && fits(self.family, wanted, *given));
         }
         self.spend(steps);
         is_given || self.steps == 0
