@@ -39,7 +39,7 @@ pub(super) const VERB: Verb = Verb::aix::<ChangeArguments>(Words {
     compatibility: "-A, -d, -h, -K, -M and -n are AIX's. In AIX -M adds file systems and -K -M removes them; here \
         they change and remove the limits of the one that there is. -C (versioned) is an addition; \
         AIX decides that when a WPAR is made. The host name is changed only while the WPAR is \
-        stopped. Network, devices, resources and privileges cannot be changed yet.",
+        stopped. Whether /usr is shared (-l, --shared) is decided when a WPAR is made, as in AIX. Network, devices, resources and privileges cannot be changed yet.",
 });
 
 /// Arguments of `chwpar`.

@@ -1,4 +1,4 @@
-//! `mkwpar`: makes a system copy WPAR, from an image or of the running system.
+//! `mkwpar`: makes a WPAR: a system copy of an image or of the running system, or a standard one.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -29,7 +29,7 @@ use crate::source::devices;
 pub(super) const VERB: Verb = Verb::aix::<MakeArguments>(Words {
     name: "mkwpar",
     about: "Make a workload partition from a backup image or from the running system",
-    description: "Makes a system copy WPAR: one that starts as everything that the source \
+    description: "With -t, makes a system copy WPAR: one that starts as everything that the source \
         contains, users, software and settings, with a host name and a machine-id of its own. \
         Nothing is copied: the source is shown underneath, read-only, and what the WPAR changes \
         goes to a store of its own. The source is never written.\n\n\
@@ -63,11 +63,23 @@ pub(super) const VERB: Verb = Verb::aix::<MakeArguments>(Words {
         versioned WPAR, type L, which may run at a level of its own: an old release, unchanged, on \
         this kernel, or a newer one. What the kernel or the processor cannot run is refused at the \
         start in any case.\n\n\
+        Without -t it is a standard WPAR: a fresh system of the packages that the running one has. It shares \
+        /usr and /opt, read-only: what is upgraded on the host is upgraded in it. The rest is its own, and is \
+        made of what the packages have outside of /usr and /opt: directories, configuration files as \
+        they are on the host (a note names those that were changed there), services as they are enabled, \
+        accounts of the system without passwords. Of people, of the administrator and of programs there is \
+        nothing: /home, /root, /srv, /tmp and /var/log begin empty. When packages of the host have changed, \
+        'syncwpar' brings that part to their level. With -l it has a /usr and /opt of its own, \
+        which it can change; nothing is copied for it. --usr-from names a directory with a system, \
+        whose /usr and /opt are taken in place of those of the running one.\n\n\
+        A copy of a backup shares /usr and /opt too if the backup has none (made with 'mksysb -x'), or with \
+        --shared. It must have the same packages there, private ones apart: else one \
+        without /usr is refused, and one with it has its own, as without --shared.\n\n\
         Settings can be kept in a specification file: stanzas with lines 'key = \"value\"', as in \
         AIX. -o writes one, with -w without making the WPAR; -f reads one, and -e takes the \
         settings of an existing WPAR as a template. The command line wins over the file, the file over the template, \
         that over the defaults. A key that is not known, or that asks for what there is not, is refused with \
-        its line. The stanza options with systemcopy, backup and versioned (yes, no), and inodes in mount, are additions.\n\n\
+        its line. The stanza options with systemcopy, backup, usrfrom and versioned (yes, no), and inodes in mount, are additions.\n\n\
         What is about the source's own machine is not in the copy: disks in fstab and crypttab, \
         arrays, volume groups, addresses and names of network interfaces, swap space. Services \
         that act on hardware, the clock or the boot are masked, and a note says what would now \
@@ -83,6 +95,14 @@ pub(super) const VERB: Verb = Verb::aix::<MakeArguments>(Words {
             "mkwpar -t -B /backup/web.tar.zst -n web1 -s",
         ),
         ("Make a copy of the running system", "mkwpar -t -n clone1"),
+        (
+            "Make a fresh system that shares /usr with the host, and one that has its own",
+            "mkwpar -n web1; mkwpar -l -n web2",
+        ),
+        (
+            "Make a fresh system with the packages of another one, unpacked in a directory",
+            "mkwpar -n web3 --usr-from /srv/golden",
+        ),
         (
             "Make a WPAR from a tree that rsync or debootstrap made",
             "mkwpar -t -B /srv/trees/web1 -n web1",
@@ -124,7 +144,9 @@ pub(super) const VERB: Verb = Verb::aix::<MakeArguments>(Words {
             "mkwpar -p -n web1",
         ),
     ],
-    compatibility: "Only system copies (-t) are made. -B takes a tar archive, the image of a file \
+    compatibility: "A standard WPAR is made of what the data base of the packages says, not of installation \
+        images. --shared and --usr-from are additions: in AIX a system copy without -l shares /usr, here it has its \
+        own unless the backup has none. -B takes a tar archive, the image of a file \
         system or a directory where AIX takes a mksysb. The WPAR is in state D until startwpar or -s starts it. Which \
         filesets are private is told by a list, not by the filesets themselves. \
         -C is for a copy of any level that is not the host's. -e and -f go together, and the file wins. -A keeps the \
@@ -319,11 +341,11 @@ impl Arguments for MakeArguments {
 
 /// Only what has the `/usr` of another system can say of which.
 fn require_lender(settings: &SpecFile, is_copy: bool) -> CliResult<()> {
-    let shared = settings.private_usr == Some(false);
-    if settings.usr_from.is_some() && is_copy && !shared {
+    let shared = settings.private_usr == Some(false) || settings.usr_from.is_some();
+    if settings.usr_from.is_some() && is_copy && settings.private_usr == Some(true) {
         return Err(
-            CliError::usage("a system copy has /usr and /opt of its own")
-                .hint("add --shared to have those of another system, or leave --usr-from out"),
+            CliError::usage("a system copy with -l has /usr and /opt of its own")
+                .hint("leave -l out to have those of another system, or --usr-from"),
         );
     }
     if shared && is_copy && settings.backup.is_none() {

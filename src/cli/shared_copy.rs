@@ -49,6 +49,7 @@ pub(super) fn base(
                 .hint("leave -l out, and the copy shares the /usr of the host"));
         }
         Some(false) => {}
+        None if settings.usr_from.is_some() => {}
         _ if has_usr => return Ok(None),
         _ => {}
     }

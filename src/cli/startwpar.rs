@@ -25,7 +25,9 @@ pub(super) const VERB: Verb = Verb::aix::<StartArguments>(Words {
         distribution, release and architecture), or if it is a versioned WPAR ('mkwpar -C', \
         'chwpar -C'). Either is refused if its programs cannot run on this host: they are for \
         another architecture, a newer kernel or a newer processor, or need what this kernel does \
-        not have. What may work is refused too, unless -F is given.",
+        not have. What may work is refused too, unless -F is given.\n\n\
+        A WPAR that shares /usr starts also if its root part is behind the host, whose packages have \
+        changed; a note says so, and 'syncwpar' makes it good.",
     examples: &[
         ("Start a WPAR", "startwpar wpar1"),
         (

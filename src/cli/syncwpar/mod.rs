@@ -24,7 +24,14 @@ pub(in crate::cli) use own::host_files;
 pub(super) const VERB: Verb = Verb::aix::<SyncArguments>(Words {
     name: "syncwpar",
     about: "Bring workload partitions to the level of the host",
-    description: "With -D, a copy of a backup that has a /usr of its own: packages that it has in \
+    description: "Without -D, a WPAR that shares /usr with the host (or with the system that 'mkwpar \
+        --usr-from' named) and is stopped: its root part follows the packages there. Of new ones it gets directories, \
+        configuration files and accounts. Of changed ones it gets the new configuration files where it has not changed \
+        them; a changed one stays, with the new one beside it (.dpkg-dist, .rpmnew), and one that was removed stays away. \
+        Of those that are gone the configuration stays. The records of the package manager are brought to that, and \
+        the scripts of new and changed packages (of dpkg) run at the next start; what they write to /usr \
+        is thrown away, because it is there already. An interrupted run is made good by the next.\n\n\
+        With -D, a copy of a backup that has a /usr of its own: packages that it has in \
         common with the host are taken from the host, where they are as new or newer; what only the copy has stays, and what \
         these need is added. Nothing is copied but records and configuration files. Whether all fits \
         together is looked at first: dependencies, conflicts, and that nothing in the copy is newer \
@@ -34,6 +41,11 @@ pub(super) const VERB: Verb = Verb::aix::<SyncArguments>(Words {
         run it again. What the copy was before is kept as it was until the WPAR is removed, and -R goes back to it; what was \
         written since is lost by that.",
     examples: &[
+        (
+            "See what a WPAR that shares /usr lacks",
+            "syncwpar -p wpar1",
+        ),
+        ("Bring all of them to the level of the host", "syncwpar -A"),
         ("See what would be done", "syncwpar -D -p -v wpar1"),
         (
             "Bring a copy of an older release to the level of the host",
@@ -99,7 +111,7 @@ pub(super) struct SyncArguments {
     #[arg(short = 'r', long = "rpm")]
     rpm: bool,
 
-    /// Also if something in the copy is newer than on the host
+    /// With -D, also if something in the copy is newer than on the host; else, take the host's configuration files
     #[arg(short = 'F', long = "force")]
     force: bool,
 
@@ -150,6 +162,9 @@ impl SyncArguments {
                 "to take them from elsewhere make it a versioned workload partition with 'chwpar \
                  -C' and upgrade inside",
             );
+        }
+        if self.json && !self.detached {
+            return refuse("--json goes with -D", "leave it away");
         }
         if self.detached {
             let shared_only = [

@@ -36,25 +36,8 @@ pub(super) fn is_one(record: &WparRecord) -> bool {
     record.kind == WparKind::System && !record.has_private_usr()
 }
 
-/// Brings one to the level of its base. The last line says how it went, as in AIX.
+/// Brings one to the level of its base. The last line of what was begun says how it went, as in AIX.
 pub(super) fn run(
-    context: &Context,
-    registry: &Registry,
-    name: &WparName,
-    arguments: &SyncArguments,
-) -> CliResult<()> {
-    let done = synchronize(context, registry, name, arguments);
-    let word = if done.is_ok() { "SUCCESS" } else { "FAILURE" };
-    if let Err(error) = &done
-        && error.exit == crate::cli::exit::Exit::Usage
-    {
-        return done;
-    }
-    output::say(format_args!("{name}: Returns Status = {word}"));
-    done
-}
-
-fn synchronize(
     context: &Context,
     registry: &Registry,
     name: &WparName,
@@ -82,10 +65,13 @@ fn synchronize(
     let plan = sync.plan(arguments)?;
     context.interrupts.check()?;
     tell(context, name, &plan, arguments);
-    if arguments.preview || plan.is_empty() && !sync.is_outdated()? {
-        return Ok(());
-    }
-    sync.apply(context, registry, plan)
+    let done = match arguments.preview || plan.is_empty() && !sync.is_outdated()? {
+        true => Ok(()),
+        false => sync.apply(context, registry, plan),
+    };
+    let word = if done.is_ok() { "SUCCESS" } else { "FAILURE" };
+    output::say(format_args!("{name}: Returns Status = {word}"));
+    done
 }
 
 /// One WPAR and its base, looked at.
@@ -362,10 +348,11 @@ fn restore(
         .filter(|path| base.lends(path) && edits.iter().all(|edit| edit.path != **path));
     for path in stale {
         let of_base = Files::read(lender.tree.overlay(), path.as_bytes(), RECORDS_MAX);
-        let restored = match of_base.map_err(decisions::unreadable)? {
-            Some(contents) => tree.overlay().write_path(path.as_bytes(), &contents, 0o644),
-            None => tree.overlay().remove_path(path.as_bytes()).map(drop),
+        // What the base has not is of a package that the WPAR alone has on record.
+        let Some(contents) = of_base.map_err(decisions::unreadable)? else {
+            continue;
         };
+        let restored = tree.overlay().write_path(path.as_bytes(), &contents, 0o644);
         restored.map_err(|error| {
             let error = std::io::Error::from(error.errno());
             CliError::io(format!("cannot write /{path} into the store"), &error)
