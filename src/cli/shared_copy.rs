@@ -44,14 +44,16 @@ pub(super) fn base(
     let image = open(layout, source)?;
     let has_usr = has_usr(image.overlay())?;
     match settings.private_usr {
-        Some(true) if !has_usr => {
+        Some(true) if !has_usr && needs_usr(&image) => {
             return Err(CliError::new("the backup has no /usr")
                 .hint("leave -l out, and the copy shares the /usr of the host"));
         }
+        Some(true) => return Ok(None),
         Some(false) => {}
         None if settings.usr_from.is_some() => {}
-        _ if has_usr => return Ok(None),
-        _ => {}
+        // What has neither /usr nor packages with a part there is whole as it is.
+        None if has_usr || !needs_usr(&image) => return Ok(None),
+        None => {}
     }
     let base = Base {
         system,
@@ -97,6 +99,17 @@ fn has_usr(files: &dyn Files) -> CliResult<bool> {
         }
     }
     Ok(false)
+}
+
+/// Whether packages of the backup have something in `/usr`.
+fn needs_usr(image: &OfflineTree) -> bool {
+    let database = packages::read(image.overlay(), Detail::Paths);
+    let packages = database.ok().flatten().map(|database| database.packages);
+    let in_usr = |path: &Vec<u8>| path.starts_with(b"usr/");
+    packages
+        .into_iter()
+        .flatten()
+        .any(|package| package.status != Status::Removed && package.paths.iter().any(in_usr))
 }
 
 /// The packages of a system, and which of them a WPAR does not see.
