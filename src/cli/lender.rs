@@ -63,7 +63,7 @@ impl Lender {
             controls: record.copy_controls,
             hostname: &record.hostname,
         };
-        decisions::with(layout, &copied, |situation| root_part::plan(situation))
+        decisions::with(layout, &copied, root_part::plan)
     }
 
     /// Its packages; `None` if there is no data base of them that can be read.

@@ -115,7 +115,7 @@ pub fn grafts(
     }
     let sealed = |point: &str| {
         let above = |usr: &&str| Path::new(point).starts_with(usr);
-        !base.private && USR_PARTS.iter().any(|usr| above(&usr))
+        !base.private && USR_PARTS.iter().any(above)
     };
     let mounted = root_group::grafts(&view.parts, host)?;
     grafts.extend(mounted.into_iter().map(|graft| Graft {

@@ -133,10 +133,11 @@ pub(super) fn is_taken(family: Family, path: &str, kind: FileKind) -> bool {
     }
     match kind {
         FileKind::Directory | FileKind::Symlink => true,
-        // The data base of rpm names files that programs make (ghosts) like all others.
         FileKind::Regular => {
-            !STATE.iter().any(|state| is_in(path, state))
-                && !(family == Family::Rpm && is_in(path, "var"))
+            // The data base of rpm names files that programs make (ghosts) like all others.
+            let is_state = STATE.iter().any(|state| is_in(path, state));
+            let is_ghost = family == Family::Rpm && is_in(path, "var");
+            !is_state && !is_ghost
         }
         _ => false,
     }
