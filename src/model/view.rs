@@ -264,6 +264,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn generations_are_version_2_and_older_views_have_none() {
+        let old = r#"{"version": 1, "hidden": [], "conversion": {"programs": true}}"#;
+        let view: View = serde_json::from_str(old).unwrap();
+        assert_eq!(view.needed_version(), 1);
+        let written = serde_json::to_string(&view).unwrap();
+        assert!(!written.contains("generations") && !written.contains("synchronization"));
+        let new = r#"{"version": 2, "conversion": {"synchronization": true}, "generations": [
+            {"number": 1, "made": 1700000000, "replaced": 91, "added": 10, "kept": 12,
+             "from": {"id": "debian", "version_id": "11", "architecture": "x86_64"}}]}"#;
+        let view: View = serde_json::from_str(new).unwrap();
+        assert_eq!(view.needed_version(), 2);
+        assert!(view.conversion.synchronization && !view.conversion.is_done());
+        let written = serde_json::to_string(&view).unwrap();
+        assert_eq!(serde_json::from_str::<View>(&written).unwrap(), view);
+    }
+
+    #[test]
     fn of_two_views_nothing_is_hidden_twice() {
         let name = |path: &str, extent| HiddenName {
             path: path.to_owned(),

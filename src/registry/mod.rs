@@ -480,3 +480,45 @@ fn write_json<T: serde::Serialize>(path: &Path, value: &T) -> RegistryResult<()>
     bytes.push(b'\n');
     atomic::write(path, &bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_generations_that_the_view_names_are_kept() {
+        let temp = tempfile::tempdir().unwrap();
+        let registry = Registry::open(Layout::new(temp.path())).unwrap();
+        let name = WparName::new("w1").unwrap();
+        let notes = |before: &View| GenerationNotes {
+            version: GenerationNotes::VERSION,
+            before: before.clone(),
+            hostname: "w1".to_owned(),
+            packages: Vec::new(),
+        };
+        let mut view = View::default();
+        registry
+            .begin_generation(&name, 1, b"list", &notes(&view))
+            .unwrap();
+        view.generations.push(Generation {
+            number: 1,
+            made: 1,
+            from: None,
+            replaced: 0,
+            added: 0,
+            kept: 0,
+            parts: Vec::new(),
+        });
+        registry.store_view(&name, &view).unwrap();
+        assert_eq!(registry.view(&name).unwrap().version, 2);
+        registry
+            .begin_generation(&name, 2, b"list", &notes(&view))
+            .unwrap();
+        // The command died: the next one begins again.
+        registry.drop_generations(&name, &view).unwrap();
+        assert!(registry.generation_notes(&name, 1).unwrap().is_some());
+        assert!(!registry.layout().generation(&name, 2).exists());
+        registry.drop_generations(&name, &View::default()).unwrap();
+        assert!(!registry.layout().generations(&name).exists());
+    }
+}

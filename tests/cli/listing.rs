@@ -216,8 +216,8 @@ fn json_has_everything() {
             "limits": {"size": null, "inodes": null},
             "privateusr": true,
             "usr_from": null,
-            "synchronized": [],
-            "versioned": false, "level": null,
+            "versioned": false,
+            "synchronized": [], "level": null,
             "ids": {"first": 1_073_741_824u32, "count": 65_536},
             "created": "2023-11-14T22:13:20Z", "init": null, "ready": false, "operation": null,
         }])

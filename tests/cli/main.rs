@@ -26,5 +26,6 @@ mod program;
 mod removing;
 mod specification;
 mod support;
+mod synchronizing;
 mod unprivileged;
 mod usage;

@@ -46,7 +46,7 @@ const OTHER_BOOT: &str = r#"
 "#;
 
 /// A process that holds the namespace; its end is the end of this host.
-struct Elsewhere<'a> {
+pub(crate) struct Elsewhere<'a> {
     world: &'a World,
     tool: PathBuf,
     holder: Running,
@@ -79,6 +79,19 @@ impl<'a> Elsewhere<'a> {
     /// The host whose root file system is `root`, with the tool and its libraries installed.
     fn with_root(world: &'a World, root: &Path) -> Self {
         install(root);
+        Self::with_tool(world, root)
+    }
+
+    /// The same with the libraries that it has; `None` if the tool does not run with them.
+    pub(crate) fn as_it_is(world: &'a World, root: &Path) -> Option<Self> {
+        let tool = root.join(TOOL.trim_start_matches('/'));
+        copy_program(env!("CARGO_BIN_EXE_wpar"), tool);
+        let tried = Run::new("chroot", [root.as_os_str(), OsStr::new(TOOL)]);
+        let runs = tried.arg("--version").output().code() == 0;
+        runs.then(|| Self::with_tool(world, root))
+    }
+
+    fn with_tool(world: &'a World, root: &Path) -> Self {
         // The tool's root has the same path there, so that the world knows its own.
         let above = world.root();
         let above = above.strip_prefix("/").expect("an absolute path");
@@ -102,7 +115,7 @@ impl<'a> Elsewhere<'a> {
     }
 
     /// `wpar WORDS` there, not yet run.
-    fn wpar<A: AsRef<OsStr>>(&self, words: impl IntoIterator<Item = A>) -> Run {
+    pub(crate) fn wpar<A: AsRef<OsStr>>(&self, words: impl IntoIterator<Item = A>) -> Run {
         let pid = self.holder.pid().as_raw_nonzero().to_string();
         Run::new("nsenter", ["-m", "-r", "-w", "-t", &pid, "--"])
             .arg(&self.tool)
@@ -112,13 +125,13 @@ impl<'a> Elsewhere<'a> {
 
     /// Runs `wpar` with the words of `line` there and asserts that it succeeds; what it said.
     #[track_caller]
-    fn ok(&self, line: &str) -> String {
+    pub(crate) fn ok(&self, line: &str) -> String {
         self.wpar(line.split_whitespace()).ok().text().to_owned()
     }
 
     /// Runs a command line of `/bin/sh` in a WPAR, which has to succeed; its standard output.
     #[track_caller]
-    fn inside(&self, name: &str, script: &str) -> String {
+    pub(crate) fn inside(&self, name: &str, script: &str) -> String {
         let output = self.wpar(["clogin", name, "/bin/sh", "-c", script]).ok();
         output.text().to_owned()
     }

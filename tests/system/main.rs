@@ -39,6 +39,7 @@ mod session;
 mod shared;
 mod source;
 mod store;
+mod synchronizing;
 mod takeover;
 mod throw_away;
 mod trees;

@@ -14,13 +14,16 @@ use crate::error::{FsError, FsResult};
 use crate::lower::{LowerEntry, LowerFile, LowerLayer, LowerNode};
 use crate::types::{Attr, EntryName, FileKind, Ino};
 
+/// A directory, and a name in it.
+type NamePlace = (Ino, Box<[u8]>);
+
 /// A merged tree as a layer. See the module.
 #[derive(Debug)]
 pub struct OverlaidLower {
     overlay: Arc<Overlay>,
     first_free: u64,
     /// Where inodes with several names were found last, which the store notes of none.
-    linked: Mutex<HashMap<Ino, (Ino, Box<[u8]>)>>,
+    linked: Mutex<HashMap<Ino, NamePlace>>,
 }
 
 /// A file that the store has, at least in part.
@@ -51,7 +54,7 @@ impl OverlaidLower {
 
 impl Overlay {
     /// One directory and name by which the inode can be reached; `None` for the root.
-    fn location(&self, ino: Ino) -> FsResult<Option<(Ino, Box<[u8]>)>> {
+    fn location(&self, ino: Ino) -> FsResult<Option<NamePlace>> {
         if ino == Ino::ROOT {
             return Ok(None);
         }

@@ -9,9 +9,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use wpar_mountd::filter::HiddenNames;
+use wpar_mountd::lower::rebased::{Fate, NameList};
 use wpar_mountd::overlay::Overlay;
 use wpar_mountd::overlay::trace::{Layers, Origin, Traced, trace};
-use wpar_mountd::spec::{Access, MountSpec, SpaceLimits};
+use wpar_mountd::spec::{Access, LowerSpec, MountSpec, SpaceLimits};
 
 use self::told::{Owner, Told};
 use super::context::{Context, parse_name};
@@ -226,9 +227,29 @@ impl Asked {
                 owners,
                 &self.view,
                 &self.source,
+                &|path| self.lower_of(path),
             ));
         }
         Ok(all)
+    }
+
+    /// Whose a path of the lower is, if the WPAR was synchronized.
+    fn lower_of(&self, path: &[u8]) -> Option<String> {
+        let mut lower = &self.spec.lower;
+        let LowerSpec::Rebased { .. } = lower else {
+            return None;
+        };
+        while let LowerSpec::Rebased { below, list, .. } = lower {
+            match NameList::open(list).ok()?.fate(path) {
+                Some(Fate::Taken) => return Some("the running system".to_owned()),
+                Some(Fate::Gone) => break,
+                Some(Fate::Directory) | None => lower = &below.lower,
+            }
+        }
+        let source = self.source.path()?.display();
+        Some(format!(
+            "{source}, as the workload partition had changed it before 'syncwpar -D'"
+        ))
     }
 
     /// The filesets of the source that have it.

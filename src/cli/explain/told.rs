@@ -48,7 +48,8 @@ pub(super) struct Told {
 
 #[derive(Debug, Serialize)]
 struct Place {
-    /// What the source is: an image, or a file system of the running system.
+    /// What the source is: an image, or a file system of the running system; of a synchronized WPAR
+    /// whether it is the host's, or what the WPAR had before.
     of: String,
     path: String,
 }
@@ -88,6 +89,7 @@ pub(super) fn told(
     filesets: Vec<Owner>,
     view: &View,
     source: &Source,
+    lower_of: &dyn Fn(&[u8]) -> Option<String>,
 ) -> Told {
     let real = String::from_utf8_lossy(&traced.path);
     let written = view.written.iter().find(|written| written.path == real);
@@ -128,17 +130,18 @@ pub(super) fn told(
         layer,
         reason,
         decided,
-        source: lower.map(|lower| place(lower, view, source)),
+        source: lower.map(|lower| place(lower, view, source, lower_of(lower))),
         store: store.map(|store| store.display().to_string()),
         filesets,
         note: note(&traced.path),
     }
 }
 
-fn place(lower: &[u8], view: &View, source: &Source) -> Place {
-    let of = match source.path() {
-        Some(path) => path.display().to_string(),
-        None => {
+fn place(lower: &[u8], view: &View, source: &Source, other: Option<String>) -> Place {
+    let of = match (other, source.path()) {
+        (Some(other), _) => other,
+        (None, Some(path)) => path.display().to_string(),
+        (None, None) => {
             let path = Path::new(std::str::from_utf8(lower).unwrap_or_default());
             let parts = view.parts.iter();
             let parts = parts.filter(|part| path.starts_with(&part.point));

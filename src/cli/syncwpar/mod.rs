@@ -31,15 +31,17 @@ pub(super) const VERB: Verb = Verb::aix::<SyncArguments>(Words {
         Of those that are gone the configuration stays. The records of the package manager are brought to that, and \
         the scripts of new and changed packages (of dpkg) run at the next start; what they write to /usr \
         is thrown away, because it is there already. An interrupted run is made good by the next.\n\n\
-        With -D, a copy of a backup that has a /usr of its own: packages that it has in \
-        common with the host are taken from the host, where they are as new or newer; what only the copy has stays, and what \
-        these need is added. Nothing is copied but records and configuration files. Whether all fits \
-        together is looked at first: dependencies, conflicts, and that nothing in the copy is newer \
-        than on the host. If it does not, nothing is changed, and what is in the way is listed. \
-        The scripts of the packages run at the next start.\n\n\
-        The copy is then at the level of the host and needs its files: when the host is upgraded, \
-        run it again. What the copy was before is kept as it was until the WPAR is removed, and -R goes back to it; what was \
-        written since is lost by that.",
+        With -D, a copy of a backup that has a /usr of its own is brought to the level of the \
+        host, by package: what both have is the host's from then on, what only the copy has stays, \
+        and what is needed besides is added. A library that does not fit and that nothing needs goes, \
+        as it does in an upgrade. No file is copied but records and configuration. Whether all fits \
+        together is looked at first: dependencies, conflicts, whose a file is, and that nothing in \
+        the copy is newer than on the host (unless -F). If it does not, nothing is changed, and what \
+        is in the way is listed. Configuration that was changed stays, with the new one beside it \
+        (.dpkg-dist). The scripts of the packages run once, at the next start.\n\n\
+        The copy needs the host's files then: when the host is upgraded, it does not start until this \
+        was done again. What it was before stays as it was until the WPAR is removed, and -R goes \
+        back to it; what was written since is lost by that. Systems of dpkg only, so far.",
     examples: &[
         (
             "See what a WPAR that shares /usr lacks",

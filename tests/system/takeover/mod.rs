@@ -56,7 +56,7 @@ fn daemon(world: &World) -> i32 {
 
 /// Kills the daemon of the only WPAR, and waits for the next one.
 #[track_caller]
-fn kill_daemon(world: &World) {
+pub(crate) fn kill_daemon(world: &World) {
     let pid = daemon(world);
     kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
     eventually("another daemon", BOOT, || {

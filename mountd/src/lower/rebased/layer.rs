@@ -18,7 +18,7 @@ impl RebasedLower {
         node.0.checked_sub(self.first_other).map(LowerNode)
     }
 
-    fn from_other(&self, node: LowerNode) -> LowerNode {
+    fn in_tree(&self, node: LowerNode) -> LowerNode {
         LowerNode(self.first_other + node.0)
     }
 
@@ -132,7 +132,7 @@ impl RebasedLower {
         }
         match self.other_name(dir, point, name)? {
             Some((local, attr)) if attr.kind == FileKind::Directory => {
-                let node = self.from_other(local);
+                let node = self.in_tree(local);
                 self.points.bind(node, Some(below));
                 self.points.set_other(below, Some(local));
                 Ok(Some((node, attr)))
@@ -168,7 +168,7 @@ impl LowerLayer for RebasedLower {
             Some((point, Listed::Taken)) => {
                 let found = self.other_name(dir, point, name)?;
                 let found = found.filter(|(_, attr)| attr.kind != FileKind::Directory);
-                Ok(found.map(|(local, attr)| (self.from_other(local), attr)))
+                Ok(found.map(|(local, attr)| (self.in_tree(local), attr)))
             }
             Some((point, Listed::Directory(below))) => self.directory(dir, point, name, below),
         }
@@ -208,7 +208,7 @@ impl LowerLayer for RebasedLower {
             };
             if shown {
                 sink(LowerEntry {
-                    node: self.from_other(entry.node),
+                    node: self.in_tree(entry.node),
                     ..entry
                 });
             }

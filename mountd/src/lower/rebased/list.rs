@@ -207,6 +207,22 @@ impl NameList {
         self.names
     }
 
+    /// What becomes of a path.
+    pub fn fate(&self, path: &[u8]) -> Option<Fate> {
+        let mut at = 0;
+        let mut names = path.split(|&byte| byte == b'/').peekable();
+        while let Some(name) = names.next() {
+            match (self.find(at, name)?, names.peek()) {
+                (Listed::Directory(below), Some(_)) => at = below,
+                (Listed::Directory(_), None) => return Some(Fate::Directory),
+                (Listed::Taken, None) => return Some(Fate::Taken),
+                (Listed::Gone, None) => return Some(Fate::Gone),
+                (Listed::Taken | Listed::Gone, Some(_)) => return None,
+            }
+        }
+        None
+    }
+
     /// First name of a directory, and the one behind its last.
     fn range(&self, directory: usize) -> Option<(usize, usize)> {
         if directory >= self.directories {
@@ -324,6 +340,10 @@ mod tests {
         let empty = below(below(below(0, b"var"), b"lib"), b"empty");
         assert_eq!(list.find(empty, b"x"), None);
         assert_eq!(list.names(), 8);
+        assert_eq!(list.fate(b"usr/bin/a"), Some(Fate::Gone));
+        assert_eq!(list.fate(b"usr/bin"), Some(Fate::Directory));
+        assert_eq!(list.fate(b"usr/bin/a/x"), None);
+        assert_eq!(list.fate(b"usr/share"), None);
     }
 
     #[test]

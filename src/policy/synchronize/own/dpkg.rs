@@ -11,7 +11,7 @@ use wpar_mountd::error::FsError;
 use wpar_mountd::lower::rebased::Fate;
 use wpar_mountd::types::FileKind;
 
-use super::stanza::{conffiles, key, removed, unpacked};
+use super::stanza::{Digests, conffiles, key, removed, unpacked};
 use super::{Class, Plan, Situation};
 use crate::model::generation::{PROGRAM, Written};
 use crate::packages::Algorithm;
@@ -183,7 +183,7 @@ impl Work<'_> {
         package: &Package,
         there: &[u8],
         here: Option<&[u8]>,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, FsError> {
+    ) -> Result<Digests, FsError> {
         let ours = here.map(conffiles).unwrap_or_default();
         let theirs = conffiles(there);
         let mut noted = Vec::new();

@@ -23,17 +23,21 @@ pub(super) struct Conffile<'a> {
     pub(super) is_obsolete: bool,
 }
 
+/// Paths of configuration files, with the leading `/`, and what is noted of each.
+pub(super) type Digests = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// Configuration files of a stanza by their paths, with the leading `/`.
 pub(super) fn conffiles(stanza: &[u8]) -> BTreeMap<&[u8], Conffile<'_>> {
     let mut found = BTreeMap::new();
     for line in lines_of(stanza, b"conffiles").skip(1) {
         let mut rest = line.trim_ascii();
         let mut is_obsolete = false;
+        // What is to be removed is in the package no more than what is obsolete.
         while let Some(before) = rest
             .strip_suffix(b" obsolete")
             .or_else(|| rest.strip_suffix(b" remove-on-upgrade"))
         {
-            is_obsolete |= rest.ends_with(b" obsolete");
+            is_obsolete = true;
             rest = before;
         }
         if let Some(at) = rest.iter().rposition(|&byte| byte == b' ') {

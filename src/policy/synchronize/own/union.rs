@@ -158,7 +158,9 @@ impl<'a> Union<'a> {
                 }
             }
             if !has_dropped {
-                let mut texts: Vec<_> = found.into_iter().map(|found| found.text).collect();
+                let mut told = BTreeSet::new();
+                let all = found.into_iter().map(|found| found.text);
+                let mut texts: Vec<_> = all.filter(|text| told.insert(text.clone())).collect();
                 if self.steps == 0 {
                     texts.push("the package data bases say more than any do".to_owned());
                 }
