@@ -1,5 +1,6 @@
 //! From a [`MountSpec`] to the merged tree that it describes.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use crate::lower::LowerNode;
 use crate::lower::filesystem::FileSystemError;
 use crate::lower::grafted::{GraftError, GraftedLower, Part};
 use crate::lower::host::{HostError, HostLower};
+use crate::lower::memory::{BuildError, MemoryLower};
 use crate::lower::rebased::{NameList, RebaseError, RebasedLower};
 use crate::lower::tar::{ImageError, TarLower};
 use crate::overlay::OverlaidLower;
@@ -29,6 +31,9 @@ pub enum OpenError {
     /// Several file systems in one tree.
     #[error(transparent)]
     Grafted(#[from] GraftError),
+    /// The directories that lead to them.
+    #[error(transparent)]
+    Way(#[from] BuildError),
     /// Another file system than before.
     #[error(
         "another file system is mounted at {} than when this was begun; mount the one that was",
@@ -152,7 +157,17 @@ impl<'a> Opener<'a> {
     fn lower(&mut self, spec: &LowerSpec) -> Result<Arc<dyn LowerLayer>, OpenError> {
         match spec {
             LowerSpec::Directory { path } => self.keep_names(HostLower::open(path)?),
-            LowerSpec::Grafted { path, grafts } => self.grafted(path, grafts),
+            LowerSpec::Grafted { path, grafts } => {
+                let root = self.keep_names(HostLower::open(path)?)?;
+                self.grafted(root, grafts)
+            }
+            LowerSpec::Joined { root, grafts } => {
+                let root = match root {
+                    None => Arc::new(ways_to(grafts)?),
+                    Some(root) => self.lower(root)?,
+                };
+                self.grafted(root, grafts)
+            }
             LowerSpec::FileSystem(image) => self.keep_names(image.lower()?),
             LowerSpec::Image {
                 path,
@@ -186,10 +201,13 @@ impl<'a> Opener<'a> {
         Ok(Arc::new(OverlaidLower::new(overlay)))
     }
 
-    /// The file systems of `grafts` in that of `path`. Each must be the one that is expected: the
-    /// store's records carry the numbers of its inodes.
-    fn grafted(&mut self, path: &Path, grafts: &[Graft]) -> Result<Arc<dyn LowerLayer>, OpenError> {
-        let root = self.keep_names(HostLower::open(path)?)?;
+    /// The file systems of `grafts` in `root`. Each must be the one that is expected: the store's
+    /// records carry the numbers of its inodes.
+    fn grafted(
+        &mut self,
+        root: Arc<dyn LowerLayer>,
+        grafts: &[Graft],
+    ) -> Result<Arc<dyn LowerLayer>, OpenError> {
         let mut parts = Vec::with_capacity(grafts.len());
         for graft in grafts {
             let layer = match &graft.from {
@@ -210,6 +228,7 @@ impl<'a> Opener<'a> {
             parts.push(Part {
                 point: graft.point.clone(),
                 layer,
+                read_only: graft.read_only,
             });
         }
         Ok(Arc::new(GraftedLower::new(root, parts)?))
@@ -224,4 +243,24 @@ impl<'a> Opener<'a> {
             None => lower,
         }))
     }
+}
+
+/// The directories that `grafts` are shown in, and nothing else.
+fn ways_to(grafts: &[Graft]) -> Result<MemoryLower, OpenError> {
+    let mut above = BTreeSet::new();
+    for graft in grafts {
+        let slashes = graft.point.match_indices('/');
+        above.extend(slashes.filter_map(|(at, _)| graft.point.get(..at)));
+    }
+    let is_inside = |path: &str, graft: &Graft| {
+        let rest = path.strip_prefix(graft.point.as_str());
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let mut tree = MemoryLower::builder();
+    for path in above {
+        if !grafts.iter().any(|graft| is_inside(path, graft)) {
+            tree = tree.directory(path);
+        }
+    }
+    Ok(tree.build()?)
 }

@@ -27,6 +27,29 @@ pub struct MountSpec {
     pub access: Access,
 }
 
+impl MountSpec {
+    /// The grafts of the lower.
+    pub fn grafts(&self) -> &[Graft] {
+        match &self.lower {
+            LowerSpec::Grafted { grafts, .. } | LowerSpec::Joined { grafts, .. } => grafts,
+            _ => &[],
+        }
+    }
+
+    /// The same with everything to be changed, for who prepares the tree from outside.
+    #[must_use]
+    pub fn all_writable(mut self) -> Self {
+        if let LowerSpec::Grafted { grafts, .. } | LowerSpec::Joined { grafts, .. } =
+            &mut self.lower
+        {
+            for graft in grafts {
+                graft.read_only = false;
+            }
+        }
+        self
+    }
+}
+
 /// Who may use a mount.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -81,6 +104,15 @@ pub enum LowerSpec {
         /// no longer there keeps its place.
         grafts: Vec<Graft>,
     },
+    /// Directories of this host in the tree of another lower.
+    Joined {
+        /// The tree, its inode numbers below 2^48. `None`: nothing but the directories
+        /// that lead to the grafts.
+        root: Option<Box<LowerSpec>>,
+        /// What is shown in it, as of a `Grafted`. There need be no directory in its place if that
+        /// which it would be in exists.
+        grafts: Vec<Graft>,
+    },
     /// A file system of the kernel's in a file.
     FileSystem(FileSystemImage),
     /// A tar image, plain or compressed, through its index.
@@ -129,6 +161,10 @@ pub struct Graft {
     /// What is expected there; `None` if it is taken for what it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mark: Option<RootMark>,
+    /// Whether nothing in it can be changed: every attempt is answered with `EROFS`, as on a mount of
+    /// its own that is read-only.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub read_only: bool,
 }
 
 /// What tells the root of one file system from that of another, also after a boot of the host.

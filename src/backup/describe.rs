@@ -192,6 +192,7 @@ pub fn wpar_stanza(record: &WparRecord) -> Stanza {
     };
     match &record.source {
         Source::Host => stanza.field("SOURCE", "host"),
+        Source::Fresh => stanza.field("SOURCE", "packages"),
         Source::Tree { path, .. } => stanza
             .field("SOURCE", "directory")
             .field("IMAGE", path.display()),

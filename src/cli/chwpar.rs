@@ -11,7 +11,9 @@ use super::exit::Exit;
 use super::verbs::{Arguments, Verb, Words};
 use super::{levels, lifecycle, output};
 use crate::model::space_limits::AttributeError;
-use crate::model::{FileSystemAttributes, Source, WparKind, WparName, WparRecord, WparState};
+use crate::model::{
+    BaseSystem, FileSystemAttributes, Source, WparKind, WparName, WparRecord, WparState,
+};
 use crate::registry::Registry;
 use crate::source::identity::{self, Identity};
 
@@ -37,7 +39,7 @@ pub(super) const VERB: Verb = Verb::aix::<ChangeArguments>(Words {
     compatibility: "-A, -d, -h, -K, -M and -n are AIX's. In AIX -M adds file systems and -K -M removes them; here \
         they change and remove the limits of the one that there is. -C (versioned) is an addition; \
         AIX decides that when a WPAR is made. The host name is changed only while the WPAR is \
-        stopped. Network, devices, resources and privileges cannot be changed yet.",
+        stopped. Whether /usr is shared (-l, --shared) is decided when a WPAR is made, as in AIX. Network, devices, resources and privileges cannot be changed yet.",
 });
 
 /// Arguments of `chwpar`.
@@ -74,6 +76,14 @@ pub(super) struct ChangeArguments {
     #[arg(short = 'C', long = "versioned")]
     versioned: bool,
 
+    /// (Whether /usr is its own: decided when it is made)
+    #[arg(short = 'l', long = "private-usr", conflicts_with = "shared")]
+    private_usr: bool,
+
+    /// (Whether /usr is shared: decided when it is made)
+    #[arg(long = "shared")]
+    shared: bool,
+
     /// How large its file system may become: size=SIZE, inodes=NUMBER; with -K, the names alone
     #[arg(short = 'M', long = "file-system", value_name = "NAME=VALUE", num_args = 1..)]
     file_system: Vec<String>,
@@ -93,6 +103,7 @@ impl Arguments for ChangeArguments {
         // The old name first: whoever renames the other way round waits or gives up.
         let _lock = context.lock(&registry, &name)?;
         let before = lifecycle::record(&registry, &name)?;
+        self.require_usr(&before)?;
         self.require_state(&registry, &before)?;
         let mut record = before.clone();
         record.limits = limits.over(record.limits);
@@ -146,8 +157,26 @@ impl ChangeArguments {
         mistaken.ok_or_else(|| CliError::usage("missing <NAME>").hint("see 'chwpar --help'"))
     }
 
+    /// What is in the store belongs to the /usr that it was written above.
+    fn require_usr(&self, record: &WparRecord) -> CliResult<()> {
+        if !self.private_usr && !self.shared {
+            return Ok(());
+        }
+        let how = match record.has_private_usr() {
+            true => "has a /usr of its own",
+            false => "shares its /usr",
+        };
+        Err(CliError::new(format!(
+            "{} {how}, and that cannot be changed: what it has written and has on record belongs to it",
+            record.name
+        ))
+        .hint("make another workload partition, with -l or without, and move your files"))
+    }
+
     fn require_something(&self) -> CliResult<()> {
         let named = self.auto
+            || self.private_usr
+            || self.shared
             || self.versioned
             || self.new_name.is_some()
             || self.hostname.is_some()
@@ -244,7 +273,13 @@ impl ChangeArguments {
 /// A versioned WPAR is a copy of an image.
 fn require_system(record: &WparRecord) -> CliResult<()> {
     let name = &record.name;
-    if record.kind != WparKind::System || record.source == Source::Host {
+    if record.kind != WparKind::System
+        || record.source == Source::Host
+        || record
+            .base
+            .as_ref()
+            .is_some_and(|base| base.system == BaseSystem::Host)
+    {
         return Err(CliError::new(format!("{name} is no copy of an image"))
             .hint("a copy of the running system is at its level, always"));
     }

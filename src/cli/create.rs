@@ -17,21 +17,24 @@ use wpar_mountd::types::FileKind;
 use super::context::Context;
 use super::decisions::{self, Copied};
 use super::error::{CliError, CliResult};
+use super::lender::Lender;
+use super::shared_copy;
 use crate::model::copy_controls::Selection;
 use crate::model::{
-    CopyControls, DeviceName, Hostname, Owner, Source, SpaceLimits, View, WparKind, WparName,
-    WparRecord,
+    Base, CopyControls, DeviceName, Edit, Hostname, Owner, Source, SpaceLimits, View, WparKind,
+    WparName, WparRecord,
 };
 use crate::policy::mount_spec::{mount_spec, own_places};
-use crate::policy::root_group;
+use crate::policy::system_copy;
 use crate::policy::system_copy::Decisions;
+use crate::policy::{base, root_group};
 use crate::registry::pending::{Pending, PendingOperation};
 use crate::registry::{Registry, process};
 use crate::source::files::Files;
 use crate::source::host::{HostFacts, RunningHost};
 use crate::source::identity::{self, Identity};
 use crate::source::tree::OfflineTree;
-use crate::source::{edits, level};
+use crate::source::{edits, level, root_part};
 
 /// What is to be made.
 #[derive(Debug)]
@@ -42,6 +45,8 @@ pub(super) struct Plan {
     /// Base directory, if it is not the usual one.
     pub(super) directory: Option<PathBuf>,
     pub(super) source: Source,
+    /// The system whose /usr and /opt it has, if it has not its source's.
+    pub(super) base: Option<Base>,
     pub(super) copy_controls: CopyControls,
     /// What else is in it, or not.
     pub(super) selection: Selection,
@@ -293,6 +298,7 @@ impl<'a> Creation<'a> {
             directory,
             directory_created: !directory_exists,
             source: plan.source,
+            base: plan.base,
             copy_controls: plan.copy_controls,
             limits: plan.limits,
             devices: plan.devices,
@@ -378,13 +384,30 @@ impl<'a> Creation<'a> {
     ) -> CliResult<(OfflineTree, Vec<String>)> {
         let layout = self.registry.layout();
         let controls = self.record.copy_controls;
-        let mut view = match self.record.source {
-            Source::Host => root_group::new_view(host, controls, &own_places(layout), selection)?,
+        let lender = self.lender(host)?;
+        let mut view = match (&self.record.source, &lender, &self.record.base) {
+            (_, Some(lender), Some(base)) => View {
+                parts: base::parts(base, lender.view.parts.clone()),
+                ..View::default()
+            },
+            (Source::Host, ..) => {
+                root_group::new_view(host, controls, &own_places(layout), selection)?
+            }
             _ => View::default(),
         };
         let mut spec = mount_spec(&self.record, &view, layout, host)?;
         context.interrupts.check()?;
         let mut tree = OfflineTree::open(&spec)?;
+        if let Some(lender) = &lender
+            && self.record.source == Source::Fresh
+        {
+            let part = lender.root_part(layout, &self.record)?;
+            context.interrupts.check()?;
+            root_part::make(lender.tree.overlay(), tree.overlay(), &part.items)
+                .map_err(|error| CliError::new(error.to_string()))?;
+            view.notes = part.notes;
+            view.synced = part.synced;
+        }
         view.hidden = excluded(&tree, selection)?;
         if !view.hidden.is_empty() {
             spec.hidden.extend(view.hidden.iter().cloned());
@@ -400,7 +423,11 @@ impl<'a> Creation<'a> {
                 tree = OfflineTree::open(&spec)?;
             }
             view = view.with(decisions.view);
-            view.written = edits::make(tree.overlay(), decisions.edits)
+            let mut edits = decisions.edits;
+            if let Some(lender) = &lender {
+                self.lend(lender, &mut view, &mut edits)?;
+            }
+            view.written = edits::make(tree.overlay(), edits)
                 .map_err(|error| CliError::new(error.to_string()))?;
         }
         if !view.is_plain() {
@@ -409,11 +436,47 @@ impl<'a> Creation<'a> {
         Ok((tree, view.notes))
     }
 
+    /// Puts on record what the system that lends `/usr` has.
+    fn lend(&mut self, lender: &Lender, view: &mut View, edits: &mut Vec<Edit>) -> CliResult<()> {
+        let layout = self.registry.layout();
+        let Some(mut base) = self.record.base.clone() else {
+            return Ok(());
+        };
+        let pins = base::pins(&base, lender.tree.overlay(), edits);
+        edits.extend(pins.map_err(decisions::unreadable)?);
+        if self.record.source != Source::Fresh {
+            view.synced = lender.root_part(layout, &self.record)?.synced;
+            let local = shared_copy::local_records(layout, &self.record, &base, lender, edits)?;
+            edits.extend(local);
+        }
+        base.packages = lender.fingerprint(&system_copy::hidden_filesets(view));
+        self.record.base = Some(base);
+        Ok(())
+    }
+
+    /// The system that lends `/usr`, if one does, looked at for what it lends.
+    fn lender(&mut self, host: &dyn HostFacts) -> CliResult<Option<Lender>> {
+        let Some(base) = &self.record.base else {
+            return Ok(None);
+        };
+        let lender = Lender::open(
+            self.registry.layout(),
+            host,
+            self.record.copy_controls,
+            base,
+        )?;
+        let points = base::points(lender.tree.overlay()).map_err(decisions::unreadable)?;
+        if let Some(base) = &mut self.record.base {
+            base.points = points;
+        }
+        Ok(Some(lender))
+    }
+
     /// What the rules of a system copy say about the source.
     fn decide(&self, tree: &OfflineTree) -> CliResult<Decisions> {
         let copied = Copied {
             files: tree.overlay(),
-            is_running: self.record.source == Source::Host,
+            is_running: matches!(self.record.source, Source::Host | Source::Fresh),
             controls: self.record.copy_controls,
             hostname: &self.record.hostname,
         };

@@ -26,10 +26,19 @@ pub(super) struct Copied<'a> {
 
 /// What the rules say about it.
 pub(super) fn decide(layout: &Layout, copied: &Copied<'_>) -> CliResult<Decisions> {
+    with(layout, copied, system_copy::decide)
+}
+
+/// What `ask` says about it.
+pub(super) fn with<T>(
+    layout: &Layout,
+    copied: &Copied<'_>,
+    ask: impl FnOnce(&Situation<'_>) -> Result<T, FsError>,
+) -> CliResult<T> {
     let private_lists = private_lists::read(layout)
         .map_err(|(path, error)| CliError::io(format!("cannot read {}", path.display()), &error))?;
     let resolver = resolver::upstream();
-    system_copy::decide(&Situation {
+    ask(&Situation {
         files: copied.files,
         of_running_system: copied.is_running,
         controls: copied.controls,

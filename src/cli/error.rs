@@ -219,7 +219,7 @@ impl From<PolicyError> for CliError {
             PolicyError::NoMount { .. } | PolicyError::CannotInclude { .. } => {
                 Self::usage(text).hint("look at include=, or leave it away")
             }
-            PolicyError::PartChanged { .. } => Self::new(text),
+            PolicyError::PartChanged { .. } | PolicyError::BaseChanged { .. } => Self::new(text),
         }
     }
 }

@@ -202,7 +202,7 @@ fn conversion(
     if view.conversion.is_done() || *payload != Payload::Init {
         return None;
     }
-    let of_running_system = record.source == Source::Host;
+    let of_running_system = matches!(record.source, Source::Host | Source::Fresh);
     let host_programs = registry.layout().convert_dir();
     Some(launch::Conversion {
         programs: view.conversion.programs,

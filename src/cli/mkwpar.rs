@@ -1,4 +1,4 @@
-//! `mkwpar`: makes a system copy WPAR, from an image or of the running system.
+//! `mkwpar`: makes a WPAR: a system copy of an image or of the running system, or a standard one.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -8,18 +8,20 @@ use super::create::{self, Plan};
 use super::error::{CliError, CliResult};
 use super::exit::Exit;
 use super::filesets;
+use super::lender;
 use super::levels::{self, Insist};
 use super::lifecycle;
 use super::prepared::Prepared;
 use super::remove::{self, StoreFate};
+use super::shared_copy;
 use super::verbs::{Arguments, Verb, Words};
 use super::{output, specification};
 use crate::launch::Payload;
 use crate::model::copy_controls::Selection;
 use crate::model::device_export::DeviceError;
 use crate::model::{
-    CopyControls, DeviceName, DeviceRequest, FileSystemAttributes, SpaceLimits, SpecFile, WparKind,
-    WparName, WparRecord,
+    Base, CopyControls, DeviceName, DeviceRequest, FileSystemAttributes, Source, SpaceLimits,
+    SpecFile, WparKind, WparName, WparRecord,
 };
 use crate::registry::{Lock, Registry};
 use crate::source::devices;
@@ -27,7 +29,7 @@ use crate::source::devices;
 pub(super) const VERB: Verb = Verb::aix::<MakeArguments>(Words {
     name: "mkwpar",
     about: "Make a workload partition from a backup image or from the running system",
-    description: "Makes a system copy WPAR: one that starts as everything that the source \
+    description: "With -t, makes a system copy WPAR: one that starts as everything that the source \
         contains, users, software and settings, with a host name and a machine-id of its own. \
         Nothing is copied: the source is shown underneath, read-only, and what the WPAR changes \
         goes to a store of its own. The source is never written.\n\n\
@@ -61,11 +63,23 @@ pub(super) const VERB: Verb = Verb::aix::<MakeArguments>(Words {
         versioned WPAR, type L, which may run at a level of its own: an old release, unchanged, on \
         this kernel, or a newer one. What the kernel or the processor cannot run is refused at the \
         start in any case.\n\n\
+        Without -t it is a standard WPAR: a fresh system of the packages that the running one has. It shares \
+        /usr and /opt, read-only: what is upgraded on the host is upgraded in it. The rest is its own, and is \
+        made of what the packages have outside of /usr and /opt: directories, configuration files as \
+        they are on the host (a note names those that were changed there), services as they are enabled, \
+        accounts of the system without passwords. Of people, of the administrator and of programs there is \
+        nothing: /home, /root, /srv, /tmp and /var/log begin empty. When packages of the host have changed, \
+        'syncwpar' brings that part to their level. With -l it has a /usr and /opt of its own, \
+        which it can change; nothing is copied for it. --usr-from names a directory with a system, \
+        whose /usr and /opt are taken in place of those of the running one.\n\n\
+        A copy of a backup shares /usr and /opt too if the backup has none (made with 'mksysb -x'), or with \
+        --shared. It must have the same packages there, private ones apart: else one \
+        without /usr is refused, and one with it has its own, as without --shared.\n\n\
         Settings can be kept in a specification file: stanzas with lines 'key = \"value\"', as in \
         AIX. -o writes one, with -w without making the WPAR; -f reads one, and -e takes the \
         settings of an existing WPAR as a template. The command line wins over the file, the file over the template, \
         that over the defaults. A key that is not known, or that asks for what there is not, is refused with \
-        its line. The stanza options with systemcopy, backup and versioned (yes, no), and inodes in mount, are additions.\n\n\
+        its line. The stanza options with systemcopy, backup, usrfrom and versioned (yes, no), and inodes in mount, are additions.\n\n\
         What is about the source's own machine is not in the copy: disks in fstab and crypttab, \
         arrays, volume groups, addresses and names of network interfaces, swap space. Services \
         that act on hardware, the clock or the boot are masked, and a note says what would now \
@@ -81,6 +95,14 @@ pub(super) const VERB: Verb = Verb::aix::<MakeArguments>(Words {
             "mkwpar -t -B /backup/web.tar.zst -n web1 -s",
         ),
         ("Make a copy of the running system", "mkwpar -t -n clone1"),
+        (
+            "Make a fresh system that shares /usr with the host, and one that has its own",
+            "mkwpar -n web1; mkwpar -l -n web2",
+        ),
+        (
+            "Make a fresh system with the packages of another one, unpacked in a directory",
+            "mkwpar -n web3 --usr-from /srv/golden",
+        ),
         (
             "Make a WPAR from a tree that rsync or debootstrap made",
             "mkwpar -t -B /srv/trees/web1 -n web1",
@@ -122,7 +144,9 @@ pub(super) const VERB: Verb = Verb::aix::<MakeArguments>(Words {
             "mkwpar -p -n web1",
         ),
     ],
-    compatibility: "Only system copies (-t) are made. -B takes a tar archive, the image of a file \
+    compatibility: "A standard WPAR is made of what the data base of the packages says, not of installation \
+        images. --shared and --usr-from are additions: in AIX a system copy without -l shares /usr, here it has its \
+        own unless the backup has none. -B takes a tar archive, the image of a file \
         system or a directory where AIX takes a mksysb. The WPAR is in state D until startwpar or -s starts it. Which \
         filesets are private is told by a list, not by the filesets themselves. \
         -C is for a copy of any level that is not the host's. -e and -f go together, and the file wins. -A keeps the \
@@ -163,9 +187,17 @@ pub(super) struct MakeArguments {
     #[arg(short = 'C', long = "versioned")]
     versioned: bool,
 
-    /// Have a /usr and /opt of its own, as every system copy has
-    #[arg(short = 'l', long = "private-usr")]
-    _private_usr: bool,
+    /// Have a /usr and /opt of its own to change, as a system copy has anyway
+    #[arg(short = 'l', long = "private-usr", conflicts_with = "shared")]
+    private_usr: bool,
+
+    /// Share /usr and /opt, read-only, also in a system copy
+    #[arg(long = "shared")]
+    shared: bool,
+
+    /// The system whose /usr and /opt it has, a directory, if that is not the running one
+    #[arg(long = "usr-from", value_name = "DIR")]
+    usr_from: Option<PathBuf>,
 
     /// Mark it to be started with the host
     #[arg(short = 'A', long = "auto")]
@@ -234,10 +266,18 @@ impl Arguments for MakeArguments {
             .map_err(|error| CliError::usage(error.to_string()))?;
         // As in AIX, a versioned WPAR is always a copy of a whole system.
         let is_copy = settings.system_copy == Some(true) || settings.versioned == Some(true);
-        if !is_copy && self.preserved.is_none() {
-            return Err(CliError::usage("only system copies can be made")
-                .hint("add -t, with -B IMAGE or for the running system"));
+        let is_standard = !is_copy && self.preserved.is_none();
+        if is_standard && settings.backup.is_some() {
+            return Err(
+                CliError::usage("a standard workload partition has no backup")
+                    .hint("add -t to make a system copy of it, or leave -B out"),
+            );
         }
+        if is_standard && selection != Selection::default() {
+            return Err(CliError::usage("include and exclude are for system copies")
+                .hint("leave them away, or add -t"));
+        }
+        require_lender(&settings, is_copy)?;
         let is_versioned = settings.versioned == Some(true);
         if is_versioned && settings.backup.is_none() && self.preserved.is_none() {
             return Err(CliError::usage("-C goes with a backup")
@@ -253,7 +293,7 @@ impl Arguments for MakeArguments {
         let lock = context.lock(&registry, &name)?;
         let (plan, prepared) = match &self.preserved {
             Some(_) => self.plan_from_kept(context, &registry, name, &settings)?,
-            None => plan(context, &registry, name, controls, &settings)?,
+            None => plan(context, &registry, name, controls, is_copy, &settings)?,
         };
         if self.preserved.is_some() && selection != Selection::default() {
             return Err(
@@ -299,24 +339,57 @@ impl Arguments for MakeArguments {
     }
 }
 
+/// Only what has the `/usr` of another system can say of which.
+fn require_lender(settings: &SpecFile, is_copy: bool) -> CliResult<()> {
+    let shared = settings.private_usr == Some(false) || settings.usr_from.is_some();
+    if settings.usr_from.is_some() && is_copy && settings.private_usr == Some(true) {
+        return Err(
+            CliError::usage("a system copy with -l has /usr and /opt of its own")
+                .hint("leave -l out to have those of another system, or --usr-from"),
+        );
+    }
+    if shared && is_copy && settings.backup.is_none() {
+        return Err(
+            CliError::usage("a copy of the running system has all of it")
+                .hint("leave -t out for a standard workload partition, which shares /usr"),
+        );
+    }
+    Ok(())
+}
+
 /// A plan for a new WPAR. A name that is taken is found before a long index is made, not after.
 fn plan(
     context: &Context,
     registry: &Registry,
     name: WparName,
     copy_controls: CopyControls,
+    is_copy: bool,
     settings: &SpecFile,
 ) -> CliResult<(Plan, Prepared)> {
     create::require_free(registry, &name, false)?;
     create::require_unique(registry, settings.uuid.as_deref())?;
     let hostname = create::hostname(settings.hostname.as_deref(), &name)?;
-    let prepared = Prepared::new(context, settings.backup.as_deref())?;
+    let prepared = match is_copy {
+        true => Prepared::new(context, settings.backup.as_deref())?,
+        false => Prepared::fresh(),
+    };
+    let system = lender::system(settings.usr_from.as_deref())?;
+    let base = match is_copy {
+        true => shared_copy::base(context, &prepared.source, copy_controls, settings, system)?,
+        false => Some(Base {
+            system,
+            private: settings.private_usr == Some(true),
+            points: Vec::new(),
+            packages: None,
+        }),
+    };
     let plan = Plan {
         name,
         hostname,
         kind: WparKind::System,
         directory: settings.directory.clone(),
         source: prepared.source.clone(),
+        base,
         copy_controls,
         selection: Selection::default(),
         limits: SpaceLimits::default(),
@@ -359,6 +432,12 @@ impl MakeArguments {
             system_copy: self.system_copy.then_some(true),
             backup: self.image.as_deref().map(absolute).transpose()?,
             versioned: self.versioned.then_some(true),
+            private_usr: match (self.private_usr, self.shared) {
+                (true, _) => Some(true),
+                (false, true) => Some(false),
+                (false, false) => None,
+            },
+            usr_from: self.usr_from.as_deref().map(absolute).transpose()?,
             controls: self.copy_controls.clone(),
             file_system: self.file_system.clone(),
         })
@@ -440,7 +519,10 @@ impl MakeArguments {
                 );
             }
         }
-        let prepared = Prepared::new(context, image.as_deref())?;
+        let prepared = match kept.source {
+            Source::Fresh => Prepared::fresh(),
+            _ => Prepared::new(context, image.as_deref())?,
+        };
         if !prepared.source.is_same(&kept.source) {
             return Err(CliError::new(format!(
                 "the image of the kept store of {name} has changed"
@@ -459,6 +541,7 @@ impl MakeArguments {
             kind: WparKind::System,
             directory: settings.directory.clone(),
             source: prepared.source.clone(),
+            base: kept.base.clone(),
             copy_controls: kept.copy_controls,
             selection: Selection::default(),
             limits: kept.limits,

@@ -41,6 +41,15 @@ impl Prepared {
         Ok(this)
     }
 
+    /// Nothing: for a WPAR that is made from the packages of another system.
+    pub(super) fn fresh() -> Self {
+        Self {
+            source: Source::Fresh,
+            notes: Vec::new(),
+            report: None,
+        }
+    }
+
     /// The image for any purpose, with its index.
     pub(super) fn for_purpose(
         context: &Context,
@@ -80,7 +89,7 @@ impl Prepared {
         if self.source == Source::Host {
             report_parts(context, view, verbose);
             report_exclusions(context, controls, view, verbose);
-        } else if controls.preserve_wpars {
+        } else if controls.preserve_wpars && self.source != Source::Fresh {
             context.note("preserve_wpars means nothing for a backup: what is in it is in the copy");
         }
         self.report_image(context, verbose);

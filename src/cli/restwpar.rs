@@ -181,6 +181,7 @@ impl RestoreArguments {
             None => about.get("HOSTNAME"),
         });
         Ok(Plan {
+            base: None,
             hostname: create::hostname(hostname, &name)?,
             name,
             kind: WparKind::System,
@@ -235,7 +236,9 @@ fn open(source: &Source) -> CliResult<Saved> {
             Err(CliError::new("the image is not one that savewpar wrote")
                 .hint("make a WPAR of it with 'mkwpar -t -B IMAGE -n NAME'"))
         }
-        Source::Host => Err(CliError::usage("missing the image").hint("name one with -f FILE")),
+        Source::Host | Source::Fresh => {
+            Err(CliError::usage("missing the image").hint("name one with -f FILE"))
+        }
     }
 }
 

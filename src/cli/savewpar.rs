@@ -99,6 +99,11 @@ impl Arguments for SaveArguments {
         let excludes = self.excludes(context, &name)?;
         let _lock = context.lock(&registry, &name)?;
         match lifecycle::look(&registry, &record, true).state {
+            _ if self.difference && record.base.is_some() => Err(CliError::new(format!(
+                "{name} has the /usr of another system, and its difference cannot be made a workload \
+                 partition of again"
+            ))
+            .hint("leave --difference out: all of it is saved then")),
             WparState::Defined => self.save_stopped(context, &registry, &record, &target, excludes),
             WparState::Active if self.difference => Err(CliError::wrong_state(
                 &name,

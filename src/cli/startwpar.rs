@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::context::{Context, parse_name};
 use super::error::{CliError, CliResult};
 use super::exit::Exit;
+use super::lender;
 use super::levels::{self, Insist};
 use super::lifecycle;
 use super::verbs::{Arguments, Verb, Words};
@@ -24,7 +25,9 @@ pub(super) const VERB: Verb = Verb::aix::<StartArguments>(Words {
         distribution, release and architecture), or if it is a versioned WPAR ('mkwpar -C', \
         'chwpar -C'). Either is refused if its programs cannot run on this host: they are for \
         another architecture, a newer kernel or a newer processor, or need what this kernel does \
-        not have. What may work is refused too, unless -F is given.",
+        not have. What may work is refused too, unless -F is given.\n\n\
+        A WPAR that shares /usr starts also if its root part is behind the host, whose packages have \
+        changed; a note says so, and 'syncwpar' makes it good.",
     examples: &[
         ("Start a WPAR", "startwpar wpar1"),
         (
@@ -129,6 +132,9 @@ pub(super) fn start(
     verbose: bool,
 ) -> CliResult<()> {
     let begun = Instant::now();
+    for record in lender::behind(&context.layout, std::iter::once(record)) {
+        context.note(lender::behind_note(record));
+    }
     levels::require(context, registry, record, insist)?;
     let mut started = lifecycle::start(context, registry, record, Payload::Init, verbose)?;
     let waited = if wait {

@@ -112,6 +112,7 @@ impl ExecArguments {
             process::current().map_err(|error| CliError::io("cannot read /proc", &error))?;
         let prepared = Prepared::new(context, self.image.as_deref())?;
         let plan = Plan {
+            base: None,
             name,
             hostname,
             kind: WparKind::Application,

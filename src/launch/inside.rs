@@ -26,7 +26,7 @@ use super::confine::confine;
 use super::error::{Doing, LaunchError};
 use super::message::FromInit;
 use super::stage::{DEVICES, Luggage, Plan, attach};
-use super::{InitKind, LaunchSpec, Payload, cgroup, convert, init, reaper, terminal};
+use super::{InitKind, LaunchSpec, Payload, RootSource, cgroup, convert, init, reaper, terminal};
 use crate::sys::mount::{Change, set_attributes};
 use crate::sys::namespace::{loopback_up, new_session_keyring};
 
@@ -131,6 +131,12 @@ fn build_tree(spec: &LaunchSpec, luggage: Luggage) -> Result<(), LaunchError> {
     for directory in &spec.tmpfs {
         let path = directory.trim_matches('/');
         mount_at(root, path, "tmpfs", NO_DEVICES, &[("mode", "1777")])?;
+    }
+    if let RootSource::Mount(mount) = &spec.root {
+        let sealed = mount.grafts().iter().filter(|graft| graft.read_only);
+        for point in sealed.map(|graft| &graft.point) {
+            make_read_only(root, point).doing(format!("make /{point} read-only"))?;
+        }
     }
     hide(root, devices.as_fd())
 }
@@ -271,24 +277,34 @@ fn fill_run(run: BorrowedFd<'_>, notify: &OwnedFd) -> Result<(), LaunchError> {
     make().map(drop).doing("provide /run/host")
 }
 
+/// Mounts `path` on itself, read-only, if it is there.
+///
+/// Of what several WPARs share the file system refuses changes by itself. But it is not asked when a
+/// file is opened, nor by access(2), and data that are written later would be lost without a word: the
+/// mount answers for both at once, with `EROFS`.
+fn make_read_only(root: BorrowedFd<'_>, path: &str) -> io::Result<()> {
+    let place = match open_in(root, path, OFlags::empty()) {
+        Err(Errno::NOENT | Errno::ACCESS) => return Ok(()),
+        place => place?,
+    };
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_EMPTY_PATH;
+    let copy = open_tree(&place, "", flags)?;
+    let change = Change {
+        set: MountAttrFlags::MOUNT_ATTR_RDONLY,
+        ..Change::default()
+    };
+    set_attributes(copy.as_fd(), &change)?;
+    Ok(attach(copy.as_fd(), place.as_fd(), "")?)
+}
+
 /// Makes read-only or empty what shows or steers the whole host.
 fn hide(root: BorrowedFd<'_>, dev: BorrowedFd<'_>) -> Result<(), LaunchError> {
     let clone = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     let place = |path: &str| match open_in(root, path, OFlags::empty()) {
         Err(Errno::NOENT | Errno::ACCESS) => Ok(None),
         place => place.map(Some),
-    };
-    let read_only = |path: &str| -> io::Result<()> {
-        let Some(place) = place(path)? else {
-            return Ok(());
-        };
-        let copy = open_tree(&place, "", clone | OpenTreeFlags::AT_EMPTY_PATH)?;
-        let change = Change {
-            set: MountAttrFlags::MOUNT_ATTR_RDONLY,
-            ..Change::default()
-        };
-        set_attributes(copy.as_fd(), &change)?;
-        Ok(attach(copy.as_fd(), place.as_fd(), "")?)
     };
     let mask = |path: &str, cover: OwnedFd| -> io::Result<()> {
         let Some(place) = place(path)? else {
@@ -297,7 +313,7 @@ fn hide(root: BorrowedFd<'_>, dev: BorrowedFd<'_>) -> Result<(), LaunchError> {
         Ok(attach(cover.as_fd(), place.as_fd(), "")?)
     };
     for path in READ_ONLY {
-        read_only(path).doing(format!("make /{path} read-only"))?;
+        make_read_only(root, path).doing(format!("make /{path} read-only"))?;
     }
     for path in MASKED_FILES {
         let nothing = open_tree(dev, "null", clone).doing("open /dev/null")?;

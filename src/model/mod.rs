@@ -4,6 +4,7 @@
 //! AIX states about a value stands here, once, with its test.
 
 pub mod abi;
+pub mod base;
 pub mod copy_controls;
 pub mod device_export;
 pub mod edit;
@@ -20,6 +21,7 @@ pub mod spec_file;
 pub mod state;
 pub mod view;
 
+pub use base::{Base, BaseSystem, PackageFingerprint};
 pub use copy_controls::CopyControls;
 pub use device_export::{DeviceName, DeviceRequest};
 pub use edit::{Edit, Put};

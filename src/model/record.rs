@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use wpar_mountd::lower::filesystem::{FileSystemKind, Region};
 
-use super::{CopyControls, DeviceName, Hostname, IdRange, Level, SpaceLimits, WparName};
+use super::{Base, CopyControls, DeviceName, Hostname, IdRange, Level, SpaceLimits, WparName};
 
 /// Newest version of the format of a [`WparRecord`]. A newer one is refused, not guessed. A record
 /// has the oldest version that can say what it says ([`WparRecord::needed_version`]).
-pub const RECORD_VERSION: u32 = 3;
+pub const RECORD_VERSION: u32 = 4;
 
 /// One WPAR on record. Its state is not in here: see [`super::WparState::derive`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +31,9 @@ pub struct WparRecord {
     pub directory_created: bool,
     /// What it is a copy of.
     pub source: Source,
+    /// The system whose `/usr` and `/opt` it has, if they are not its source's. Since version 4.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<Base>,
     /// What the copy takes along.
     #[serde(default)]
     pub copy_controls: CopyControls,
@@ -67,7 +70,8 @@ impl WparRecord {
         } else {
             1
         };
-        self.source.record_version().max(own)
+        let base = if self.base.is_some() { 4 } else { 1 };
+        self.source.record_version().max(own).max(base)
     }
 
     /// The same with this level.
@@ -77,6 +81,11 @@ impl WparRecord {
         record.level = Some(level);
         record.version = record.needed_version();
         record
+    }
+
+    /// Whether its `/usr` and `/opt` are its own, to change as it likes.
+    pub fn has_private_usr(&self) -> bool {
+        self.base.as_ref().is_none_or(|base| base.private)
     }
 
     /// AIX's letter for its type: `L` for a versioned WPAR.
@@ -139,6 +148,8 @@ pub enum Source {
         /// those of its file system.
         root: TreeMark,
     },
+    /// Nothing: its root part was made from the packages of its base. Since version 4.
+    Fresh,
 }
 
 /// A file system in an image.
@@ -175,7 +186,7 @@ impl Source {
     /// The path of the image or directory; `None` for the running system.
     pub fn path(&self) -> Option<&Path> {
         match self {
-            Self::Host => None,
+            Self::Host | Self::Fresh => None,
             Self::Image { path, .. } | Self::Tree { path, .. } => Some(path),
             Self::FileSystem(source) => Some(&source.path),
         }
@@ -186,6 +197,7 @@ impl Source {
         match self {
             Self::Host | Self::Image { .. } => 1,
             Self::FileSystem(_) | Self::Tree { .. } => 2,
+            Self::Fresh => 4,
         }
     }
 
@@ -193,7 +205,7 @@ impl Source {
     /// is.
     pub fn is_same(&self, other: &Source) -> bool {
         match (self, other) {
-            (Self::Host, Self::Host) => true,
+            (Self::Host, Self::Host) | (Self::Fresh, Self::Fresh) => true,
             (
                 Self::Image {
                     path, fingerprint, ..
@@ -353,6 +365,29 @@ mod tests {
         );
         let outside = VERSION_1.replacen('{', "{\"devices\": [\"/dev/../etc\"],", 1);
         assert!(serde_json::from_str::<WparRecord>(&outside).is_err());
+    }
+
+    #[test]
+    fn the_base_is_version_4_and_older_records_have_none() {
+        let old: WparRecord = serde_json::from_str(VERSION_1).unwrap();
+        assert!(old.has_private_usr() && !serde_json::to_string(&old).unwrap().contains("base"));
+        let base = r#"{"base": {"system": {"kind": "tree", "path": "/srv/golden",
+            "root": {"inode": 7}}, "private": false, "points": ["usr", "opt", "var/lib/dpkg"],
+            "packages": {"all": "00", "usr": "11"}},"#;
+        let text = VERSION_1.replacen('{', base, 1);
+        let record: WparRecord = serde_json::from_str(&text).unwrap();
+        assert_eq!(
+            (record.needed_version(), record.has_private_usr()),
+            (4, false)
+        );
+        let written = serde_json::to_string(&record).unwrap();
+        assert_eq!(
+            serde_json::from_str::<WparRecord>(&written).unwrap(),
+            record
+        );
+        assert_eq!(Source::Fresh.record_version(), 4);
+        let fresh: Source = serde_json::from_str(r#"{"kind": "fresh"}"#).unwrap();
+        assert!(fresh.is_same(&Source::Fresh) && fresh.path().is_none());
     }
 
     #[test]

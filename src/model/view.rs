@@ -4,6 +4,8 @@
 //! stays hidden even if the rules, the site's lists or the source's package data base have changed
 //! since. The file is `var/lib/wpar/views/NAME.json`; it goes and stays with the WPAR's store.
 
+use std::collections::BTreeMap;
+
 use super::Generation;
 use serde::{Deserialize, Serialize};
 use wpar_mountd::spec::{HiddenExtent, HiddenName, RootMark};
@@ -42,6 +44,9 @@ pub struct View {
     /// File systems of the running system that are no part of it, sorted by mount point.
     #[serde(default)]
     pub left_out: Vec<LeftOut>,
+    /// What its base had on record when its root part was made or synchronized. Since version 2.
+    #[serde(default, skip_serializing_if = "Synced::is_empty")]
+    pub synced: Synced,
     /// What `syncwpar -D` has made of it, the last one last. Since version 2.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub generations: Vec<Generation>,
@@ -58,6 +63,7 @@ impl Default for View {
             conversion: Conversion::default(),
             parts: Vec::new(),
             left_out: Vec::new(),
+            synced: Synced::default(),
             generations: Vec::new(),
         }
     }
@@ -93,6 +99,9 @@ impl View {
         self.notes.extend(other.notes);
         self.parts.extend(other.parts);
         self.left_out.extend(other.left_out);
+        if self.synced.is_empty() {
+            self.synced = other.synced;
+        }
         self.conversion = Conversion {
             programs: self.conversion.programs || other.conversion.programs,
             host_keys: self.conversion.host_keys || other.conversion.host_keys,
@@ -103,7 +112,8 @@ impl View {
 
     /// The oldest version of the format that knows everything in this view.
     pub fn needed_version(&self) -> u32 {
-        match self.generations.is_empty() && !self.conversion.synchronization {
+        let is_older = self.generations.is_empty() && self.synced.is_empty();
+        match is_older && !self.conversion.synchronization {
             true => 1,
             false => 2,
         }
@@ -112,6 +122,47 @@ impl View {
     /// Whether the WPAR sees its source as it is.
     pub fn is_plain(&self) -> bool {
         *self == Self::default()
+    }
+}
+
+/// The records of a base that a root part agrees with.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Synced {
+    /// The packages that are visible, sorted by name and architecture.
+    pub packages: Vec<SyncedPackage>,
+    /// Names of the root part that are in no package's list: what scripts of packages make.
+    pub made: Vec<String>,
+}
+
+impl Synced {
+    /// Whether nothing was.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A package of a base.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SyncedPackage {
+    /// Its name.
+    pub name: String,
+    /// Its architecture in the words of its family; empty if there is none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub architecture: String,
+    /// Its version.
+    pub version: String,
+    /// Its configuration files, without a leading `/`, and the digest that the package has of each;
+    /// empty if it has none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub config: BTreeMap<String, String>,
+}
+
+impl SyncedPackage {
+    /// By what it is told from others.
+    pub fn key(&self) -> String {
+        format!("{}:{}", self.name, self.architecture)
     }
 }
 

@@ -1,5 +1,8 @@
 //! Digests by which package data bases know what a file was like.
 
+use std::fmt;
+use std::str::FromStr;
+
 use md5::Md5;
 use sha1::Sha1;
 use sha2::digest::Digest as _;
@@ -21,6 +24,24 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
+    const ALL: [Self; 5] = [
+        Self::Md5,
+        Self::Sha1,
+        Self::Sha256,
+        Self::Sha384,
+        Self::Sha512,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Md5 => "md5",
+            Self::Sha1 => "sha1",
+            Self::Sha256 => "sha256",
+            Self::Sha384 => "sha384",
+            Self::Sha512 => "sha512",
+        }
+    }
+
     fn bytes(self) -> usize {
         match self {
             Self::Md5 => 16,
@@ -66,6 +87,14 @@ impl Digest {
         (value.len() == algorithm.bytes()).then_some(Self { algorithm, value })
     }
 
+    /// That of `contents`, by SHA-256.
+    pub fn sha256(contents: &[u8]) -> Self {
+        Self {
+            algorithm: Algorithm::Sha256,
+            value: Sha256::digest(contents).to_vec(),
+        }
+    }
+
     /// Whether this is the digest of `contents`.
     pub fn is_of(&self, contents: &[u8]) -> bool {
         let found = match self.algorithm {
@@ -90,6 +119,32 @@ fn sextet(letter: u8) -> Option<u32> {
     })
 }
 
+/// As text: `md5:` and hexadecimal digits, which [`FromStr`] reads.
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.algorithm.name())?;
+        self.value
+            .iter()
+            .try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// It is no digest in text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoDigest;
+
+impl FromStr for Digest {
+    type Err = NoDigest;
+
+    fn from_str(text: &str) -> Result<Self, NoDigest> {
+        let (name, digits) = text.split_once(':').ok_or(NoDigest)?;
+        let all = Algorithm::ALL.into_iter();
+        let mut found = all.filter(|algorithm| algorithm.name() == name);
+        let algorithm = found.next().ok_or(NoDigest)?;
+        Self::from_hex(algorithm, digits.as_bytes()).ok_or(NoDigest)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,6 +162,8 @@ mod tests {
         ] {
             let digest = Digest::from_hex(algorithm, hex.as_bytes()).unwrap();
             assert!(digest.is_of(b"abc") && !digest.is_of(b"abd"));
+            assert_eq!(digest.to_string().parse(), Ok(digest.clone()));
+            assert!(Digest::sha256(b"abc").is_of(b"abc"));
             assert_eq!(Digest::from_hex(algorithm, &hex.as_bytes()[1..]), None);
             assert_eq!(
                 Digest::from_hex(algorithm, hex.replace('1', "x").as_bytes()),

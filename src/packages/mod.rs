@@ -16,6 +16,7 @@ use crate::source::files::Files;
 mod apk;
 mod digest;
 mod dpkg;
+pub mod fingerprint;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 pub mod owner;

@@ -66,4 +66,13 @@ pub enum PolicyError {
         /// What is there.
         is: String,
     },
+    /// The tree that lends /usr and /opt is gone, or another one.
+    #[error(
+        "{} is not the directory any more that the WPAR has /usr and /opt of; put that one back",
+        path.display()
+    )]
+    BaseChanged {
+        /// The directory.
+        path: PathBuf,
+    },
 }

@@ -3,6 +3,7 @@
 //! Pure: facts and a record in, a [`wpar_mountd::spec::MountSpec`] out. Every hidden name has its
 //! reason.
 
+pub mod base;
 mod error;
 pub mod exclusions;
 pub mod mount_spec;

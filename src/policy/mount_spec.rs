@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use wpar_mountd::lower::tar::shared_file;
 use wpar_mountd::spec::{Access, Below, HiddenName, LowerSpec, MountSpec, SpaceLimits};
 
-use super::{PolicyError, exclusions, root_group};
+use super::{PolicyError, base, exclusions, root_group};
 use crate::model::view::Part;
 use crate::model::{Source, View, WparRecord};
 use crate::registry::Layout;
@@ -22,12 +22,24 @@ pub fn mount_spec(
     layout: &Layout,
     host: &dyn HostFacts,
 ) -> Result<MountSpec, PolicyError> {
-    let (mut lower, mut hidden) = match &record.source {
-        Source::Host => {
+    let (mut lower, mut hidden) = match (&record.source, &record.base) {
+        (source, Some(lender)) => {
+            let (grafts, hidden) = base::grafts(lender, record.copy_controls, view, layout, host)?;
+            let root = match source {
+                Source::Fresh => None,
+                source => {
+                    let mut root = lower_spec(source);
+                    share(&mut root, layout);
+                    Some(Box::new(root))
+                }
+            };
+            (LowerSpec::Joined { root, grafts }, hidden)
+        }
+        (Source::Host, None) => {
             let found = exclusions::host(host, record.copy_controls, &own_places(layout), view);
             (host_lower(view, host)?, found.hidden)
         }
-        source => (lower_spec(source), Vec::new()),
+        (source, None) => (lower_spec(source), Vec::new()),
     };
     hidden.extend(view.hidden.iter().cloned());
     share(&mut lower, layout);
@@ -63,6 +75,10 @@ pub fn lower_spec(source: &Source) -> LowerSpec {
     match source {
         Source::Host => LowerSpec::Directory {
             path: PathBuf::from("/"),
+        },
+        Source::Fresh => LowerSpec::Joined {
+            root: None,
+            grafts: Vec::new(),
         },
         Source::Tree { path, .. } => LowerSpec::Directory { path: path.clone() },
         Source::FileSystem(source) => LowerSpec::FileSystem(source.into()),
@@ -108,7 +124,7 @@ pub fn own_places(layout: &Layout) -> Vec<PathBuf> {
 /// find empty. (An image's `/tmp` is part of the image.)
 pub fn temporary_directories(source: &Source) -> Vec<String> {
     match source {
-        Source::Host => vec!["/tmp".to_owned()],
+        Source::Host | Source::Fresh => vec!["/tmp".to_owned()],
         Source::Image { .. } | Source::FileSystem(_) | Source::Tree { .. } => Vec::new(),
     }
 }

@@ -160,7 +160,10 @@ impl Layout {
     /// one.
     pub fn trail(&self, source: &Source) -> PathBuf {
         match source {
-            Source::Host => self.state_dir().join("host.trail"),
+            Source::Host | Source::Fresh => self.state_dir().join(match source {
+                Source::Fresh => "standard.trail",
+                _ => "host.trail",
+            }),
             Source::Image { index, .. } => {
                 let mut name = OsString::from(index);
                 name.push(".trail");

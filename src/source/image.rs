@@ -18,7 +18,7 @@ use wpar_mountd::lower::tar::{
 use super::aix::{self, AixRefusal};
 use super::{directory, disk};
 use crate::model::Source;
-use crate::model::record::{FileSystemSource, Fingerprint};
+use crate::model::record::{FileSystemSource, Fingerprint, TreeMark};
 
 /// Why an image cannot be a source.
 #[derive(Debug, Error)]
@@ -192,7 +192,7 @@ pub fn prepare_again(
         owner: owner.to_owned(),
     };
     match source {
-        Source::Host => {}
+        Source::Host | Source::Fresh => {}
         Source::Tree { path, root } => {
             if directory::mark(path)? != *root {
                 return Err(changed(path));
@@ -220,6 +220,17 @@ pub fn prepare_again(
         }
     }
     Ok(source.clone())
+}
+
+/// By what a directory that holds a system is known.
+///
+/// # Errors
+/// If it cannot be looked at, or there is no system in it.
+pub fn tree_mark(path: &Path) -> Result<TreeMark, ImageProblem> {
+    match directory::source(path, true)? {
+        Source::Tree { root, .. } => Ok(root),
+        _ => directory::mark(path),
+    }
 }
 
 impl From<&FileSystemSource> for FileSystemImage {

@@ -21,5 +21,6 @@ pub mod os_release;
 pub mod private_lists;
 pub mod privilege;
 pub mod resolver;
+pub mod root_part;
 mod system;
 pub mod tree;

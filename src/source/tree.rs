@@ -18,7 +18,8 @@ pub struct OfflineTree {
 impl OfflineTree {
     /// Opens the mount that `spec` describes, without mounting it; makes its store if there is
     /// none. What is done here is counted where the WPAR's space is limited, but not refused: who
-    /// makes a WPAR's limit less than it takes can still make it.
+    /// makes a WPAR's limit less than it takes can still make it. Nor is anything read-only: what the
+    /// WPAR may not change is prepared here.
     ///
     /// # Errors
     /// Those of opening the source and of making the store.
@@ -30,7 +31,7 @@ impl OfflineTree {
         };
         let spec = MountSpec {
             limits,
-            ..spec.clone()
+            ..spec.clone().all_writable()
         };
         Ok(Self {
             overlay: wpar_mountd::source::open(&spec)?,

@@ -214,6 +214,8 @@ fn json_has_everything() {
             "copy_controls": {"preserve_private": false, "preserve_wpars": true},
             "included": [], "left_out": [],
             "limits": {"size": null, "inodes": null},
+            "privateusr": true,
+            "usr_from": null,
             "versioned": false,
             "synchronized": [], "level": null,
             "ids": {"first": 1_073_741_824u32, "count": 65_536},

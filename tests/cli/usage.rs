@@ -38,8 +38,24 @@ fn mistakes_get_one_line_and_status_2() {
         ("mkwpar -t -n", &["mkwpar: ", "--name"]),
         ("mkwpar -t -n w1 --colour", &["mkwpar: ", "'--colour'"]),
         (
-            "mkwpar -n w1",
-            &["mkwpar: only system copies can be made; add -t"],
+            "mkwpar -n w1 -B /x",
+            &["mkwpar: a standard workload partition has no backup; add -t"],
+        ),
+        (
+            "mkwpar -n w1 -l --shared",
+            &["mkwpar: ", "cannot be used with"],
+        ),
+        (
+            "mkwpar -t -n w1 --shared",
+            &["mkwpar: a copy of the running system has all of it"],
+        ),
+        (
+            "mkwpar -t -l -B /x -n w1 --usr-from /y",
+            &["mkwpar: a system copy with -l has /usr and /opt of its own"],
+        ),
+        (
+            "mkwpar -n w1 -T include=/data",
+            &["mkwpar: include and exclude are for system copies"],
         ),
         (
             "mkwpar -t -n w1 -T both",

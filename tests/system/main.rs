@@ -36,6 +36,7 @@ mod login;
 mod looking;
 mod root_group;
 mod session;
+mod shared;
 mod source;
 mod store;
 mod synchronizing;

@@ -96,6 +96,10 @@ impl LowerLayer for HiddenLower {
         self.lower.open(node)
     }
 
+    fn is_read_only(&self, node: LowerNode) -> bool {
+        self.lower.is_read_only(node)
+    }
+
     fn forget(&self, node: LowerNode) {
         self.lower.forget(node);
     }

@@ -107,6 +107,12 @@ pub trait LowerLayer: Send + Sync + fmt::Debug {
     /// Those of the source.
     fn open(&self, node: LowerNode) -> FsResult<Arc<dyn LowerFile>>;
 
+    /// Whether nothing may be changed at the node, although there is a store: it is in a part of the
+    /// tree that several share. A node's answer never changes.
+    fn is_read_only(&self, _node: LowerNode) -> bool {
+        false
+    }
+
     /// The kernel no longer knows this node: what the layer keeps for it may go. A later call
     /// with the node's number is still answered where the source allows it, else with `Stale`.
     fn forget(&self, _node: LowerNode) {}

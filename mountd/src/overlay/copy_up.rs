@@ -32,9 +32,10 @@ impl Overlay {
     /// Takes the copy-up lock and the `names` lock; call it with neither held.
     ///
     /// # Errors
-    /// `ReadOnly` without a store, else those of the layers; the inode is then as before.
+    /// `ReadOnly` without a store or in a part that may not be changed, else those of the layers; the
+    /// inode is then as before.
     pub(super) fn copy_up(&self, ino: Ino, keep: u64) -> FsResult<()> {
-        let store = self.store()?;
+        let store = self.store_for(ino)?;
         if self.in_store(ino)? {
             return Ok(());
         }
@@ -192,11 +193,11 @@ impl Overlay {
     /// The store's directory of a directory of the merged tree, made with all above it where the
     /// store does not have them yet. Under the `names` lock, for writing.
     pub(super) fn copy_up_directory(&self, ino: Ino) -> FsResult<Arc<OwnedFd>> {
+        let store = self.store_for(ino)?;
         let node = self.node(ino)?;
         if node.place.is_some() {
             return self.directory(ino);
         }
-        let store = self.store()?;
         if node.removed {
             return self.copy_up_removed_directory(store, ino);
         }

@@ -55,7 +55,7 @@ impl Overlay {
         name: EntryName<'_>,
         new: &NewInode<'_>,
     ) -> FsResult<LookedUp<'_>> {
-        self.store()?;
+        self.store_for(parent)?;
         if new.target.len() > TARGET_MAX {
             return Err(FsError::NameTooLong);
         }
@@ -95,7 +95,7 @@ impl Overlay {
     /// `InvalidArgument` for anything but a regular file, `NotDirectory`, `NotFound` in a directory
     /// that was removed, or those of the store.
     pub fn create_unnamed(&self, parent: Ino, new: &NewInode<'_>) -> FsResult<LookedUp<'_>> {
-        let store = self.store()?;
+        let store = self.store_for(parent)?;
         if new.kind != FileKind::Regular {
             return Err(FsError::InvalidArgument);
         }

@@ -271,6 +271,7 @@ impl Overlay {
 
     /// The data of a file, to be changed in the store.
     pub(super) fn open_for_writing(&self, ino: Ino) -> FsResult<Arc<OpenFile>> {
+        self.store_for(ino)?;
         if let Some(opened) = self.files.get(ino)
             && !matches!(*opened, OpenFile::Lower(_))
         {

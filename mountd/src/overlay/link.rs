@@ -54,6 +54,7 @@ impl Overlay {
         if self.attr(ino)?.kind == FileKind::Directory {
             return Err(FsError::NotPermitted);
         }
+        self.store_for(parent)?;
         self.copy_up(ino, u64::MAX)?;
         let _names = self.names.write();
         let node = self.node(parent)?;

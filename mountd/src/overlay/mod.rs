@@ -70,6 +70,8 @@ mod partials;
 mod quota;
 #[cfg(test)]
 mod quota_tests;
+#[cfg(test)]
+mod read_only_tests;
 mod remove;
 mod rename;
 mod takeover;
@@ -275,6 +277,16 @@ impl Overlay {
 
     fn store(&self) -> FsResult<&UpperStore> {
         self.upper.as_ref().ok_or(FsError::ReadOnly)
+    }
+
+    /// The store, if something may be changed at `ino`. An inode that the store made itself may
+    /// always be changed; nothing but who prepares a tree from outside puts one into a part that may
+    /// not.
+    fn store_for(&self, ino: Ino) -> FsResult<&UpperStore> {
+        if self.is_lower_number(ino) && self.lower.is_read_only(LowerNode(ino.0)) {
+            return Err(FsError::ReadOnly);
+        }
+        self.store()
     }
 
     /// What is known of an inode.

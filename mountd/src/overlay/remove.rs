@@ -27,7 +27,7 @@ impl Overlay {
     /// # Errors
     /// `NotFound`, `IsDirectory`, or those of the store.
     pub fn unlink(&self, parent: Ino, name: EntryName<'_>) -> FsResult<()> {
-        self.store()?;
+        self.store_for(parent)?;
         let _names = self.names.write();
         let node = self.node(parent)?;
         let found = self.find(parent, &node, name)?.ok_or(FsError::NotFound)?;
@@ -47,7 +47,7 @@ impl Overlay {
     /// # Errors
     /// `NotFound`, `NotDirectory`, `NotEmpty`, or those of the store.
     pub fn remove_directory(&self, parent: Ino, name: EntryName<'_>) -> FsResult<()> {
-        self.store()?;
+        self.store_for(parent)?;
         let _names = self.names.write();
         let node = self.node(parent)?;
         let found = self.find(parent, &node, name)?.ok_or(FsError::NotFound)?;

@@ -104,7 +104,8 @@ impl Overlay {
         (new_parent, new_name): (Ino, EntryName<'_>),
         mode: RenameMode,
     ) -> FsResult<()> {
-        self.store()?;
+        self.store_for(parent)?;
+        self.store_for(new_parent)?;
         self.copy_up_named(parent, name)?;
         if mode == RenameMode::Exchange {
             self.copy_up_named(new_parent, new_name)?;

@@ -89,7 +89,9 @@ static ALL: &[Field] = &[
     fixed("owner", "Owner", "root"),
     fixed("script", "Start/Stop Script", ""),
     of_record("auto", "Auto", |record| yes_no(record.auto)),
-    fixed("privateusr", "Private /usr", "yes"),
+    of_record("privateusr", "Private /usr", |record| {
+        yes_no(record.has_private_usr())
+    }),
     fixed("checkpointable", "Checkpointable", "no"),
     fixed("application", "Application", ""),
     fixed("ostype", "OStype", "0"),

@@ -41,6 +41,10 @@ struct Recorded<'a> {
     /// In bytes and inodes; null for none.
     limits: SpaceLimits,
     ids: IdRange,
+    /// Whether its /usr and /opt are its own to change.
+    privateusr: bool,
+    /// The system whose /usr and /opt it has: a directory; null for its source's.
+    usr_from: Option<String>,
     /// Whether it may run at a level of its own.
     versioned: bool,
     /// The level that it was at when it was last looked at; null if that is not on record.
@@ -115,6 +119,11 @@ fn listed(row: &Row) -> Listed<'_> {
             left_out: file_systems(row.view.left_out.iter().map(|o| (&o.point, &o.reason))),
             limits: record.limits,
             ids: record.ids,
+            privateusr: record.has_private_usr(),
+            usr_from: record
+                .base
+                .as_ref()
+                .map(|base| base.system.root().display().to_string()),
             versioned: record.versioned,
             level: record.level.as_ref(),
             synchronized: row.view.generations.iter().map(Synchronized::of).collect(),

@@ -3,6 +3,7 @@
 use super::context::{Context, parse_name};
 use super::error::{CliError, CliResult};
 use super::exit::Exit;
+use super::lender;
 use super::output;
 use super::verbs::{Arguments, Verb, Words};
 use crate::model::{WparName, WparState};
@@ -187,6 +188,12 @@ impl Arguments for ListArguments {
             false => self.render(&wanted, &rows)?,
         };
         output::print(&text)?;
+        for record in lender::behind(
+            &context.layout,
+            rows.iter().filter_map(|row| row.record.as_ref()),
+        ) {
+            context.note(lender::behind_note(record));
+        }
         if rows.iter().any(|row| row.record.is_none()) {
             exit = Exit::Failure;
         }

@@ -7,6 +7,7 @@ use super::fields;
 use super::row::Row;
 use crate::cli::error::{CliError, CliResult};
 use crate::launch::Limits;
+use crate::model::base::USR_PARTS;
 
 /// A view.
 #[derive(Debug)]
@@ -74,7 +75,21 @@ pub(super) static FILE_SYSTEMS: View = View {
             .record
             .as_ref()
             .map_or_else(|| "rw".to_owned(), fields::options);
-        of_record(row, &[&["/", &device, "wpar", "", &options]])
+        let mut rows = of_record(row, &[&["/", &device, "wpar", "", &options]]);
+        let base = row.record.as_ref().and_then(|record| record.base.as_ref());
+        for base in base.into_iter().filter(|base| !base.private) {
+            rows.extend(USR_PARTS.map(|point| {
+                let from = base.system.root().join(point).display().to_string();
+                vec![
+                    format!("/{point}"),
+                    from,
+                    "namefs".to_owned(),
+                    String::new(),
+                    "ro".to_owned(),
+                ]
+            }));
+        }
+        rows
     },
 };
 

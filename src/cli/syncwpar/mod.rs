@@ -24,7 +24,14 @@ pub(in crate::cli) use own::host_files;
 pub(super) const VERB: Verb = Verb::aix::<SyncArguments>(Words {
     name: "syncwpar",
     about: "Bring workload partitions to the level of the host",
-    description: "With -D, a copy of a backup that has a /usr of its own is brought to the level of the \
+    description: "Without -D, a WPAR that shares /usr with the host (or with the system that 'mkwpar \
+        --usr-from' named) and is stopped: its root part follows the packages there. Of new ones it gets directories, \
+        configuration files and accounts. Of changed ones it gets the new configuration files where it has not changed \
+        them; a changed one stays, with the new one beside it (.dpkg-dist, .rpmnew), and one that was removed stays away. \
+        Of those that are gone the configuration stays. The records of the package manager are brought to that, and \
+        the scripts of new and changed packages (of dpkg) run at the next start; what they write to /usr \
+        is thrown away, because it is there already. An interrupted run is made good by the next.\n\n\
+        With -D, a copy of a backup that has a /usr of its own is brought to the level of the \
         host, by package: what both have is the host's from then on, what only the copy has stays, \
         and what is needed besides is added. A library that does not fit and that nothing needs goes, \
         as it does in an upgrade. No file is copied but records and configuration. Whether all fits \
@@ -36,6 +43,11 @@ pub(super) const VERB: Verb = Verb::aix::<SyncArguments>(Words {
         was done again. What it was before stays as it was until the WPAR is removed, and -R goes \
         back to it; what was written since is lost by that. Systems of dpkg only, so far.",
     examples: &[
+        (
+            "See what a WPAR that shares /usr lacks",
+            "syncwpar -p wpar1",
+        ),
+        ("Bring all of them to the level of the host", "syncwpar -A"),
         ("See what would be done", "syncwpar -D -p -v wpar1"),
         (
             "Bring a copy of an older release to the level of the host",
@@ -101,7 +113,7 @@ pub(super) struct SyncArguments {
     #[arg(short = 'r', long = "rpm")]
     rpm: bool,
 
-    /// Also if something in the copy is newer than on the host
+    /// With -D, also if something in the copy is newer than on the host; else, take the host's configuration files
     #[arg(short = 'F', long = "force")]
     force: bool,
 
@@ -152,6 +164,9 @@ impl SyncArguments {
                 "to take them from elsewhere make it a versioned workload partition with 'chwpar \
                  -C' and upgrade inside",
             );
+        }
+        if self.json && !self.detached {
+            return refuse("--json goes with -D", "leave it away");
         }
         if self.detached {
             let shared_only = [

@@ -37,7 +37,7 @@ use crate::source::{generation, level};
 
 /// Whether this can be asked of the WPAR.
 pub(super) fn is_one(registry: &Registry, record: &WparRecord, undo: bool) -> CliResult<bool> {
-    if record.source == Source::Host || record.versioned {
+    if record.source == Source::Host || record.base.is_some() || record.versioned {
         return Ok(false);
     }
     Ok(!undo || !registry.view(&record.name)?.generations.is_empty())
@@ -97,6 +97,18 @@ fn require(registry: &Registry, record: &WparRecord) -> CliResult<()> {
             CliError::new(format!("{name} is a copy of the running system"))
                 .hint("it is at the level of the host, always"),
         );
+    }
+    if let Some(base) = &record.base {
+        let error = CliError::new(format!("{name} has the /usr of {}", base.system));
+        return Err(match base.private {
+            false => error.hint(format!(
+                "bring its other files to the level of that with 'syncwpar {name}'"
+            )),
+            true => error.hint(
+                "what is upgraded there is seen in it; make a new one to have a root part that goes \
+                 with it",
+            ),
+        });
     }
     if record.versioned {
         return Err(

@@ -55,7 +55,7 @@ static TABLE: &[(&str, &str, Rule)] = &[
     (
         "general",
         "privateusr",
-        Only(&["yes"], "a system copy has its own /usr and /opt"),
+        Used(|spec, value| yes_no(&mut spec.private_usr, value)),
     ),
     (
         "general",
@@ -205,6 +205,7 @@ static TABLE: &[(&str, &str, Rule)] = &[
         Used(|spec, value| yes_no(&mut spec.versioned, value)),
     ),
     ("options", "backup", Used(backup)),
+    ("options", "usrfrom", Used(usr_from)),
 ];
 
 /// Stanzas of which there is one.
@@ -309,6 +310,11 @@ fn directory(spec: &mut SpecFile, value: &str) -> Result<(), String> {
 
 fn backup(spec: &mut SpecFile, value: &str) -> Result<(), String> {
     spec.backup = absolute("backup", value)?;
+    Ok(())
+}
+
+fn usr_from(spec: &mut SpecFile, value: &str) -> Result<(), String> {
+    spec.usr_from = absolute("usrfrom", value)?;
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use super::space_limits::Size;
-use super::{CopyControls, Source, SpaceLimits, WparRecord};
+use super::{BaseSystem, CopyControls, Source, SpaceLimits, WparRecord};
 
 mod keys;
 mod lines;
@@ -37,6 +37,10 @@ pub struct SpecFile {
     pub system_copy: Option<bool>,
     /// The backup that it is a copy of.
     pub backup: Option<PathBuf>,
+    /// Whether its `/usr` and `/opt` are its own to change; if not said, as the kind of WPAR has it.
+    pub private_usr: Option<bool>,
+    /// The system whose `/usr` and `/opt` it has, if that is not the running one.
+    pub usr_from: Option<PathBuf>,
     /// Whether it may run at a level of its own.
     pub versioned: Option<bool>,
     /// Copy controls, as `-T` takes them; later ones win.
@@ -83,9 +87,14 @@ impl SpecFile {
     pub fn template(record: &WparRecord) -> Self {
         Self {
             auto: Some(record.auto),
-            system_copy: Some(true),
+            system_copy: Some(record.source != Source::Fresh),
+            private_usr: Some(record.has_private_usr()),
+            usr_from: match record.base.as_ref().map(|base| &base.system) {
+                Some(BaseSystem::Tree { path, .. }) => Some(path.clone()),
+                _ => None,
+            },
             backup: match &record.source {
-                Source::Host => None,
+                Source::Host | Source::Fresh => None,
                 source => source.path().map(Path::to_owned),
             },
             versioned: record.versioned.then_some(true),
@@ -112,6 +121,8 @@ impl SpecFile {
                 below.backup
             },
             system_copy: self.system_copy.or(below.system_copy),
+            private_usr: self.private_usr.or(below.private_usr),
+            usr_from: self.usr_from.or(below.usr_from),
             versioned: self.versioned.or(below.versioned),
             controls: [below.controls, self.controls].concat(),
             file_system: [below.file_system, self.file_system].concat(),
@@ -159,6 +170,7 @@ impl SpecFile {
                 ("directory", path("directory", &self.directory)?),
                 ("auto", self.auto.map(yes_no)),
                 ("uuid", self.uuid.clone()),
+                ("privateusr", self.private_usr.map(yes_no)),
             ],
         )?;
         put(
@@ -166,6 +178,7 @@ impl SpecFile {
             vec![
                 ("systemcopy", self.system_copy.map(yes_no)),
                 ("backup", path("backup", &self.backup)?),
+                ("usrfrom", path("usrfrom", &self.usr_from)?),
                 ("versioned", self.versioned.map(yes_no)),
             ],
         )?;

@@ -103,7 +103,8 @@ fn mistakes_are_told_with_their_line() {
             "must begin with '/'",
         ),
         ("general:\n\tuuid = \"123\"\n", 2, "no UUID"),
-        ("general:\n\tprivateusr = \"no\"\n", 2, "its own /usr"),
+        ("general:\n\tprivateusr = \"maybe\"\n", 2, "'yes' or 'no'"),
+        ("options:\n\tusrfrom = \"here\"\n", 2, "must begin with '/'"),
         ("general:\n\tname += \"x\"\n", 2, "no key 'name+='"),
         ("network:\n\taddress = \"10.0.5.20\"\n", 2, "loopback only"),
         ("mount:\n\tdirectory = \"/data\"\n", 2, "one file system"),
@@ -197,6 +198,7 @@ prop_compose! {
         system_copy in prop::option::of(any::<bool>()),
         backup in prop::option::of(path()),
         versioned in prop::option::of(any::<bool>()),
+        lender in (prop::option::of(any::<bool>()), prop::option::of(path())),
         controls in any::<[bool; 2]>(),
         size in prop::option::of(1u64 << 20..1 << 50),
         inodes in prop::option::of(64u64..1 << 40),
@@ -204,6 +206,8 @@ prop_compose! {
         let size = size.map(|size| size & !511);
         SpecFile {
             name, hostname, directory, auto, uuid, system_copy, backup, versioned,
+            private_usr: lender.0,
+            usr_from: lender.1,
             controls: keys::CONTROLS
                 .iter()
                 .zip(controls)

@@ -46,6 +46,7 @@ fn graft(part: &Part, seen: &[&Mount], facts: &dyn HostFacts) -> Result<Graft, P
         point: part.point.clone(),
         from,
         mark: part.mark,
+        read_only: false,
     })
 }
 

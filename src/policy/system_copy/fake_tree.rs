@@ -9,7 +9,7 @@ use crate::source::files::Files;
 
 /// Files and links by path; a directory is what a path lies in.
 #[derive(Debug, Default)]
-pub(super) struct FakeTree(BTreeMap<String, Object>);
+pub(in crate::policy) struct FakeTree(BTreeMap<String, Object>);
 
 #[derive(Debug)]
 enum Object {
@@ -21,7 +21,7 @@ enum Object {
 impl FakeTree {
     /// `path` and contents of files; a path that ends in `/` is an empty directory, contents that
     /// begin with `->` are the target of a link.
-    pub(super) fn new(files: &[(&str, &str)]) -> Self {
+    pub(in crate::policy) fn new(files: &[(&str, &str)]) -> Self {
         let object = |path: &str, text: &str| match text.strip_prefix("->") {
             _ if path.ends_with('/') => Object::Directory,
             Some(target) => Object::Link(target.to_owned()),

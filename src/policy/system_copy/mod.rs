@@ -5,18 +5,21 @@
 //! system is left out because it belongs to the host's present state is not decided here but at each
 //! start, by [`super::exclusions`].
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use wpar_mountd::error::FsError;
 
+use crate::model::view::FilesetFate;
 use crate::model::{CopyControls, Edit, Hostname, ImageData, View};
 use crate::source::files::Files;
 
 mod devices;
 mod draft;
 #[cfg(test)]
-mod fake_tree;
+pub(in crate::policy) mod fake_tree;
 pub(in crate::policy) mod filesets;
+pub mod root_part;
 mod warnings;
 
 pub use filesets::ListFile;
@@ -72,6 +75,17 @@ pub fn decide(situation: &Situation<'_>) -> Result<Decisions, FsError> {
     warnings::decide(situation, &mut decisions)?;
     decisions.view.conversion.programs = true;
     Ok(decisions)
+}
+
+/// The filesets that a view hides, as in [`crate::model::view::SyncedPackage::key`].
+pub fn hidden_filesets(view: &View) -> BTreeSet<String> {
+    let hidden = view
+        .filesets
+        .iter()
+        .filter(|set| set.fate != FilesetFate::Kept);
+    hidden
+        .map(|set| format!("{}:{}", set.name, set.architecture))
+        .collect()
 }
 
 /// Whether the source is what `savewpar` wrote, by what that says about itself.

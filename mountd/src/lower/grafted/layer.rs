@@ -123,6 +123,16 @@ impl LowerLayer for GraftedLower {
         layer.open(local)
     }
 
+    fn is_read_only(&self, node: LowerNode) -> bool {
+        let (place, local) = split(node);
+        match self.layers.get(place) {
+            Some(Some(layer)) => {
+                self.read_only.get(place).is_some_and(|sealed| *sealed) || layer.is_read_only(local)
+            }
+            _ => false,
+        }
+    }
+
     /// The directories that lead to a part are never forgotten: it is found by them.
     fn forget(&self, node: LowerNode) {
         if self.points.point_of(node).is_none()

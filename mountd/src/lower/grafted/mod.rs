@@ -39,6 +39,8 @@ pub struct Part {
     pub point: String,
     /// The layer; `None` if it is gone: its numbers are kept, and the directory is as it is.
     pub layer: Option<Arc<dyn LowerLayer>>,
+    /// Whether nothing in it may be changed.
+    pub read_only: bool,
 }
 
 /// Several layers in one tree. See the module.
@@ -46,6 +48,8 @@ pub struct Part {
 pub struct GraftedLower {
     /// The root, and then the parts in their order.
     layers: Vec<Option<Arc<dyn LowerLayer>>>,
+    /// Of each layer, whether nothing in it may be changed.
+    read_only: Vec<bool>,
     points: Points,
 }
 
@@ -108,12 +112,14 @@ impl GraftedLower {
         let mut points = Points::new();
         let mut layers = vec![Some(root)];
         let mut paths = vec![String::new()];
+        let mut read_only = vec![false];
         for part in parts {
             if part.layer.is_some() {
                 points.add(&part.point, layers.len())?;
             }
             layers.push(part.layer);
             paths.push(part.point);
+            read_only.push(part.read_only);
         }
         for (layer, path) in layers.iter().zip(&paths) {
             if let Some(layer) = layer
@@ -124,7 +130,11 @@ impl GraftedLower {
                 });
             }
         }
-        let this = Self { layers, points };
+        let this = Self {
+            layers,
+            read_only,
+            points,
+        };
         for (layer, path) in this.layers.iter().zip(&paths).skip(1) {
             if layer.is_some() {
                 this.find(path)?;

@@ -111,6 +111,7 @@ fn divided(files: &BTreeSet<String>, points: &[String]) -> GraftedLower {
     let parts = points.iter().map(|point| Part {
         point: point.clone(),
         layer: Some(build(Some(point))),
+        read_only: false,
     });
     GraftedLower::new(build(None), parts.collect()).unwrap()
 }
@@ -169,6 +170,7 @@ fn the_root_keeps_its_numbers_and_a_part_shows_its_own_attributes() {
     let part = Part {
         point: "home".to_owned(),
         layer: Some(Arc::new(part.build().unwrap())),
+        read_only: false,
     };
     let grafted = GraftedLower::new(Arc::clone(&root), vec![part]).unwrap();
     assert_eq!(find(&grafted, "a/b"), find(&*root, "a/b"));
@@ -194,6 +196,7 @@ fn a_place_whose_part_is_gone_keeps_the_numbers_of_the_others() {
         let part = |point: &str, layer| Part {
             point: point.to_owned(),
             layer,
+            read_only: false,
         };
         let parts = vec![part("b", first), part("a", layer("second"))];
         GraftedLower::new(Arc::clone(&root), parts).unwrap()
@@ -213,6 +216,7 @@ fn what_makes_no_tree_is_refused() {
     let part = |point: &str| Part {
         point: point.to_owned(),
         layer: Some(root()),
+        read_only: false,
     };
     let refused = |parts: Vec<Part>| GraftedLower::new(root(), parts).unwrap_err();
     for path in ["", "/f", "a//b", "a/../b", "."] {
@@ -246,6 +250,7 @@ fn on_host(root: &TempDir, part: &TempDir) -> GraftedLower {
     let part = Part {
         point: "way/here".to_owned(),
         layer: Some(Arc::new(HostLower::open(part.path()).unwrap())),
+        read_only: false,
     };
     let root = HostLower::open(root.path()).unwrap();
     GraftedLower::new(Arc::new(root), vec![part]).unwrap()
@@ -294,6 +299,7 @@ fn the_next_daemon_knows_the_names_of_every_part() {
         let part = Part {
             point: "way/here".to_owned(),
             layer: Some(open(&part, 1)),
+            read_only: false,
         };
         GraftedLower::new(open(&root, 0), vec![part]).unwrap()
     };
