@@ -14,6 +14,7 @@ use fuser::{BackgroundSession, Config, MountOption, Session, SessionACL};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
 use super::{Adapter, REQUEST_SIZE};
+use crate::hydrate::service::Service;
 use crate::overlay::Overlay;
 use crate::spec::Access;
 use crate::sys::{allocator, descriptor};
@@ -137,6 +138,15 @@ impl Server {
         let overlay = Arc::downgrade(&self.greeted.overlay);
         let recorder = Arc::clone(&self.greeted.recorder);
         move || Some(recorder.finish(&*overlay.upgrade()?))
+    }
+
+    /// Begins to hydrate, now or when it is wanted: see [`crate::hydrate`]. It must be dropped after
+    /// the mount is gone.
+    ///
+    /// # Errors
+    /// See [`Service::begin`].
+    pub fn hydrate(&self) -> io::Result<Option<Service>> {
+        Service::begin(&self.greeted.overlay)
     }
 
     /// Serves until the mount is gone.

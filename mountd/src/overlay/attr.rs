@@ -137,6 +137,7 @@ impl Overlay {
         let file = self.open_upper(ino, place, access)?;
         let mut object = UpperObject::from_fd(file)?.ok_or(FsError::Stale)?;
         let _watched = self.watch_owned(ino, object.as_fd())?;
+        object.touch()?;
         if let Some(size) = set.size {
             if object.record().kind != FileKind::Regular {
                 return Err(FsError::InvalidArgument);
@@ -167,6 +168,7 @@ impl Overlay {
     fn set_record(&self, ino: Ino, object: &mut UpperObject, set: &SetAttr) -> FsResult<()> {
         let old = *object.record();
         let mut new = old;
+        new.pristine = false;
         let changes_owner = set.uid.is_some() || set.gid.is_some();
         let kills = old.kind == FileKind::Regular && (changes_owner || set.kill_privileges);
         if kills {

@@ -137,16 +137,19 @@ impl Overlay {
         })
     }
 
-    /// Whether an inode is the lower's alone: the store has nothing of it. Of a directory that means
-    /// that it shows what the lower has under its names, but for hard links to files that were
+    /// Whether an inode is as the lower has it ([`Self::is_untouched`]); of a directory, the lower's
+    /// alone: the store has nothing of it. That means that it shows what the lower has under its names, but for hard links to files that were
     /// changed under another name: see [`Self::has_linked`].
     ///
     /// # Errors
     /// `Stale` for a number that is not known, else those of the layers.
     pub fn is_of_lower(&self, ino: Ino) -> FsResult<bool> {
-        let _names = self.names.read();
-        let node = self.node(ino)?;
-        Ok(node.place.is_none() && !node.removed && self.is_lower_number(ino))
+        let is_copied_directory = {
+            let _names = self.names.read();
+            let node = self.node(ino)?;
+            node.place.is_some() && self.attr_of(ino, &node)?.kind == FileKind::Directory
+        };
+        Ok(!is_copied_directory && self.is_untouched(ino)?)
     }
 
     /// Whether the store has, or had, any file with several names.

@@ -3,7 +3,7 @@
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use crate::upper::calls::{self as fs, FallocateFlags, SeekFrom};
 use rustix::io::Errno;
@@ -271,13 +271,24 @@ impl Overlay {
 
     /// The data of a file, to be changed in the store.
     pub(super) fn open_for_writing(&self, ino: Ino) -> FsResult<Arc<OpenFile>> {
-        if let Some(opened) = self.files.get(ino)
-            && !matches!(*opened, OpenFile::Lower(_))
+        let opened = match self.files.get(ino) {
+            Some(opened) if !matches!(*opened, OpenFile::Lower(_)) => opened,
+            _ => {
+                self.copy_up(ino, u64::MAX)?;
+                self.open_file(ino)?
+            }
+        };
+        if let OpenFile::Upper { file, pristine, .. } = &*opened
+            && pristine.load(Ordering::Acquire)
         {
-            return Ok(opened);
+            // Before the first change: a crash in between must not leave a changed file marked.
+            let _names = self.names.write();
+            let file = file.try_clone()?;
+            let mut object = UpperObject::from_fd(file)?.ok_or(FsError::Stale)?;
+            object.touch()?;
+            pristine.store(false, Ordering::Release);
         }
-        self.copy_up(ino, u64::MAX)?;
-        self.open_file(ino)
+        Ok(opened)
     }
 
     /// The data of a file, wherever it is.
@@ -310,10 +321,12 @@ impl Overlay {
                     OpenFile::Partial { file, privileges }
                 } else {
                     let charge = self.charge(ino, object.as_fd())?;
+                    let pristine = AtomicBool::new(object.record().pristine);
                     let file = object.into_fd();
                     OpenFile::Upper {
                         file,
                         privileges,
+                        pristine,
                         charge,
                     }
                 }

@@ -52,6 +52,7 @@ pub mod edit;
 #[cfg(test)]
 mod fault_tests;
 mod find;
+mod hydrate;
 #[cfg(test)]
 mod interleaving_tests;
 mod io;
@@ -84,6 +85,7 @@ pub use attempt::Attempt;
 pub use attr::{SetAttr, SetTime};
 pub use blocks::CopyUp;
 pub use create::NewInode;
+pub use hydrate::{GIVEN_UP, Hydrated, Hydrator};
 pub use io::{AllocateMode, Extent, whole_if};
 pub use listing::{DirectoryEntry, DirectorySink};
 pub use rename::RenameMode;
@@ -118,6 +120,8 @@ pub struct Overlay {
     /// Lookups that nobody took over, to be given back with the next that are.
     untaken: Mutex<Vec<Ino>>,
     inherited: Inherited,
+    /// Whether nothing of the lower was seen any more when the store was opened.
+    closed: bool,
 }
 
 impl fmt::Debug for Overlay {
@@ -170,8 +174,9 @@ impl Overlay {
     /// Puts `upper` above `lower`; without a store the view is read-only.
     pub fn new(lower: Arc<dyn LowerLayer>, upper: Option<UpperStore>) -> Self {
         let place = upper.as_ref().map(|_| Place::Root);
+        let closed = Self::is_closed(upper.as_ref());
         let root = Node {
-            lower: Some(LowerNode::ROOT),
+            lower: (!closed).then_some(LowerNode::ROOT),
             place,
             removed: false,
         };
@@ -188,6 +193,7 @@ impl Overlay {
             listings: ListingCache::new(),
             untaken: Mutex::new(Vec::new()),
             inherited: Inherited::default(),
+            closed,
         }
     }
 
@@ -205,7 +211,7 @@ impl Overlay {
     /// Whether the attributes of an inode, or the absence of a name, stay true until a call of
     /// this object changes them.
     pub fn is_immutable(&self) -> bool {
-        self.lower.is_immutable()
+        self.closed || self.lower.is_immutable()
     }
 
     /// What is underneath, without what the store says.
