@@ -351,13 +351,16 @@ fn names_that_come_all_the_time_do_not_keep_it_from_its_end() {
         // Always another one between its copy and the moment in which that is seen.
         replace("var/lib/data", "data");
         replace("etc/hosts", "127.0.0.1");
+        if number.get() > 20 {
+            let _ = fs::remove_dir_all(host.join("etc/deep"));
+        }
         number.get() < 100_000
     });
     assert_eq!((ended, world.state()), (Ended::Over, State::Done));
     let lib = find(&overlay, "var/lib").unwrap();
     assert!(overlay.is_closed_directory(lib).unwrap());
-    let out = std::process::Command::new("sh").arg("-c").arg("ls -laiR $0/tree $0/links $1/etc").arg(world.store.path()).arg(world.host.path()).output().unwrap();
-    println!("DEBUG {}", String::from_utf8_lossy(&out.stdout));
+    let deep = find(&overlay, "etc/deep");
+    assert!(deep.is_none_or(|deep| overlay.is_closed_directory(deep).unwrap()));
     world.upgrade();
     for (path, text) in [("/var/lib/data", "data"), ("/etc/hosts", "127.0.0.1")] {
         let read = overlay.read_path(path.as_bytes()).unwrap();
@@ -383,4 +386,32 @@ fn what_cannot_be_copied_is_told_and_stays_the_hosts() {
     fs::write(world.host.path().join("file"), "live").unwrap();
     assert_eq!(overlay.read_path(b"/file").unwrap().unwrap(), b"live");
     assert!(Path::new(&told.failed.paths[0]).starts_with("/"));
+}
+
+#[test]
+fn a_number_that_the_host_uses_again_is_not_that_of_two_files() {
+    let world = World::new();
+    let overlay = world.open();
+    let host = world.host.path();
+    overlay.write_path(b"/etc/hosts", b"ours", 0o644).unwrap();
+    let ours = find(&overlay, "etc/hosts").unwrap();
+    // The same inode under another name is as good as another one of the same number.
+    fs::rename(host.join("etc/hosts"), host.join("etc/moved")).unwrap();
+    fs::create_dir(host.join("etc/new")).unwrap();
+    fs::rename(host.join("etc/moved"), host.join("etc/new/moved")).unwrap();
+    let moved = find(&overlay, "etc/new/moved").unwrap();
+    assert_ne!(moved, ours);
+    let read = |overlay: &Overlay, path: &str| overlay.read_path(path.as_bytes()).unwrap().unwrap();
+    assert_eq!(read(&overlay, "/etc/new/moved"), b"127.0.0.1");
+    assert_eq!(read(&overlay, "/etc/hosts"), b"ours");
+    drop(overlay);
+    fs::rename(host.join("etc/new/moved"), host.join("usr/again")).unwrap();
+    let overlay = world.open();
+    let seen = see(&overlay);
+    assert_eq!(seen["/etc/new/moved"].1, moved.0);
+    assert_eq!(seen["/usr/again"].4, b"127.0.0.1");
+    let numbers: std::collections::HashSet<_> = ["/etc/hosts", "/etc/new/moved", "/usr/again"]
+        .map(|path| seen[path].1)
+        .into();
+    assert_eq!(numbers.len(), 3);
 }

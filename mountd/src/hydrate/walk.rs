@@ -149,6 +149,8 @@ impl<'a> Walk<'a, '_> {
         let witness = &*self.witness;
         match self.hydrator.add(frame.ino, name, &|| witness.go_on()) {
             Ok(Hydrated::Directory) => {
+                // What waits belongs to this round of this directory.
+                self.publish(frame)?;
                 let inode = self.overlay.lookup(frame.ino, name);
                 let entered = inode.and_then(|inode| match inode {
                     Some(inode) if inode.attr().kind == FileKind::Directory => {
@@ -224,7 +226,7 @@ impl<'a> Walk<'a, '_> {
                 frame.names = names_of(self.overlay, frame.ino)?;
                 Ok(false)
             }
-            // Removed meanwhile, here or there.
+            // Removed meanwhile.
             Err(FsError::Stale | FsError::NotFound) => Ok(true),
             Err(error) => {
                 let path = frame.path.clone();

@@ -190,6 +190,7 @@ impl Overlay {
             let parent = Ino(parent.0);
             let directory = self.copy_up_directory(parent)?;
             let name_in_parent = EntryName::new(&name)?;
+            self.taken.note(ino, parent, &name)?;
             let _watched = self.watch(parent, &directory)?;
             let object = keeping_times(&directory, || {
                 draft.publish(record, directory.as_fd(), name_in_parent)
@@ -231,6 +232,7 @@ impl Overlay {
         let above = self.copy_up_directory(parent)?;
         let draft = self.directory_draft(store, lower, &attr)?;
         let name_above = EntryName::new(&name)?;
+        self.taken.note(ino, parent, &name)?;
         let _watched = self.watch(parent, &above)?;
         let object = keeping_times(&above, || {
             draft.publish(record_of(&attr, ino), above.as_fd(), name_above)
@@ -249,7 +251,7 @@ impl Overlay {
         self.directory(ino)
     }
 
-    fn directory_draft<'a>(
+    pub(super) fn directory_draft<'a>(
         &self,
         store: &'a UpperStore,
         lower: LowerNode,

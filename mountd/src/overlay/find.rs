@@ -115,6 +115,17 @@ impl Overlay {
     /// # Errors
     /// `NotDirectory` if `parent` is none, else those of the layers.
     pub fn lookup(&self, parent: Ino, name: EntryName<'_>) -> FsResult<Option<LookedUp<'_>>> {
+        let found = self.lookup_known(parent, name);
+        if found.as_ref().is_err_and(|error| *error == FsError::Stale)
+            && self.number_anew(parent, name)?
+        {
+            return self.lookup_known(parent, name);
+        }
+        found
+    }
+
+    /// The same; `Stale` also if the number of what is found is that of another inode.
+    fn lookup_known(&self, parent: Ino, name: EntryName<'_>) -> FsResult<Option<LookedUp<'_>>> {
         let _names = self.names.read();
         let node = self.node(parent)?;
         match self.find(parent, &node, name)? {
@@ -180,6 +191,10 @@ impl Overlay {
 
     /// What `name` in the directory `dir` is, as `node` says where that directory is. Under the
     /// `names` lock.
+    ///
+    /// # Errors
+    /// `Stale` for an inode of a living lower whose number is that of another one, until it was looked
+    /// up; else those of the layers.
     pub(super) fn find(
         &self,
         dir: Ino,
@@ -202,6 +217,9 @@ impl Overlay {
             return Ok(None);
         };
         match self.lower.lookup(lower_dir, name)? {
+            Some((lower, _)) if self.taken.is_taken(lower, lower_dir, name.as_bytes()) => {
+                Err(FsError::Stale)
+            }
             Some((lower, attr)) => self.found_in_lower(lower, attr).map(Some),
             None => Ok(None),
         }

@@ -17,7 +17,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 
-use super::copy_up::{clone_data, copy_data, record_of};
+use super::copy_up::{clone_data, copy_data, keeping_times, record_of};
 use super::find::Source;
 use super::node::{Node, Place};
 use super::quota::space_of_copy;
@@ -138,7 +138,7 @@ impl<'a> Hydrator<'a> {
             }
             return Ok(Hydrated::Ours);
         }
-        let copied = overlay.copy_of(ino, go_on)?;
+        let copied = overlay.copy_of(LowerNode(ino.0), go_on)?;
         let bytes = copied.attr.blocks.saturating_mul(512);
         let (changed, torn) = (copied.attr.ctime, copied.torn);
         self.bytes += bytes;
@@ -192,8 +192,7 @@ struct Copied<'a> {
 }
 
 impl Overlay {
-    fn copy_of(&self, ino: Ino, go_on: &dyn Fn() -> bool) -> FsResult<Copied<'_>> {
-        let lower = LowerNode(ino.0);
+    fn copy_of(&self, lower: LowerNode, go_on: &dyn Fn() -> bool) -> FsResult<Copied<'_>> {
         let mut attempt = 1;
         loop {
             let attr = self.lower.attr(lower)?;
@@ -277,6 +276,56 @@ impl Overlay {
         self.own_link(ino, ready.parent, EntryName::new(&ready.name)?)
     }
 
+    /// Gives an inode of a living lower, whose own number is that of another one by now, a number of the
+    /// store's, and with it its place there. False if it is no such inode.
+    ///
+    /// # Errors
+    /// Those of the layers.
+    pub(super) fn number_anew(&self, parent: Ino, name: EntryName<'_>) -> FsResult<bool> {
+        let (lower, attr) = {
+            let _names = self.names.read();
+            let node = self.node(parent)?;
+            let Some(directory) = node.lower.filter(|_| self.upper.is_some()) else {
+                return Ok(false);
+            };
+            match self.lower.lookup(directory, name)? {
+                Some((lower, attr)) if self.taken.is_taken(lower, directory, name.as_bytes()) => {
+                    (lower, attr)
+                }
+                _ => return Ok(false),
+            }
+        };
+        let store = self.store()?;
+        let (draft, attr, _reserved) = match attr.kind {
+            FileKind::Directory => {
+                self.admit_new(attr.kind)?;
+                (self.directory_draft(store, lower, &attr)?, attr, None)
+            }
+            _ => {
+                let copied = self.copy_of(lower, &|| true)?;
+                fs::fdatasync(copied.draft.file()?)?;
+                self.lower.forget(lower);
+                (copied.draft, copied.attr, copied.reserved)
+            }
+        };
+        let _names = self.names.write();
+        let directory = self.copy_up_directory(parent)?;
+        if !matches!(
+            names::look_up(directory.as_fd(), name)?,
+            UpperName::Absent | UpperName::Remains
+        ) {
+            return Ok(true);
+        }
+        let record = record_of(&attr, store.allocate_number()?);
+        let _watched = self.watch(parent, &directory)?;
+        let object = keeping_times(&directory, || {
+            draft.publish(record, directory.as_fd(), name)
+        })?;
+        self.count_new(object.as_fd())?;
+        self.listings.evict(parent);
+        Ok(true)
+    }
+
     /// Makes a name of an inode with several the store's own.
     fn own_link(&self, ino: Ino, parent: Ino, name: EntryName<'_>) -> FsResult<()> {
         let _names = self.names.write();
@@ -332,9 +381,14 @@ impl Overlay {
             return Ok(node.lower.is_none());
         };
         let mut missing = false;
-        self.lower.entries(lower, &mut |entry| {
+        let listed = self.lower.entries(lower, &mut |entry| {
             missing |= !covered.contains(entry.name);
-        })?;
+        });
+        match listed {
+            // The host has removed it. It may make another one there.
+            Err(FsError::Stale) => missing = false,
+            listed => listed?,
+        }
         if missing && !at_once {
             return Ok(false);
         }

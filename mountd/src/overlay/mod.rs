@@ -17,7 +17,7 @@
 //! copy_ups[number]     one copy-up of an inode at a time; held while its data is copied
 //!   names              read: looking at names and places; write: changing any of them
 //!     partials           the open partly copied files; held while the map of one is read
-//!     nodes | directories | files | listings | untaken      leaves; never two of them at once
+//!     nodes | directories | files | listings | untaken | taken      leaves; never two of them at once
 //! partial.changes        of one partly copied file: shared to write blocks that are the store's,
 //!                        alone to bring blocks in and to change the size
 //!   map.durable          while it is settled
@@ -70,6 +70,7 @@ mod quota;
 mod quota_tests;
 mod remove;
 mod rename;
+mod taken;
 mod takeover;
 pub mod trace;
 mod xattr;
@@ -93,6 +94,7 @@ pub use rename::RenameMode;
 use caches::{DirectoryCache, FileCache, ListingCache};
 use node::{Node, NodeTable, Place, Tracked};
 use partials::Partials;
+use taken::Taken;
 use takeover::Inherited;
 
 use crate::error::{FsError, FsResult};
@@ -122,6 +124,7 @@ pub struct Overlay {
     inherited: Inherited,
     /// Whether nothing of the lower was seen any more when the store was opened.
     closed: bool,
+    taken: Taken,
 }
 
 impl fmt::Debug for Overlay {
@@ -175,6 +178,10 @@ impl Overlay {
     pub fn new(lower: Arc<dyn LowerLayer>, upper: Option<UpperStore>) -> Self {
         let place = upper.as_ref().map(|_| Place::Root);
         let closed = Self::is_closed(upper.as_ref());
+        let taken = match &upper {
+            Some(store) if !closed && !lower.is_immutable() => Taken::of(store),
+            _ => Taken::default(),
+        };
         let root = Node {
             lower: (!closed).then_some(LowerNode::ROOT),
             place,
@@ -194,6 +201,7 @@ impl Overlay {
             untaken: Mutex::new(Vec::new()),
             inherited: Inherited::default(),
             closed,
+            taken,
         }
     }
 

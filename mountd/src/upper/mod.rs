@@ -9,6 +9,7 @@
 //! STORE/work/        what is being made; emptied when the store is opened
 //! STORE/numbers      symbolic link whose target is the next unused inode number
 //! STORE/usage        symbolic link whose target is what the store takes, if that is limited
+//! STORE/taken        above a living lower: numbers that inodes took along; see `overlay/taken.rs`
 //! STORE/hydrate.json, STORE/hydration.json    see [`crate::hydrate::note`]
 //! ```
 //!
