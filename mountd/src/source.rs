@@ -113,7 +113,10 @@ pub fn root_of(lower: &dyn LowerLayer) -> FsResult<RootInode> {
 fn open_lower(spec: &LowerSpec, kept: Option<&Kept>) -> Result<Arc<dyn LowerLayer>, OpenError> {
     match spec {
         LowerSpec::Directory { path } => keep_names(HostLower::open(path)?, kept, 0),
-        LowerSpec::Grafted { path, grafts } => open_grafted(path, grafts, kept),
+        LowerSpec::Grafted { path, grafts } => open_grafted(path, grafts, kept, &|lower| lower),
+        LowerSpec::Frozen { path, grafts } => {
+            open_grafted(path, grafts, kept, &HostLower::unchanging)
+        }
         LowerSpec::FileSystem(image) => keep_names(image.lower()?, kept, 0),
         LowerSpec::Image {
             path,
@@ -132,8 +135,9 @@ fn open_grafted(
     path: &Path,
     grafts: &[Graft],
     kept: Option<&Kept>,
+    taken_for: &dyn Fn(HostLower) -> HostLower,
 ) -> Result<Arc<dyn LowerLayer>, OpenError> {
-    let root = keep_names(HostLower::open(path)?, kept, 0)?;
+    let root = keep_names(taken_for(HostLower::open(path)?), kept, 0)?;
     let mut parts = Vec::with_capacity(grafts.len());
     for (graft, part) in grafts.iter().zip(1..) {
         let layer = match &graft.from {
@@ -144,7 +148,7 @@ fn open_grafted(
                 {
                     return Err(OpenError::Changed(from.clone()));
                 }
-                Some(keep_names(lower, kept, part)?)
+                Some(keep_names(taken_for(lower), kept, part)?)
             }
             None => None,
         };

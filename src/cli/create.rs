@@ -17,6 +17,7 @@ use wpar_mountd::types::FileKind;
 use super::context::Context;
 use super::decisions::{self, Copied};
 use super::error::{CliError, CliResult};
+use super::{frozen, hydrate};
 use crate::model::copy_controls::Selection;
 use crate::model::{
     CopyControls, DeviceName, Hostname, Owner, Source, SpaceLimits, View, WparKind, WparName,
@@ -24,11 +25,11 @@ use crate::model::{
 };
 use crate::policy::mount_spec::{mount_spec, own_places};
 use crate::policy::root_group;
-use crate::policy::system_copy::Decisions;
+use crate::policy::system_copy::{Decisions, hot_files};
 use crate::registry::pending::{Pending, PendingOperation};
 use crate::registry::{Registry, process};
 use crate::source::files::Files;
-use crate::source::host::{HostFacts, RunningHost};
+use crate::source::host::{HostFacts, RunningHost, open_for_writing};
 use crate::source::identity::{self, Identity};
 use crate::source::tree::OfflineTree;
 use crate::source::{edits, level};
@@ -82,11 +83,8 @@ pub(super) fn running_host() -> CliResult<RunningHost> {
 /// Makes the WPAR, whose name is free and whose lock is held, and returns its record.
 pub(super) fn create(context: &Context, registry: &Registry, plan: Plan) -> CliResult<WparRecord> {
     let host = running_host()?;
-    if plan.source != Source::Host && !plan.selection.include.is_empty() {
-        return Err(
-            CliError::usage("include= is for copies of the running system")
-                .hint("a backup shows all that is in it"),
-        );
+    if plan.source != Source::Host {
+        require_plain(&plan.selection)?;
     }
     let (directory, directory_exists) =
         base_directory(registry, &plan.name, plan.directory.as_deref())?;
@@ -100,6 +98,23 @@ pub(super) fn create(context: &Context, registry: &Registry, plan: Plan) -> CliR
         context.note(note);
     }
     Ok(record)
+}
+
+/// What can be asked of a copy of a backup.
+fn require_plain(selection: &Selection) -> CliResult<()> {
+    let asked = [
+        (!selection.include.is_empty(), "include"),
+        (selection.snapshot.is_some(), "snapshot"),
+        (selection.source.is_some(), "source"),
+        (selection.hydrate, "hydrate"),
+    ];
+    match asked.into_iter().find(|(asked, _)| *asked) {
+        Some((_, what)) => Err(CliError::usage(format!(
+            "{what}= is for copies of the running system"
+        ))
+        .hint("a backup shows all that is in it, and does not change")),
+        None => Ok(()),
+    }
 }
 
 /// The name must be nobody's, also not that of a kept store unless that is to be used.
@@ -382,15 +397,22 @@ impl<'a> Creation<'a> {
             Source::Host => root_group::new_view(host, controls, &own_places(layout), selection)?,
             _ => View::default(),
         };
+        if self.record.source == Source::Host {
+            frozen::freeze(self.registry, &self.record, host, selection, &mut view)?;
+        }
         let mut spec = mount_spec(&self.record, &view, layout, host)?;
         context.interrupts.check()?;
         let mut tree = OfflineTree::open(&spec)?;
-        view.hidden = excluded(&tree, selection)?;
-        if !view.hidden.is_empty() {
-            spec.hidden.extend(view.hidden.iter().cloned());
+        let excluded = excluded(&tree, selection)?;
+        if !excluded.is_empty() {
+            spec.hidden.extend(excluded.iter().cloned());
             drop(tree);
             tree = OfflineTree::open(&spec)?;
         }
+        view = view.with(View {
+            hidden: excluded,
+            ..View::default()
+        });
         if self.record.kind == WparKind::System {
             let decisions = self.decide(&tree)?;
             context.interrupts.check()?;
@@ -402,6 +424,15 @@ impl<'a> Creation<'a> {
             view = view.with(decisions.view);
             view.written = edits::make(tree.overlay(), decisions.edits)
                 .map_err(|error| CliError::new(error.to_string()))?;
+        }
+        if self.record.source == Source::Host
+            && self.record.kind == WparKind::System
+            && view.frozen.is_none()
+        {
+            view.notes.extend(hot_files::warnings(&open_for_writing()));
+        }
+        if selection.hydrate && view.frozen.is_none() {
+            hydrate::ask(&layout.store(&self.record.name), true)?;
         }
         if !view.is_plain() {
             self.registry.store_view(&self.record.name, &view)?;

@@ -4,9 +4,11 @@
 //! AIX states about a value stands here, once, with its test.
 
 pub mod abi;
+pub mod consistency;
 pub mod copy_controls;
 pub mod device_export;
 pub mod edit;
+pub mod frozen;
 pub mod hostname;
 pub mod ids;
 pub mod image_data;
@@ -19,9 +21,11 @@ pub mod spec_file;
 pub mod state;
 pub mod view;
 
+pub use consistency::Consistency;
 pub use copy_controls::CopyControls;
 pub use device_export::{DeviceName, DeviceRequest};
 pub use edit::{Edit, Put};
+pub use frozen::Frozen;
 pub use hostname::Hostname;
 pub use ids::IdRange;
 pub use image_data::ImageData;

@@ -7,8 +7,11 @@
 use serde::{Deserialize, Serialize};
 use wpar_mountd::spec::{HiddenExtent, HiddenName, RootMark};
 
-/// Newest version of the format of a [`View`]. A newer one is refused, not guessed.
-pub const VIEW_VERSION: u32 = 1;
+use super::frozen::Frozen;
+
+/// Newest version of the format of a [`View`]. A newer one is refused, not guessed. Version 2 added
+/// `frozen`; a view without it is of version 1.
+pub const VIEW_VERSION: u32 = 2;
 
 /// What a WPAR sees of its source otherwise than it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,12 +43,16 @@ pub struct View {
     /// File systems of the running system that are no part of it, sorted by mount point.
     #[serde(default)]
     pub left_out: Vec<LeftOut>,
+    /// The snapshots that are shown in place of the running system; `None` if that itself is. Then
+    /// `hidden` has everything, also what else is found anew at each start. Since version 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frozen: Option<Frozen>,
 }
 
 impl Default for View {
     fn default() -> Self {
         Self {
-            version: VIEW_VERSION,
+            version: 1,
             hidden: Vec::new(),
             written: Vec::new(),
             filesets: Vec::new(),
@@ -53,6 +60,7 @@ impl Default for View {
             conversion: Conversion::default(),
             parts: Vec::new(),
             left_out: Vec::new(),
+            frozen: None,
         }
     }
 }
@@ -87,6 +95,8 @@ impl View {
         self.notes.extend(other.notes);
         self.parts.extend(other.parts);
         self.left_out.extend(other.left_out);
+        self.frozen = self.frozen.or(other.frozen);
+        self.version = if self.frozen.is_some() { 2 } else { 1 };
         self.conversion = Conversion {
             programs: self.conversion.programs || other.conversion.programs,
             host_keys: self.conversion.host_keys || other.conversion.host_keys,

@@ -1,12 +1,12 @@
 //! From the record of a WPAR to the mount of its root.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use wpar_mountd::lower::tar::shared_file;
-use wpar_mountd::spec::{Access, HiddenName, LowerSpec, MountSpec, SpaceLimits};
+use wpar_mountd::spec::{Access, Graft, HiddenName, LowerSpec, MountSpec, SpaceLimits};
 
 use super::{PolicyError, exclusions, root_group};
-use crate::model::{Source, View, WparRecord};
+use crate::model::{Frozen, Source, View, WparRecord};
 use crate::registry::Layout;
 use crate::source::host::HostFacts;
 
@@ -64,11 +64,50 @@ pub fn lower_spec(source: &Source) -> LowerSpec {
 /// Those of [`root_group::grafts`].
 pub fn host_lower(view: &View, host: &dyn HostFacts) -> Result<LowerSpec, PolicyError> {
     let path = PathBuf::from("/");
+    if let Some(frozen) = &view.frozen {
+        return frozen_lower(frozen, view, host);
+    }
     if view.parts.is_empty() {
         return Ok(LowerSpec::Directory { path });
     }
     let grafts = root_group::grafts(&view.parts, host)?;
     Ok(LowerSpec::Grafted { path, grafts })
+}
+
+/// The snapshots in place of the running system. Each must be the one that was taken.
+fn frozen_lower(
+    frozen: &Frozen,
+    view: &View,
+    host: &dyn HostFacts,
+) -> Result<LowerSpec, PolicyError> {
+    let missing = |point: &str| PolicyError::SnapshotMissing {
+        point: Path::new("/").join(point),
+        path: PathBuf::new(),
+    };
+    let mut snapshots = frozen.snapshots.iter().map(|snapshot| {
+        let is_there = snapshot.mark.is_some() && host.mark(&snapshot.path) == snapshot.mark;
+        match is_there {
+            true => Ok(snapshot),
+            false => Err(PolicyError::SnapshotMissing {
+                point: Path::new("/").join(&snapshot.point),
+                path: snapshot.path.clone(),
+            }),
+        }
+    });
+    let root = snapshots.next().ok_or_else(|| missing(""))??;
+    let mut grafts = Vec::with_capacity(view.parts.len());
+    for part in &view.parts {
+        let snapshot = snapshots.next().ok_or_else(|| missing(&part.point))??;
+        grafts.push(Graft {
+            point: part.point.clone(),
+            from: Some(snapshot.path.clone()),
+            mark: snapshot.mark,
+        });
+    }
+    Ok(LowerSpec::Frozen {
+        path: root.path.clone(),
+        grafts,
+    })
 }
 
 /// Lets a lower share what is decoded of it with all others of its image.

@@ -100,7 +100,12 @@ impl Layout {
         self.state_dir().join("stores").join(name.as_str())
     }
 
-    /// What the rules of a system copy decided about WPARs.
+    /// Where snapshots are that copies of the running system are made of.
+    pub fn snapshots_dir(&self) -> PathBuf {
+        self.state_dir().join("snapshots")
+    }
+
+    /// Directory of the views.
     pub fn views_dir(&self) -> PathBuf {
         self.state_dir().join("views")
     }

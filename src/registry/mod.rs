@@ -23,6 +23,7 @@ use thiserror::Error;
 use crate::model::record::RECORD_VERSION;
 use crate::model::view::VIEW_VERSION;
 use crate::model::{IdRange, View, WparName, WparRecord};
+use crate::snapshots::SnapshotError;
 
 pub mod atomic;
 pub mod images;
@@ -78,6 +79,9 @@ pub enum RegistryError {
         /// Its format.
         found: u32,
     },
+    /// A snapshot could not be removed.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
     /// Every range of user numbers is taken.
     #[error("no free range of user and group numbers is left")]
     NoIds,

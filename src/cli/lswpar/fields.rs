@@ -108,13 +108,25 @@ static ALL: &[Field] = &[
             .map(ToString::to_string)
             .unwrap_or_default()
     }),
+    of_row("consistency", "Consistency", |row| {
+        row.consistency
+            .map(|word| word.to_string())
+            .unwrap_or_default()
+    }),
     of_record("inodes", "Inode Limit", |record| {
         limit(record.limits.inodes)
     }),
 ];
 
 /// Those that AIX does not have.
-const OWN: &[&str] = &["source", "created", "level", "size", "inodes"];
+const OWN: &[&str] = &[
+    "source",
+    "created",
+    "level",
+    "size",
+    "inodes",
+    "consistency",
+];
 
 /// The order of AIX's `-L`, which is not that of `-c`.
 const PARAGRAPH: &[&str] = &[

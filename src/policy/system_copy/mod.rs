@@ -17,6 +17,7 @@ mod draft;
 #[cfg(test)]
 mod fake_tree;
 mod filesets;
+pub mod hot_files;
 mod warnings;
 
 pub use filesets::ListFile;
