@@ -281,8 +281,14 @@ fn a_given_snapshot_has_what_is_mounted_in_it_and_is_never_removed() {
     let host = Host(vec![
         mount(1, "/", "ext4", "/dev/vda1"),
         mount(2, "/snap", "ext4", "/dev/mapper/s"),
-        mount(3, "/snap/home", "xfs", "/dev/mapper/h"),
-        mount(4, "/snap/proc", "proc", "proc"),
+        Mount {
+            parent: 2,
+            ..mount(3, "/snap/home", "xfs", "/dev/mapper/h")
+        },
+        Mount {
+            parent: 2,
+            ..mount(4, "/snap/proc", "proc", "proc")
+        },
         mount(5, "/snapshot2", "xfs", "/dev/mapper/x"),
     ]);
     let (parts, mut frozen) = given(&fake, &host, Path::new("/snap"), 5).unwrap();
