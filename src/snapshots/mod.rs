@@ -226,7 +226,11 @@ fn remove_one(ground: &dyn Ground, snapshot: &Snapshot, is_ours: bool) -> io::Re
     match snapshot.kind {
         SnapshotKind::Btrfs if is_ours => {
             match ground.delete_btrfs(&snapshot.path) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                    ) => {}
                 deleted => deleted?,
             }
             let directory = snapshot.path.parent();

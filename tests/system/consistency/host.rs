@@ -171,7 +171,14 @@ impl Host {
 
     /// Snapshots that there are.
     pub(super) fn snapshots(&self) -> String {
-        self.sh("btrfs subvolume list / | grep wpar- || true")
+        let listed = Run::new("btrfs", ["subvolume", "list"])
+            .arg(self.path("/"))
+            .ok();
+        let lines = listed.text().lines();
+        lines
+            .filter(|line| line.contains("wpar-one-"))
+            .map(|line| format!("{line}\n"))
+            .collect()
     }
 
     /// Where snapshots are kept.

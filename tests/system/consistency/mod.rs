@@ -9,6 +9,7 @@ use std::path::Path;
 use rustix::process::{Pid, Signal, kill_process};
 
 use self::host::Host;
+use crate::common::Run;
 use crate::common::run::{Running, eventually};
 use crate::common::skip::need;
 use crate::common::world::{BOOT, World};
@@ -155,13 +156,17 @@ fn no_snapshot_is_left_and_required_ones_are_not_replaced() {
     }
 
     // One that the administrator has mounted.
-    host.sh("btrfs subvolume snapshot -r / /work/mine >/dev/null; echo later >/srv/x");
+    Run::new("btrfs", ["subvolume", "snapshot", "-r"])
+        .arg(host.path("/"))
+        .arg(host.path("/work/mine"))
+        .ok();
+    host.sh("echo later >/srv/x");
     host.ok("mkwpar -t -n one -T source=/work/mine");
     assert_eq!(host.consistency(), "exact");
     host.ok("startwpar one");
     assert_eq!(host.inside("one", "cat /srv/x"), "outside");
     host.ok("stopwpar one");
-    host.sh("btrfs subvolume delete /work/mine >/dev/null");
+    host.sh("mv /work/mine /work/elsewhere");
     host.wpar("startwpar one")
         .refused(&["is not at /work/mine any more"]);
     host.ok("rmwpar one");
@@ -288,7 +293,7 @@ fn hydration_stops_goes_on_and_is_no_change() {
         told.text().contains("Consistency: file-consistent"),
         "{told}"
     );
-    let before = host.ok("diff --json / one");
+    let before = host.wpar("diff --json / one").output();
     let saved = host.path("/work/saved.tar");
     host.ok("savewpar --difference -f /work/saved.tar one");
     let size = fs::metadata(&saved).unwrap().len();
@@ -299,7 +304,7 @@ fn hydration_stops_goes_on_and_is_no_change() {
     host.ok("startwpar one");
     host.inside("one", "echo changed >>/etc/services");
     host.ok("stopwpar one");
-    let after = host.ok("diff --json / one");
+    let after = host.wpar("diff --json / one").output();
     assert!(after.text().contains("etc/services"), "{after}");
     assert!(
         !before.text().contains("etc/services") && !before.text().contains("bin/perl"),
@@ -309,6 +314,21 @@ fn hydration_stops_goes_on_and_is_no_change() {
 
     // Without room for all of it, and then without room for anything.
     host.ok("mkwpar -t -n one -M size=8M");
+    let told = host.ok("hydrate one");
+    assert!(
+        told.text().contains("only /etc, /var and /root are copied"),
+        "{told}"
+    );
+    assert_eq!(host.consistency(), "live");
+    host.sh("rm /etc/debian_version");
+    host.ok("startwpar one");
+    assert!(
+        host.inside("one", "cat /etc/debian_version")
+            .starts_with("12")
+    );
+    host.ok("stopwpar one");
+    host.ok("rmwpar one");
+    host.ok("mkwpar -t -n one -M size=1M");
     let failed = host.wpar("hydrate one").output();
     let reason = failed.complaint();
     assert!(
