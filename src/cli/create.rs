@@ -235,6 +235,12 @@ fn real_directory(asked: &Path) -> CliResult<PathBuf> {
     Ok(parent.join(last))
 }
 
+/// Whether something that is hidden covers a path of the source.
+fn is_hidden(path: &Path, hidden: &[HiddenName]) -> bool {
+    let path = path.strip_prefix("/").unwrap_or(path);
+    hidden.iter().any(|name| path.starts_with(&name.path))
+}
+
 /// What the administrator leaves out: of a directory, what is in it.
 fn excluded(tree: &OfflineTree, selection: &Selection) -> CliResult<Vec<HiddenName>> {
     let mut hidden = Vec::new();
@@ -429,7 +435,9 @@ impl<'a> Creation<'a> {
             && self.record.kind == WparKind::System
             && view.frozen.is_none()
         {
-            view.notes.extend(hot_files::warnings(&open_for_writing()));
+            let mut open = open_for_writing();
+            open.retain(|file| !is_hidden(&file.path, &spec.hidden));
+            view.notes.extend(hot_files::warnings(&open));
         }
         if selection.hydrate && view.frozen.is_none() {
             hydrate::ask(&layout.store(&self.record.name), true)?;

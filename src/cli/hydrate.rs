@@ -241,14 +241,16 @@ fn told_progress(text: &mut String, progress: &Progress) {
         State::Failed => "failed",
     };
     let _ = writeln!(text, "Hydration:   {state}, begun {}", time(progress.begun));
-    let _ = writeln!(
-        text,
-        "Copied:      {} of {} files, {} of {}",
-        progress.files_done,
-        progress.files_all,
-        HumanBytes(progress.bytes_done),
-        HumanBytes(progress.bytes_all)
-    );
+    let (files, bytes) = (progress.files_done, HumanBytes(progress.bytes_done));
+    let _ = match progress.state {
+        State::Done => writeln!(text, "Copied:      {files} files, {bytes}"),
+        _ => writeln!(
+            text,
+            "Copied:      {files} of {} files, {bytes} of {}",
+            progress.files_all,
+            HumanBytes(progress.bytes_all)
+        ),
+    };
     if let Some(reason) = &progress.reason {
         let _ = writeln!(text, "Reason:      {reason}");
     }

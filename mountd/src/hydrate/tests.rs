@@ -283,7 +283,8 @@ fn who_writes_while_a_file_is_copied_wins() {
 
 #[test]
 fn a_copy_is_untouched_until_somebody_changes_it_here_or_there() {
-    let change: [&dyn Fn(&World, &Overlay, Ino); 5] = [
+    type Change<'a> = &'a dyn Fn(&World, &Overlay, Ino);
+    let change: [Change<'_>; 5] = [
         &|_, overlay, ino| assert_eq!(overlay.write(ino, b"x", 0, false), Ok(1)),
         &|_, overlay, ino| {
             let set = crate::overlay::SetAttr {

@@ -110,7 +110,7 @@ impl<'a> Worker<'a> {
         self.note()?;
         let essential = self.count(overlay)?;
         self.note()?;
-        let _ = self.first(overlay, &wish.first)?;
+        self.first(overlay, &wish.first)?;
         let tops = if essential { ESSENTIAL } else { ORDER };
         for top in tops {
             walk(overlay, Some(top), false, self)?;

@@ -183,6 +183,10 @@ impl<'a> Hydrator<'a> {
     }
 }
 
+/// The space that was reserved for a copy, and size and time of the file that was read after that,
+/// wherever its name is now.
+type Filled = (Option<Reservation>, Option<(u64, Timestamp)>);
+
 /// A copy of a file of the lower that nobody sees yet.
 struct Copied<'a> {
     draft: Draft<'a>,
@@ -219,15 +223,14 @@ impl Overlay {
         }
     }
 
-    /// Fills a draft. Returns the reserved space, and size and time of the file that was read after that,
-    /// wherever its name is now.
+    /// Fills a draft.
     fn fill_copy(
         &self,
         lower: LowerNode,
         attr: &Attr,
         draft: BorrowedFd<'_>,
         go_on: &dyn Fn() -> bool,
-    ) -> FsResult<(Option<Reservation>, Option<(u64, Timestamp)>)> {
+    ) -> FsResult<Filled> {
         let mut reserved = None;
         let mut after = None;
         // First: what is read by name takes the least time, what is read from an open file can wait.

@@ -340,3 +340,54 @@ fn hydration_stops_goes_on_and_is_no_change() {
     host.ok("stopwpar one");
     host.ok("rmwpar one");
 }
+
+/// A file that the host changes in place, and one that it replaces, are seen with a size that goes with
+/// their contents, however often they were looked at before.
+#[test]
+fn a_live_copy_shows_sizes_and_contents_that_go_together() {
+    let world = need!(World::new());
+    let host = need!(Host::new(&world, "ext4"));
+    let text = |length: usize| {
+        char::from(b'a' + (length % 26) as u8)
+            .to_string()
+            .repeat(length)
+    };
+    let write = |length: usize| {
+        fs::write(host.path("/srv/in-place"), text(length)).unwrap();
+        fs::write(host.path("/srv/draft"), text(length)).unwrap();
+        fs::rename(host.path("/srv/draft"), host.path("/srv/replaced")).unwrap();
+    };
+    write(5000);
+    host.ok("mkwpar -t -n one -T snapshot=no");
+    host.ok("startwpar one");
+    let look = || {
+        let script = "for f in in-place replaced; do stat -c %s /srv/$f; cat /srv/$f; echo; done";
+        let seen = host.inside("one", script);
+        let lines: Vec<_> = seen.lines().map(str::to_owned).collect();
+        let [size, contents, other_size, other] = &lines[..] else {
+            panic!("{seen}")
+        };
+        [(size, contents), (other_size, other)]
+            .map(|(size, contents)| (size.parse::<usize>().unwrap(), contents.clone()))
+    };
+    for length in [5000, 9000, 10, 5000, 200_000, 1] {
+        write(length);
+        let mut seen = Vec::new();
+        eventually("the new version is seen", BOOT, || {
+            let now = look();
+            let is_new = now.iter().all(|one| *one == (length, text(length)));
+            for (size, contents) in &now {
+                // Between two versions it may be either of them; it is never longer than it says.
+                assert!(
+                    contents.len() <= *size.max(&length),
+                    "{size}: {}",
+                    contents.len()
+                );
+            }
+            seen.push(now);
+            is_new
+        });
+    }
+    host.ok("stopwpar one");
+    host.ok("rmwpar one");
+}
