@@ -60,7 +60,13 @@ impl Overlay {
     pub fn attr(&self, ino: Ino) -> FsResult<Attr> {
         let _names = self.names.read();
         let node = self.node(ino)?;
-        self.attr_of(ino, &node)
+        let attr = self
+            .attr_of(ino, &node)
+            .map_err(|error| self.when_stale(ino, error))?;
+        if node.place.is_none() {
+            self.living.tell(ino, &attr);
+        }
+        Ok(attr)
     }
 
     /// The same under the `names` lock.

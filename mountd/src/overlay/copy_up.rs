@@ -63,7 +63,9 @@ impl Overlay {
             ..record_of(&attr, ino)
         };
         let _names = self.names.write();
-        self.publish_file(record, draft, None)
+        self.publish_file(record, draft, None)?;
+        self.living.tell(ino, &attr);
+        Ok(())
     }
 
     /// The lock of copying an inode up.

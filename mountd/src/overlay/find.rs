@@ -180,6 +180,9 @@ impl Overlay {
     pub(super) fn count_found(&self, found: Found) -> FsResult<LookedUp<'_>> {
         let attr = found.attr()?;
         let ino = found.ino;
+        if matches!(found.source, Source::Lower { .. }) {
+            self.living.tell(ino, &attr);
+        }
         self.nodes.count(ino, || found.into_node());
         Ok(LookedUp {
             overlay: self,

@@ -66,8 +66,8 @@ struct Ready<'a> {
     name: Box<[u8]>,
     draft: Draft<'a>,
     record: Record,
-    /// How many names it had in the lower.
-    links: u32,
+    /// Its attributes in the lower, when it was copied.
+    attr: Attr,
     _reserved: Option<Reservation>,
 }
 
@@ -151,7 +151,7 @@ impl<'a> Hydrator<'a> {
                 pristine: true,
                 ..record_of(&copied.attr, ino)
             },
-            links: copied.attr.nlink,
+            attr: copied.attr,
             _reserved: copied.reserved,
         });
         Ok(Hydrated::Ready {
@@ -272,8 +272,9 @@ impl Overlay {
             let _names = self.names.write();
             let node = self.node(ino)?;
             if node.place.is_none() && !node.removed {
-                let links = stand_for.then_some(ready.links);
+                let links = stand_for.then_some(ready.attr.nlink);
                 self.publish_file(ready.record, ready.draft, links)?;
+                self.living.tell(ino, &ready.attr);
             }
         }
         self.own_link(ino, ready.parent, EntryName::new(&ready.name)?)

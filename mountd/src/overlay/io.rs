@@ -55,7 +55,8 @@ impl Overlay {
     /// # Errors
     /// Those of the layers.
     pub fn read(&self, ino: Ino, buffer: &mut [u8], offset: u64) -> FsResult<usize> {
-        match &*self.open_file(ino)? {
+        let opened = self.open_file(ino);
+        match &*opened.map_err(|error| self.when_stale(ino, error))? {
             OpenFile::Lower(file) => file.read_at(buffer, offset),
             OpenFile::Upper { file, .. } => read_full(file.as_fd(), buffer, offset),
             OpenFile::Partial { file, .. } => file.read(buffer, offset),

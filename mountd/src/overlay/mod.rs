@@ -17,7 +17,7 @@
 //! copy_ups[number]     one copy-up of an inode at a time; held while its data is copied
 //!   names              read: looking at names and places; write: changing any of them
 //!     partials           the open partly copied files; held while the map of one is read
-//!     nodes | directories | files | listings | untaken | taken      leaves; never two of them at once
+//!     nodes | directories | files | listings | untaken | taken | living      leaves; never two of them at once
 //! partial.changes        of one partly copied file: shared to write blocks that are the store's,
 //!                        alone to bring blocks in and to change the size
 //!   map.durable          while it is settled
@@ -59,6 +59,7 @@ mod io;
 mod link;
 mod listed;
 mod listing;
+mod living;
 #[cfg(test)]
 mod name_tests;
 mod node;
@@ -89,9 +90,11 @@ pub use create::NewInode;
 pub use hydrate::{GIVEN_UP, Hydrated, Hydrator};
 pub use io::{AllocateMode, Extent, whole_if};
 pub use listing::{DirectoryEntry, DirectorySink};
+pub use living::Outdated;
 pub use rename::RenameMode;
 
 use caches::{DirectoryCache, FileCache, ListingCache};
+use living::Living;
 use node::{Node, NodeTable, Place, Tracked};
 use partials::Partials;
 use taken::Taken;
@@ -125,6 +128,7 @@ pub struct Overlay {
     /// Whether nothing of the lower was seen any more when the store was opened.
     closed: bool,
     taken: Taken,
+    living: Living,
 }
 
 impl fmt::Debug for Overlay {
@@ -202,6 +206,7 @@ impl Overlay {
             inherited: Inherited::default(),
             closed,
             taken,
+            living: Living::new(),
         }
     }
 
