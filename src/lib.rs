@@ -30,5 +30,6 @@ pub mod mounts;
 pub mod packages;
 pub mod policy;
 pub mod registry;
+pub mod snapshots;
 pub mod source;
 mod sys;

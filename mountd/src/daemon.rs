@@ -91,7 +91,13 @@ pub fn main<I: IntoIterator<Item = OsString>>(arguments: I) -> ExitCode {
     if let Err(error) = telling {
         log::warn!("cannot tell what will be read: {error}");
     }
-    match server.run() {
+    let hydration = server.hydrate();
+    if let Err(error) = &hydration {
+        log::warn!("this copy cannot be hydrated while it is mounted: {error}");
+    }
+    let served = server.run();
+    drop(hydration);
+    match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&DaemonError::Serve(error)),
     }

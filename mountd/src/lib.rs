@@ -17,6 +17,7 @@ pub mod filter;
 pub mod fuse;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+pub mod hydrate;
 mod logger;
 pub mod lower;
 mod number_map;

@@ -159,14 +159,18 @@ impl<'a> Opener<'a> {
             LowerSpec::Directory { path } => self.keep_names(HostLower::open(path)?),
             LowerSpec::Grafted { path, grafts } => {
                 let root = self.keep_names(HostLower::open(path)?)?;
-                self.grafted(root, grafts)
+                self.grafted(root, grafts, &|lower| lower)
+            }
+            LowerSpec::Frozen { path, grafts } => {
+                let root = self.keep_names(HostLower::open(path)?.unchanging())?;
+                self.grafted(root, grafts, &HostLower::unchanging)
             }
             LowerSpec::Joined { root, grafts } => {
                 let root = match root {
                     None => Arc::new(ways_to(grafts)?),
                     Some(root) => self.lower(root)?,
                 };
-                self.grafted(root, grafts)
+                self.grafted(root, grafts, &|lower| lower)
             }
             LowerSpec::FileSystem(image) => self.keep_names(image.lower()?),
             LowerSpec::Image {
@@ -207,6 +211,7 @@ impl<'a> Opener<'a> {
         &mut self,
         root: Arc<dyn LowerLayer>,
         grafts: &[Graft],
+        taken_for: &dyn Fn(HostLower) -> HostLower,
     ) -> Result<Arc<dyn LowerLayer>, OpenError> {
         let mut parts = Vec::with_capacity(grafts.len());
         for graft in grafts {
@@ -218,7 +223,7 @@ impl<'a> Opener<'a> {
                     {
                         return Err(OpenError::Changed(from.clone()));
                     }
-                    Some(self.keep_names(lower)?)
+                    Some(self.keep_names(taken_for(lower))?)
                 }
                 None => {
                     self.next_part = self.next_part.saturating_add(1);

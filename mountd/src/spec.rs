@@ -113,6 +113,14 @@ pub enum LowerSpec {
         /// which it would be in exists.
         grafts: Vec<Graft>,
     },
+    /// The same of snapshots, which nobody changes while they are shown.
+    Frozen {
+        /// The root.
+        path: PathBuf,
+        /// As of `Grafted`.
+        #[serde(default)]
+        grafts: Vec<Graft>,
+    },
     /// A file system of the kernel's in a file.
     FileSystem(FileSystemImage),
     /// A tar image, plain or compressed, through its index.

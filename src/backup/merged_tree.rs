@@ -167,7 +167,7 @@ impl<'o> MergedTree<'o> {
     /// Whether what a name shows is what is underneath it, untouched.
     fn is_unchanged(&self, inode: &LookedUp<'_>, below: Option<&(LowerNode, Attr)>) -> bool {
         let same = below.is_some_and(|(node, _)| node.0 == inode.ino().0);
-        self.difference && same && self.overlay.is_of_lower(inode.ino()).unwrap_or(false)
+        self.difference && same && self.overlay.is_untouched(inode.ino()).unwrap_or(false)
     }
 
     /// Tells which names underneath are gone.

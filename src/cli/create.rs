@@ -19,6 +19,7 @@ use super::decisions::{self, Copied};
 use super::error::{CliError, CliResult};
 use super::lender::Lender;
 use super::shared_copy;
+use super::{frozen, hydrate};
 use crate::model::copy_controls::Selection;
 use crate::model::{
     Base, CopyControls, DeviceName, Edit, Hostname, Owner, Source, SpaceLimits, View, WparKind,
@@ -26,12 +27,12 @@ use crate::model::{
 };
 use crate::policy::mount_spec::{mount_spec, own_places};
 use crate::policy::system_copy;
-use crate::policy::system_copy::Decisions;
+use crate::policy::system_copy::{Decisions, hot_files};
 use crate::policy::{base, root_group};
 use crate::registry::pending::{Pending, PendingOperation};
 use crate::registry::{Registry, process};
 use crate::source::files::Files;
-use crate::source::host::{HostFacts, RunningHost};
+use crate::source::host::{HostFacts, RunningHost, open_for_writing};
 use crate::source::identity::{self, Identity};
 use crate::source::tree::OfflineTree;
 use crate::source::{edits, level, root_part};
@@ -87,11 +88,8 @@ pub(super) fn running_host() -> CliResult<RunningHost> {
 /// Makes the WPAR, whose name is free and whose lock is held, and returns its record.
 pub(super) fn create(context: &Context, registry: &Registry, plan: Plan) -> CliResult<WparRecord> {
     let host = running_host()?;
-    if plan.source != Source::Host && !plan.selection.include.is_empty() {
-        return Err(
-            CliError::usage("include= is for copies of the running system")
-                .hint("a backup shows all that is in it"),
-        );
+    if plan.source != Source::Host {
+        require_plain(&plan.selection)?;
     }
     let (directory, directory_exists) =
         base_directory(registry, &plan.name, plan.directory.as_deref())?;
@@ -105,6 +103,23 @@ pub(super) fn create(context: &Context, registry: &Registry, plan: Plan) -> CliR
         context.note(note);
     }
     Ok(record)
+}
+
+/// What can be asked of a copy of a backup.
+fn require_plain(selection: &Selection) -> CliResult<()> {
+    let asked = [
+        (!selection.include.is_empty(), "include"),
+        (selection.snapshot.is_some(), "snapshot"),
+        (selection.source.is_some(), "source"),
+        (selection.hydrate, "hydrate"),
+    ];
+    match asked.into_iter().find(|(asked, _)| *asked) {
+        Some((_, what)) => Err(CliError::usage(format!(
+            "{what}= is for copies of the running system"
+        ))
+        .hint("a backup shows all that is in it, and does not change")),
+        None => Ok(()),
+    }
 }
 
 /// The name must be nobody's, also not that of a kept store unless that is to be used.
@@ -223,6 +238,12 @@ fn real_directory(asked: &Path) -> CliResult<PathBuf> {
         ))
     })?;
     Ok(parent.join(last))
+}
+
+/// Whether something that is hidden covers a path of the source.
+fn is_hidden(path: &Path, hidden: &[HiddenName]) -> bool {
+    let path = path.strip_prefix("/").unwrap_or(path);
+    hidden.iter().any(|name| path.starts_with(&name.path))
 }
 
 /// What the administrator leaves out: of a directory, what is in it.
@@ -395,6 +416,9 @@ impl<'a> Creation<'a> {
             }
             _ => View::default(),
         };
+        if self.record.source == Source::Host {
+            frozen::freeze(self.registry, &self.record, host, selection, &mut view)?;
+        }
         let mut spec = mount_spec(&self.record, &view, layout, host)?;
         context.interrupts.check()?;
         let mut tree = OfflineTree::open(&spec)?;
@@ -408,12 +432,16 @@ impl<'a> Creation<'a> {
             view.notes = part.notes;
             view.synced = part.synced;
         }
-        view.hidden = excluded(&tree, selection)?;
-        if !view.hidden.is_empty() {
-            spec.hidden.extend(view.hidden.iter().cloned());
+        let excluded = excluded(&tree, selection)?;
+        if !excluded.is_empty() {
+            spec.hidden.extend(excluded.iter().cloned());
             drop(tree);
             tree = OfflineTree::open(&spec)?;
         }
+        view = view.with(View {
+            hidden: excluded,
+            ..View::default()
+        });
         if self.record.kind == WparKind::System {
             let decisions = self.decide(&tree)?;
             context.interrupts.check()?;
@@ -429,6 +457,17 @@ impl<'a> Creation<'a> {
             }
             view.written = edits::make(tree.overlay(), edits)
                 .map_err(|error| CliError::new(error.to_string()))?;
+        }
+        if self.record.source == Source::Host
+            && self.record.kind == WparKind::System
+            && view.frozen.is_none()
+        {
+            let mut open = open_for_writing();
+            open.retain(|file| !is_hidden(&file.path, &spec.hidden));
+            view.notes.extend(hot_files::warnings(&open));
+        }
+        if selection.hydrate && view.frozen.is_none() {
+            hydrate::ask(&layout.store(&self.record.name), true)?;
         }
         if !view.is_plain() {
             self.registry.store_view(&self.record.name, &view)?;

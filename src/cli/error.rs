@@ -145,6 +145,7 @@ impl From<RegistryError> for CliError {
                 .hint("restore the file, or drop the WPAR with 'rmwpar -F NAME'"),
             RegistryError::TooNew { .. } => Self::new(error.to_string())
                 .hint("use the version of wpar that made it, or a later one"),
+            RegistryError::Snapshot(error) => Self::new(error.to_string()),
             RegistryError::NoIds => {
                 Self::new(error.to_string()).hint("remove a WPAR that is no longer needed")
             }
@@ -213,6 +214,8 @@ impl From<PolicyError> for CliError {
         match error {
             PolicyError::SystemElsewhere { .. } => Self::new(text)
                 .hint("or make a backup that contains it and use 'mkwpar -t -B IMAGE'"),
+            PolicyError::SnapshotMissing { .. } => Self::new(text)
+                .hint("mount it again, or remove the WPAR: without it nothing can be shown"),
             PolicyError::PartMissing { point, .. } => {
                 Self::new(text).hint(format!("'findmnt --fstab {}' says how", point.display()))
             }

@@ -25,6 +25,7 @@ use crate::model::view::Conversion;
 use crate::model::{Facts, Source, View, WparName, WparRecord, WparState};
 use crate::policy::mount_spec::{mount_spec, temporary_directories};
 use crate::registry::{Lock, Registry};
+use crate::snapshots::{self, RealGround};
 use crate::source::host::{HostFacts, RunningHost};
 use crate::source::image;
 use crate::sys::signals::SignalDescriptor;
@@ -257,6 +258,9 @@ fn launch_spec(
         ..record.clone()
     };
     let view = registry.view(name)?;
+    if let Some(frozen) = &view.frozen {
+        snapshots::attach(&RealGround, frozen)?;
+    }
     let mount = mount_spec(record, &view, layout, &running_host()?)?;
     let conversion = conversion(registry, record, &view, &payload);
     Ok(LaunchSpec {

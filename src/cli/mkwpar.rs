@@ -48,6 +48,16 @@ pub(super) const VERB: Verb = Verb::aix::<MakeArguments>(Words {
         leaves something out; both can be repeated, with several paths divided by commas. -v lists \
         what is taken, what is not, and why. It is decided once: a file system that was part of the \
         copy must be mounted when it is started, one that is mounted later is no part of it.\n\n\
+        How such a copy stands to what the system does later is told by one word (lswpar -L, and \
+        'wpar hydrate --status'). It is exact, the system at one moment, if snapshots of all that is in \
+        it can be taken: where each file system is a subvolume of btrfs, ZFS, or on a thin volume of LVM. \
+        They are called wpar-NAME-TIME and go with the WPAR; until then they keep what the system \
+        removes. Otherwise it is live: a file shows the host's present version until the WPAR writes it. \
+        -T snapshot=require makes no other copy than an exact one, snapshot=no none of snapshots, and \
+        -T source=DIR takes a snapshot of / that is mounted there, with what is mounted in it. With \
+        -T hydrate=yes a live copy is copied whole in the background while it runs, and then is \
+        file-consistent; see 'wpar hydrate'. That is not done unasked, because it takes the space and \
+        the reading of a full copy. Of a live copy, processes that write to data bases are named.\n\n\
         Filesets (packages) that act on kernel, boot or hardware by themselves are private: they \
         are not visible in the WPAR, neither their files nor their records, and its package \
         manager does not install them again. One that a visible fileset needs stays. \
@@ -132,6 +142,14 @@ pub(super) const VERB: Verb = Verb::aix::<MakeArguments>(Words {
             "mkwpar -t -n clone3 -T include=/data exclude=/srv/cache",
         ),
         (
+            "Make a copy that is of one moment, or none",
+            "mkwpar -t -n clone4 -T snapshot=require",
+        ),
+        (
+            "Start a copy now, and make it independent of this system",
+            "mkwpar -t -s -n clone5 -T hydrate=yes",
+        ),
+        (
             "Start a backup of another release",
             "mkwpar -t -C -B /backup/debian9.tar.zst -n old1 -s",
         ),
@@ -153,7 +171,7 @@ pub(super) const VERB: Verb = Verb::aix::<MakeArguments>(Words {
         mark; 'startwpar --auto' starts those that have it. A \
         WPAR has one file system: of -M there are size, in AIX's units, and directory=/ \
         (other directories and attributes are refused); inodes, K and T are additions, as are \
-        include and exclude of -T.",
+        include, exclude, snapshot, hydrate and source of -T.",
 });
 
 /// Arguments of `mkwpar`.
@@ -203,7 +221,7 @@ pub(super) struct MakeArguments {
     #[arg(short = 'A', long = "auto")]
     auto: bool,
 
-    /// Copy controls: preserve_private=yes|no, preserve_wpars=yes|no, include=MOUNT, exclude=PATH
+    /// Copy controls: preserve_private=yes|no, preserve_wpars=yes|no, include=MOUNT, exclude=PATH, snapshot=auto|require|no, hydrate=yes|no, source=DIR
     #[arg(short = 'T', long = "copy-controls", value_name = "NAME=VALUE", num_args = 1..)]
     copy_controls: Vec<String>,
 

@@ -88,6 +88,7 @@ impl Prepared {
     ) {
         if self.source == Source::Host {
             report_parts(context, view, verbose);
+            report_snapshots(context, view, verbose);
             report_exclusions(context, controls, view, verbose);
         } else if controls.preserve_wpars && self.source != Source::Fresh {
             context.note("preserve_wpars means nothing for a backup: what is in it is in the copy");
@@ -187,6 +188,28 @@ fn report_parts(context: &Context, view: &View, verbose: bool) {
             mounts.join("; ")
         ));
     }
+}
+
+/// Says of what moment the copy is, if it is of one.
+fn report_snapshots(context: &Context, view: &View, verbose: bool) {
+    let Some(frozen) = &view.frozen else { return };
+    if verbose {
+        for snapshot in &frozen.snapshots {
+            context.note(format_args!(
+                "snapshot of /{}: {} ({})",
+                snapshot.point,
+                snapshot.path.display(),
+                snapshot.kind.word()
+            ));
+        }
+    }
+    let spread = match frozen.snapshots.len() {
+        1 => String::new(),
+        number => format!(": {number} file systems within {} ms", frozen.spread),
+    };
+    context.note(format_args!(
+        "the copy is exact{spread}; nothing that this system does from now on shows in it"
+    ));
 }
 
 /// Says what of the running system is left out, one by one.

@@ -6,9 +6,9 @@ use super::context::Context;
 use super::error::{CliError, CliResult};
 use super::exit::Exit;
 use super::{
-    chwpar, clogin, diff, explain, generate, index, install_links, lsmksysb, lswpar, mksysb,
-    mkszfile, mkwpar, mount, oslevel, rebootwpar, restwpar, rmwpar, savewpar, startwpar, stopwpar,
-    syncwpar, umount, wparexec,
+    chwpar, clogin, diff, explain, generate, hydrate, index, install_links, lsmksysb, lswpar,
+    mksysb, mkszfile, mkwpar, mount, oslevel, rebootwpar, restwpar, rmwpar, savewpar, startwpar,
+    stopwpar, syncwpar, umount, wparexec,
 };
 
 /// One verb.
@@ -116,6 +116,7 @@ pub static ALL: &[Verb] = &[
     restwpar::VERB,
     diff::VERB,
     explain::VERB,
+    hydrate::VERB,
     install_links::VERB,
     generate::MANUAL,
     generate::COMPLETIONS,

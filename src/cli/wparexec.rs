@@ -24,7 +24,9 @@ pub(super) const VERB: Verb = Verb::aix::<ExecArguments>(Words {
     description: "Makes a WPAR from an image or from the running system, runs one command in it \
         with the standard files of this one, and removes it with everything that the command \
         changed when the command ends or this one is interrupted. The exit status is that of the \
-        command.",
+        command.\n\n\
+        A copy of the running system is live, and no snapshot is taken of it unless \
+        -T snapshot=require or snapshot=auto asks for one.",
     examples: &[
         (
             "Try something on a copy of the running system",

@@ -23,6 +23,23 @@ pub struct Selection {
     pub include: Vec<String>,
     /// Files and directories of the source that are not in the copy. As `include`.
     pub exclude: Vec<String>,
+    /// Whether the copy is made of snapshots.
+    pub snapshot: Option<SnapshotWish>,
+    /// Whether everything is copied into the WPAR's store in the background.
+    pub hydrate: bool,
+    /// A snapshot of the running system that the administrator has mounted: its path.
+    pub source: Option<String>,
+}
+
+/// Whether a copy of the running system is made of snapshots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SnapshotWish {
+    /// If they can be taken of all that is in it.
+    Auto,
+    /// If not, it is not made.
+    Require,
+    /// It is not.
+    No,
 }
 
 /// Why a copy control is not one.
@@ -33,7 +50,8 @@ pub enum CopyControlError {
     NotAPair(String),
     /// No such control.
     #[error(
-        "unknown copy control '{0}'; there are preserve_private, preserve_wpars, include and exclude"
+        "unknown copy control '{0}'; there are preserve_private, preserve_wpars, include, exclude, \
+         snapshot, hydrate and source"
     )]
     Unknown(String),
     /// Not a path below the root.
@@ -47,6 +65,9 @@ pub enum CopyControlError {
         /// What was said.
         path: String,
     },
+    /// None of the words for snapshots.
+    #[error("snapshot is 'auto', 'require' or 'no', not '{0}'")]
+    BadSnapshot(String),
     /// Neither `yes` nor `no`.
     #[error("{name} is 'yes' or 'no', not '{value}'")]
     BadValue {
@@ -94,6 +115,22 @@ impl CopyControls {
                     add_paths(&mut selection.exclude, name, value)?;
                     continue;
                 }
+                "snapshot" => {
+                    selection.snapshot = Some(match value {
+                        "auto" => SnapshotWish::Auto,
+                        "require" => SnapshotWish::Require,
+                        "no" => SnapshotWish::No,
+                        _ => return Err(CopyControlError::BadSnapshot(value.to_owned())),
+                    });
+                    continue;
+                }
+                "source" => {
+                    let mut paths = Vec::new();
+                    add_paths(&mut paths, name, value)?;
+                    selection.source = paths.pop();
+                    continue;
+                }
+                "hydrate" => &mut selection.hydrate,
                 _ => return Err(CopyControlError::Unknown(name.to_owned())),
             };
             *target = match value {
@@ -167,6 +204,26 @@ mod tests {
             );
         }
         assert!(CopyControls::parse(&pairs).is_err());
+    }
+
+    #[test]
+    fn snapshots_and_hydration_are_asked_for() {
+        let parse = |pair: &str| CopyControls::parse_with_selection(&[pair]);
+        for (word, wish) in [
+            ("auto", SnapshotWish::Auto),
+            ("require", SnapshotWish::Require),
+            ("no", SnapshotWish::No),
+        ] {
+            let (_, selection) = parse(&format!("snapshot={word}")).unwrap();
+            assert_eq!(selection.snapshot, Some(wish));
+        }
+        assert!(parse("hydrate=yes").unwrap().1.hydrate);
+        assert!(!parse("hydrate=no").unwrap().1.hydrate);
+        let (_, selection) = parse("source=/mnt/snap/").unwrap();
+        assert_eq!(selection.source.as_deref(), Some("/mnt/snap"));
+        for bad in ["snapshot=yes", "hydrate=auto", "source=snap"] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -5,9 +5,11 @@
 
 pub mod abi;
 pub mod base;
+pub mod consistency;
 pub mod copy_controls;
 pub mod device_export;
 pub mod edit;
+pub mod frozen;
 pub mod generation;
 pub mod hostname;
 pub mod ids;
@@ -22,9 +24,11 @@ pub mod state;
 pub mod view;
 
 pub use base::{Base, BaseSystem, PackageFingerprint};
+pub use consistency::Consistency;
 pub use copy_controls::CopyControls;
 pub use device_export::{DeviceName, DeviceRequest};
 pub use edit::{Edit, Put};
+pub use frozen::Frozen;
 pub use generation::Generation;
 pub use hostname::Hostname;
 pub use ids::IdRange;

@@ -6,9 +6,11 @@
 
 use std::collections::BTreeMap;
 
-use super::Generation;
 use serde::{Deserialize, Serialize};
 use wpar_mountd::spec::{HiddenExtent, HiddenName, RootMark};
+
+use super::Generation;
+use super::frozen::Frozen;
 
 /// Newest version of the format of a [`View`]. A newer one is refused, not guessed. A view has the
 /// oldest version that can say what it says ([`View::needed_version`]).
@@ -50,6 +52,10 @@ pub struct View {
     /// What `syncwpar -D` has made of it, the last one last. Since version 2.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub generations: Vec<Generation>,
+    /// The snapshots that are shown in place of the running system; `None` if that itself is. Then
+    /// `hidden` has everything, also what else is found anew at each start. Since version 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frozen: Option<Frozen>,
 }
 
 impl Default for View {
@@ -65,6 +71,7 @@ impl Default for View {
             left_out: Vec::new(),
             synced: Synced::default(),
             generations: Vec::new(),
+            frozen: None,
         }
     }
 }
@@ -102,6 +109,7 @@ impl View {
         if self.synced.is_empty() {
             self.synced = other.synced;
         }
+        self.frozen = self.frozen.or(other.frozen);
         self.conversion = Conversion {
             programs: self.conversion.programs || other.conversion.programs,
             host_keys: self.conversion.host_keys || other.conversion.host_keys,
@@ -112,7 +120,8 @@ impl View {
 
     /// The oldest version of the format that knows everything in this view.
     pub fn needed_version(&self) -> u32 {
-        let is_older = self.generations.is_empty() && self.synced.is_empty();
+        let is_older =
+            self.generations.is_empty() && self.synced.is_empty() && self.frozen.is_none();
         match is_older && !self.conversion.synchronization {
             true => 1,
             false => 2,

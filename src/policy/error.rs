@@ -40,6 +40,18 @@ pub enum PolicyError {
         /// Why.
         why: String,
     },
+    /// A snapshot that the copy is made of is gone.
+    #[error(
+        "the snapshot of {} that the copy is made of is not at {} any more",
+        point.display(),
+        path.display()
+    )]
+    SnapshotMissing {
+        /// What it is of.
+        point: PathBuf,
+        /// Where it was.
+        path: PathBuf,
+    },
     /// A file system that is part of the copy is not mounted.
     #[error(
         "{} is not mounted; {what} was there when the copy was made, and is part of it: mount it \

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use wpar_mountd::spec::{HiddenExtent, HiddenName};
 
 use super::root_group;
+use crate::model::frozen;
 use crate::model::view::Part;
 use crate::model::{CopyControls, View};
 use crate::source::host::{HostFacts, Mount, PathKind, below_root, visible};
@@ -62,6 +63,10 @@ pub fn host(
     own: &[PathBuf],
     view: &View,
 ) -> HostExclusions {
+    if view.frozen.is_some() {
+        // What the host mounts does not matter to a snapshot, and all the rest was decided with it.
+        return HostExclusions::default();
+    }
     let mut names = always(facts, controls, own);
     let seen = visible(facts.mounts());
     let mut left_out = Vec::new();
@@ -121,6 +126,13 @@ fn always<'a>(facts: &'a dyn HostFacts, controls: CopyControls, own: &[PathBuf])
     }
     for path in own {
         names.hide(path, "state of wpar itself");
+    }
+    for mount in facts
+        .mounts()
+        .iter()
+        .filter(|mount| mount.fs_type == "btrfs")
+    {
+        names.hide(&mount.point.join(frozen::DIRECTORY), "snapshots of wpar");
     }
     let swap = SWAP_FILES.iter().map(Path::new);
     for path in swap.chain(facts.swap_files().iter().map(PathBuf::as_path)) {

@@ -1,13 +1,13 @@
 //! From the record of a WPAR to the mount of its root.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use wpar_mountd::lower::tar::shared_file;
-use wpar_mountd::spec::{Access, Below, HiddenName, LowerSpec, MountSpec, SpaceLimits};
+use wpar_mountd::spec::{Access, Below, Graft, HiddenName, LowerSpec, MountSpec, SpaceLimits};
 
 use super::{PolicyError, base, exclusions, root_group};
 use crate::model::view::Part;
-use crate::model::{Source, View, WparRecord};
+use crate::model::{Frozen, Source, View, WparRecord};
 use crate::registry::Layout;
 use crate::source::host::HostFacts;
 
@@ -95,7 +95,10 @@ pub fn lower_spec(source: &Source) -> LowerSpec {
 /// # Errors
 /// Those of [`root_group::grafts`].
 pub fn host_lower(view: &View, host: &dyn HostFacts) -> Result<LowerSpec, PolicyError> {
-    running_lower(&view.parts, host)
+    match &view.frozen {
+        Some(frozen) => frozen_lower(frozen, view, host),
+        None => running_lower(&view.parts, host),
+    }
 }
 
 /// The running system with these file systems in it.
@@ -106,6 +109,43 @@ fn running_lower(parts: &[Part], host: &dyn HostFacts) -> Result<LowerSpec, Poli
     }
     let grafts = root_group::grafts(parts, host)?;
     Ok(LowerSpec::Grafted { path, grafts })
+}
+
+/// The snapshots in place of the running system. Each must be the one that was taken.
+fn frozen_lower(
+    frozen: &Frozen,
+    view: &View,
+    host: &dyn HostFacts,
+) -> Result<LowerSpec, PolicyError> {
+    let missing = |point: &str| PolicyError::SnapshotMissing {
+        point: Path::new("/").join(point),
+        path: PathBuf::new(),
+    };
+    let mut snapshots = frozen.snapshots.iter().map(|snapshot| {
+        let is_there = snapshot.mark.is_some() && host.mark(&snapshot.path) == snapshot.mark;
+        match is_there {
+            true => Ok(snapshot),
+            false => Err(PolicyError::SnapshotMissing {
+                point: Path::new("/").join(&snapshot.point),
+                path: snapshot.path.clone(),
+            }),
+        }
+    });
+    let root = snapshots.next().ok_or_else(|| missing(""))??;
+    let mut grafts = Vec::with_capacity(view.parts.len());
+    for part in &view.parts {
+        let snapshot = snapshots.next().ok_or_else(|| missing(&part.point))??;
+        grafts.push(Graft {
+            point: part.point.clone(),
+            from: Some(snapshot.path.clone()),
+            mark: snapshot.mark,
+            read_only: false,
+        });
+    }
+    Ok(LowerSpec::Frozen {
+        path: root.path.clone(),
+        grafts,
+    })
 }
 
 /// Lets a lower share what is decoded of it with all others of its image.

@@ -126,6 +126,11 @@ impl Layout {
         self.generation(name, number).join("notes.json")
     }
 
+    /// Where snapshots are that copies of the running system are made of.
+    pub fn snapshots_dir(&self) -> PathBuf {
+        self.state_dir().join("snapshots")
+    }
+
     /// What the rules of a system copy decided about WPARs.
     pub fn views_dir(&self) -> PathBuf {
         self.state_dir().join("views")

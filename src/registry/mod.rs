@@ -25,6 +25,7 @@ use crate::model::generation::{Generation, GenerationNotes};
 use crate::model::record::RECORD_VERSION;
 use crate::model::view::VIEW_VERSION;
 use crate::model::{IdRange, View, WparName, WparRecord};
+use crate::snapshots::SnapshotError;
 
 pub mod atomic;
 pub mod images;
@@ -80,6 +81,9 @@ pub enum RegistryError {
         /// Its format.
         found: u32,
     },
+    /// A snapshot could not be removed.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
     /// Every range of user numbers is taken.
     #[error("no free range of user and group numbers is left")]
     NoIds,

@@ -15,6 +15,7 @@ use super::{
     read_optional, remove, write_json,
 };
 use crate::model::{IdRange, Owner, WparName};
+use crate::snapshots::{self, RealGround};
 
 /// What is being done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,6 +90,12 @@ impl Registry {
     /// The first thing that could not be removed; the note then stays, for the next sweep.
     pub fn discard(&self, name: &WparName, pending: &Pending) -> RegistryResult<()> {
         let layout = self.layout();
+        if pending.store
+            && let Ok(Some(frozen)) = self.view(name).map(|view| view.frozen)
+        {
+            // As long as they are there, the view says where.
+            snapshots::remove(&RealGround, &frozen)?;
+        }
         let mut trees = vec![layout.run_dir(name), layout.logs(name)];
         if pending.store {
             trees.push(layout.store(name));

@@ -212,6 +212,7 @@ fn json_has_everything() {
             "directory": "/wpars/w1", "rootvgwpar": false, "auto": false,
             "uuid": "6f2c1c0e-8a51-4a5e-9d4e-2f3c5a7b9e01", "source": "/",
             "copy_controls": {"preserve_private": false, "preserve_wpars": true},
+            "consistency": "live",
             "included": [], "left_out": [],
             "limits": {"size": null, "inodes": null},
             "privateusr": true,

@@ -14,6 +14,7 @@ mod ahead;
 mod backup;
 mod bad_input;
 mod changing;
+mod consistency;
 mod containers;
 mod conversion;
 mod crash;

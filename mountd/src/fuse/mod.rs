@@ -55,9 +55,9 @@ use crate::wire::uring::Rings;
 /// How long the kernel may remember what only we can change.
 const OURS: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How long it may remember what a living host can change under us: long enough for a boot to
-/// profit, short enough for a person not to wonder.
-const LIVING: Duration = Duration::from_secs(10);
+/// How long it may remember what a living host can change under us: long enough for a program that
+/// looks at one thing again and again, short enough for an old size not to be met with new contents.
+const LIVING: Duration = Duration::from_secs(1);
 
 /// Numbers are never used for another inode, so one generation does.
 const GENERATION: Generation = Generation(0);

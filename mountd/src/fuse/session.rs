@@ -5,15 +5,17 @@
 //! had sent; then the device takes the socket's place.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 
 use fuser::{BackgroundSession, Config, MountOption, Session, SessionACL};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
 use super::{Adapter, REQUEST_SIZE};
+use crate::hydrate::service::Service;
 use crate::overlay::Overlay;
 use crate::spec::Access;
 use crate::sys::{allocator, descriptor};
@@ -61,12 +63,34 @@ fn greet(
         }
         None => None,
     };
+    tell_outdated(&overlay, session.as_fd())?;
     Ok(Greeted {
         session,
         serving,
         overlay,
         recorder,
     })
+}
+
+/// Starts the thread that has the kernel forget what a living lower has changed. It ends with
+/// `overlay`.
+fn tell_outdated(overlay: &Overlay, device: BorrowedFd<'_>) -> io::Result<()> {
+    let Some(outdated) = overlay.outdated() else {
+        return Ok(());
+    };
+    let device = device.try_clone_to_owned()?;
+    thread::Builder::new()
+        .name("outdated".to_owned())
+        .spawn(move || {
+            for outdated in outdated {
+                // What it does not know it need not forget, and after the end of the mount it is all
+                // forgotten.
+                if let Err(error) = notify::forget(device.as_fd(), &outdated) {
+                    log::debug!("{outdated:?}: {error}");
+                }
+            }
+        })?;
+    Ok(())
 }
 
 /// A session with `device`, which was greeted when `agreement` was made.
@@ -137,6 +161,15 @@ impl Server {
         let overlay = Arc::downgrade(&self.greeted.overlay);
         let recorder = Arc::clone(&self.greeted.recorder);
         move || Some(recorder.finish(&*overlay.upgrade()?))
+    }
+
+    /// Begins to hydrate, now or when it is wanted: see [`crate::hydrate`]. It must be dropped after
+    /// the mount is gone.
+    ///
+    /// # Errors
+    /// See [`Service::begin`].
+    pub fn hydrate(&self) -> io::Result<Option<Service>> {
+        Service::begin(&self.greeted.overlay)
     }
 
     /// Serves until the mount is gone.

@@ -30,6 +30,7 @@ pub(super) fn records() -> Vec<Vec<u8>> {
         linked: true,
         partial: true,
         unnamed: false,
+        pristine: false,
         birth: Timestamp::default(),
     };
     vec![record.encode().to_vec()]

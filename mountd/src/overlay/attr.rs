@@ -60,7 +60,13 @@ impl Overlay {
     pub fn attr(&self, ino: Ino) -> FsResult<Attr> {
         let _names = self.names.read();
         let node = self.node(ino)?;
-        self.attr_of(ino, &node)
+        let attr = self
+            .attr_of(ino, &node)
+            .map_err(|error| self.when_stale(ino, error))?;
+        if node.place.is_none() {
+            self.living.tell(ino, &attr);
+        }
+        Ok(attr)
     }
 
     /// The same under the `names` lock.
@@ -137,6 +143,7 @@ impl Overlay {
         let file = self.open_upper(ino, place, access)?;
         let mut object = UpperObject::from_fd(file)?.ok_or(FsError::Stale)?;
         let _watched = self.watch_owned(ino, object.as_fd())?;
+        object.touch()?;
         if let Some(size) = set.size {
             if object.record().kind != FileKind::Regular {
                 return Err(FsError::InvalidArgument);
@@ -167,6 +174,7 @@ impl Overlay {
     fn set_record(&self, ino: Ino, object: &mut UpperObject, set: &SetAttr) -> FsResult<()> {
         let old = *object.record();
         let mut new = old;
+        new.pristine = false;
         let changes_owner = set.uid.is_some() || set.gid.is_some();
         let kills = old.kind == FileKind::Regular && (changes_owner || set.kill_privileges);
         if kills {

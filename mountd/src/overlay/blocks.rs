@@ -153,7 +153,7 @@ impl Overlay {
             partial: false,
             ..*object.record()
         };
-        object.set_record(record)?;
+        object.keep_record(record)?;
         self.files.evict(ino);
         self.partials.retire(ino);
         // It is done; what is left says nothing any more, and goes with the file.

@@ -6,7 +6,7 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU8;
+use std::sync::atomic::{AtomicBool, AtomicU8};
 
 use lru::LruCache;
 use parking_lot::Mutex;
@@ -149,6 +149,10 @@ pub(super) enum OpenFile {
         file: OwnedFd,
         /// Whether a write has anything to take away: see `io`.
         privileges: AtomicU8,
+        /// Whether it is noted that nothing was written to it: see [`Record::pristine`].
+        ///
+        /// [`Record::pristine`]: crate::upper::record::Record::pristine
+        pristine: AtomicBool,
         /// What is counted of it, if the store is limited.
         charge: Option<Arc<Charge>>,
     },

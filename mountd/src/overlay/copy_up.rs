@@ -8,9 +8,12 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
+use parking_lot::MutexGuard;
+
 use crate::upper::calls::{self as fs, OFlags, XattrFlags};
 
 use super::Overlay;
+use super::hydrate::GIVEN_UP;
 use super::node::{Node, Place};
 use super::quota::space_of_copy;
 use crate::error::{FsError, FsResult};
@@ -39,8 +42,7 @@ impl Overlay {
         if self.in_store(ino)? {
             return Ok(());
         }
-        let slot = usize::try_from(ino.0 % self.copy_ups.len() as u64).unwrap_or(0);
-        let _one_at_a_time = self.copy_ups.get(slot).map(parking_lot::Mutex::lock);
+        let _one_at_a_time = self.copy_up_lock(ino);
         let attr = {
             let _names = self.names.read();
             let node = self.node(ino)?;
@@ -62,11 +64,22 @@ impl Overlay {
             ..record_of(&attr, ino)
         };
         let _names = self.names.write();
-        self.publish_file(record, draft)
+        self.publish_file(record, draft, None)?;
+        self.living.tell(ino, &attr);
+        Ok(())
+    }
+
+    /// The lock of copying an inode up.
+    pub(super) fn copy_up_lock(&self, ino: Ino) -> Option<MutexGuard<'_, ()>> {
+        let slot = usize::try_from(ino.0 % self.copy_ups.len() as u64).unwrap_or(0);
+        self.copy_ups.get(slot).map(parking_lot::Mutex::lock)
     }
 
     /// Whether an inode has its place in the store already.
-    pub(super) fn in_store(&self, ino: Ino) -> FsResult<bool> {
+    ///
+    /// # Errors
+    /// `Stale` for a number that is not known.
+    pub fn in_store(&self, ino: Ino) -> FsResult<bool> {
         let _names = self.names.read();
         Ok(self.node(ino)?.place.is_some())
     }
@@ -120,7 +133,7 @@ impl Overlay {
             return Ok((true, None));
         }
         let reserved = self.reserve_copy(source, length)?;
-        copy_data(source, draft, length)?;
+        copy_data(source, draft, length, &|| true)?;
         make_durable(draft, length)?;
         Ok((false, reserved))
     }
@@ -134,7 +147,7 @@ impl Overlay {
         quota.reserve(space).map(Some)
     }
 
-    fn copy_xattrs(&self, lower: LowerNode, draft: BorrowedFd<'_>) -> FsResult<()> {
+    pub(super) fn copy_xattrs(&self, lower: LowerNode, draft: BorrowedFd<'_>) -> FsResult<()> {
         for name in self.lower.xattr_names(lower)? {
             if let Some(value) = self.lower.xattr(lower, &name)? {
                 guest_xattr::set(draft, &name, &value, XattrFlags::empty())?;
@@ -144,19 +157,29 @@ impl Overlay {
     }
 
     /// Gives a filled draft its place. The names may have changed while it was filled: the inode
-    /// may have lost its last one.
-    fn publish_file(&self, mut record: Record, draft: Draft<'_>) -> FsResult<()> {
+    /// may have lost its last one. `links` is how many names it had in the lower, if it is to be
+    /// published although that has it no more.
+    pub(super) fn publish_file(
+        &self,
+        mut record: Record,
+        draft: Draft<'_>,
+        links: Option<u32>,
+    ) -> FsResult<()> {
         let ino = record.ino;
         let store = self.store()?;
         let node = self.node(ino)?;
         let number = number_name(ino);
         let number = EntryName::new(number.as_bytes())?;
-        let nlink = self.attr_of(ino, &node)?.nlink;
+        let links_of = |attr: FsResult<Attr>| match (attr, links) {
+            (Err(FsError::Stale), Some(links)) => Ok(links),
+            (attr, _) => attr.map(|attr| attr.nlink),
+        };
+        let nlink = links_of(self.attr_of(ino, &node))?;
         let place = if node.removed {
             let object = draft.publish(record, store.orphans(), number)?;
             self.count_new(object.as_fd())?;
             Place::Orphan
-        } else if self.lower.attr(LowerNode(ino.0))?.nlink > 1 {
+        } else if links_of(self.lower.attr(LowerNode(ino.0)))? > 1 {
             record.linked = true;
             record.nlink = nlink;
             let object = draft.publish(record, store.links(), number)?;
@@ -170,6 +193,7 @@ impl Overlay {
             let parent = Ino(parent.0);
             let directory = self.copy_up_directory(parent)?;
             let name_in_parent = EntryName::new(&name)?;
+            self.taken.note(ino, parent, &name)?;
             let _watched = self.watch(parent, &directory)?;
             let object = keeping_times(&directory, || {
                 draft.publish(record, directory.as_fd(), name_in_parent)
@@ -211,6 +235,7 @@ impl Overlay {
         let above = self.copy_up_directory(parent)?;
         let draft = self.directory_draft(store, lower, &attr)?;
         let name_above = EntryName::new(&name)?;
+        self.taken.note(ino, parent, &name)?;
         let _watched = self.watch(parent, &above)?;
         let object = keeping_times(&above, || {
             draft.publish(record_of(&attr, ino), above.as_fd(), name_above)
@@ -229,7 +254,7 @@ impl Overlay {
         self.directory(ino)
     }
 
-    fn directory_draft<'a>(
+    pub(super) fn directory_draft<'a>(
         &self,
         store: &'a UpperStore,
         lower: LowerNode,
@@ -312,6 +337,7 @@ pub(super) fn record_of(attr: &Attr, ino: Ino) -> Record {
         linked: false,
         partial: false,
         unnamed: false,
+        pristine: false,
         birth: attr.assumed_birth(),
     }
 }
@@ -336,7 +362,11 @@ pub(super) fn keeping_times<T>(
 
 /// Copies by reference, if both files are on one file system that can share blocks and all of the
 /// source is wanted; false if that cannot be.
-fn clone_data(source: &dyn LowerFile, draft: BorrowedFd<'_>, length: u64) -> FsResult<bool> {
+pub(super) fn clone_data(
+    source: &dyn LowerFile,
+    draft: BorrowedFd<'_>,
+    length: u64,
+) -> FsResult<bool> {
     let Some(backing) = source.backing() else {
         return Ok(false);
     };
@@ -344,8 +374,13 @@ fn clone_data(source: &dyn LowerFile, draft: BorrowedFd<'_>, length: u64) -> FsR
         && fs::ioctl_ficlone(draft, backing).is_ok())
 }
 
-/// Copies the first `length` bytes, keeping holes.
-fn copy_data(source: &dyn LowerFile, draft: BorrowedFd<'_>, length: u64) -> FsResult<()> {
+/// Copies the first `length` bytes, keeping holes, until `go_on` says no.
+pub(super) fn copy_data(
+    source: &dyn LowerFile,
+    draft: BorrowedFd<'_>,
+    length: u64,
+    go_on: &dyn Fn() -> bool,
+) -> FsResult<()> {
     let mut buffer = Vec::new();
     let mut at = 0;
     while at < length {
@@ -355,6 +390,9 @@ fn copy_data(source: &dyn LowerFile, draft: BorrowedFd<'_>, length: u64) -> FsRe
         let end = end.min(length);
         at = start.max(at);
         while at < end {
+            if !go_on() {
+                return Err(GIVEN_UP);
+            }
             let want = usize::try_from(end - at).unwrap_or(CHUNK).min(CHUNK);
             buffer.resize(want, 0);
             let got = source.read_at(&mut buffer, at)?;

@@ -115,6 +115,7 @@ impl Overlay {
         let owner = (above.permissions, above.gid);
         let record = Record {
             unnamed: true,
+            pristine: false,
             ..self.new_record(owner, new, inherited.permissions)?
         };
         let ino = record.ino;
@@ -191,6 +192,7 @@ impl Overlay {
             linked: false,
             partial: false,
             unnamed: false,
+            pristine: false,
             birth: now(),
         })
     }

@@ -115,6 +115,17 @@ impl Overlay {
     /// # Errors
     /// `NotDirectory` if `parent` is none, else those of the layers.
     pub fn lookup(&self, parent: Ino, name: EntryName<'_>) -> FsResult<Option<LookedUp<'_>>> {
+        let found = self.lookup_known(parent, name);
+        if found.as_ref().is_err_and(|error| *error == FsError::Stale)
+            && self.number_anew(parent, name)?
+        {
+            return self.lookup_known(parent, name);
+        }
+        found
+    }
+
+    /// The same; `Stale` also if the number of what is found is that of another inode.
+    fn lookup_known(&self, parent: Ino, name: EntryName<'_>) -> FsResult<Option<LookedUp<'_>>> {
         let _names = self.names.read();
         let node = self.node(parent)?;
         match self.find(parent, &node, name)? {
@@ -137,16 +148,19 @@ impl Overlay {
         })
     }
 
-    /// Whether an inode is the lower's alone: the store has nothing of it. Of a directory that means
-    /// that it shows what the lower has under its names, but for hard links to files that were
+    /// Whether an inode is as the lower has it ([`Self::is_untouched`]); of a directory, the lower's
+    /// alone: the store has nothing of it. That means that it shows what the lower has under its names, but for hard links to files that were
     /// changed under another name: see [`Self::has_linked`].
     ///
     /// # Errors
     /// `Stale` for a number that is not known, else those of the layers.
     pub fn is_of_lower(&self, ino: Ino) -> FsResult<bool> {
-        let _names = self.names.read();
-        let node = self.node(ino)?;
-        Ok(node.place.is_none() && !node.removed && self.is_lower_number(ino))
+        let is_copied_directory = {
+            let _names = self.names.read();
+            let node = self.node(ino)?;
+            node.place.is_some() && self.attr_of(ino, &node)?.kind == FileKind::Directory
+        };
+        Ok(!is_copied_directory && self.is_untouched(ino)?)
     }
 
     /// Whether the store has, or had, any file with several names.
@@ -166,6 +180,9 @@ impl Overlay {
     pub(super) fn count_found(&self, found: Found) -> FsResult<LookedUp<'_>> {
         let attr = found.attr()?;
         let ino = found.ino;
+        if matches!(found.source, Source::Lower { .. }) {
+            self.living.tell(ino, &attr);
+        }
         self.nodes.count(ino, || found.into_node());
         Ok(LookedUp {
             overlay: self,
@@ -177,6 +194,10 @@ impl Overlay {
 
     /// What `name` in the directory `dir` is, as `node` says where that directory is. Under the
     /// `names` lock.
+    ///
+    /// # Errors
+    /// `Stale` for an inode of a living lower whose number is that of another one, until it was looked
+    /// up; else those of the layers.
     pub(super) fn find(
         &self,
         dir: Ino,
@@ -199,6 +220,9 @@ impl Overlay {
             return Ok(None);
         };
         match self.lower.lookup(lower_dir, name)? {
+            Some((lower, _)) if self.taken.is_taken(lower, lower_dir, name.as_bytes()) => {
+                Err(FsError::Stale)
+            }
             Some((lower, attr)) => self.found_in_lower(lower, attr).map(Some),
             None => Ok(None),
         }

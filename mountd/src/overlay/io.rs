@@ -3,7 +3,7 @@
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use crate::upper::calls::{self as fs, FallocateFlags, SeekFrom};
 use rustix::io::Errno;
@@ -55,7 +55,8 @@ impl Overlay {
     /// # Errors
     /// Those of the layers.
     pub fn read(&self, ino: Ino, buffer: &mut [u8], offset: u64) -> FsResult<usize> {
-        match &*self.open_file(ino)? {
+        let opened = self.open_file(ino);
+        match &*opened.map_err(|error| self.when_stale(ino, error))? {
             OpenFile::Lower(file) => file.read_at(buffer, offset),
             OpenFile::Upper { file, .. } => read_full(file.as_fd(), buffer, offset),
             OpenFile::Partial { file, .. } => file.read(buffer, offset),
@@ -272,13 +273,24 @@ impl Overlay {
     /// The data of a file, to be changed in the store.
     pub(super) fn open_for_writing(&self, ino: Ino) -> FsResult<Arc<OpenFile>> {
         self.store_for(ino)?;
-        if let Some(opened) = self.files.get(ino)
-            && !matches!(*opened, OpenFile::Lower(_))
+        let opened = match self.files.get(ino) {
+            Some(opened) if !matches!(*opened, OpenFile::Lower(_)) => opened,
+            _ => {
+                self.copy_up(ino, u64::MAX)?;
+                self.open_file(ino)?
+            }
+        };
+        if let OpenFile::Upper { file, pristine, .. } = &*opened
+            && pristine.load(Ordering::Acquire)
         {
-            return Ok(opened);
+            // Before the first change: a crash in between must not leave a changed file marked.
+            let _names = self.names.write();
+            let file = file.try_clone()?;
+            let mut object = UpperObject::from_fd(file)?.ok_or(FsError::Stale)?;
+            object.touch()?;
+            pristine.store(false, Ordering::Release);
         }
-        self.copy_up(ino, u64::MAX)?;
-        self.open_file(ino)
+        Ok(opened)
     }
 
     /// The data of a file, wherever it is.
@@ -311,10 +323,12 @@ impl Overlay {
                     OpenFile::Partial { file, privileges }
                 } else {
                     let charge = self.charge(ino, object.as_fd())?;
+                    let pristine = AtomicBool::new(object.record().pristine);
                     let file = object.into_fd();
                     OpenFile::Upper {
                         file,
                         privileges,
+                        pristine,
                         charge,
                     }
                 }

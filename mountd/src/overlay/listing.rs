@@ -51,7 +51,19 @@ impl Overlay {
         with_inodes: bool,
         sink: &mut dyn DirectorySink,
     ) -> FsResult<()> {
-        let _names = self.names.read();
+        self.read_behind(ino, position, with_inodes, sink, true)
+    }
+
+    /// The same; if it `may_number`, inodes of a living lower that need other numbers get them.
+    fn read_behind(
+        &self,
+        ino: Ino,
+        position: u64,
+        with_inodes: bool,
+        sink: &mut dyn DirectorySink,
+        may_number: bool,
+    ) -> FsResult<()> {
+        let names = self.names.read();
         let node = self.node(ino)?;
         for (offset, name) in [&b"."[..], b".."].into_iter().enumerate() {
             let at = FIRST + offset as u64;
@@ -66,11 +78,27 @@ impl Overlay {
             }
         }
         let listing = self.listing(ino, &node, position <= FIRST)?;
+        let mut last = None;
         for listed in listing.behind(position) {
             let inode = if with_inodes {
-                // Gone since the listing was made: only a living lower does that.
-                let Some(found) = self.find(ino, &node, EntryName::new(listed.name)?)? else {
-                    continue;
+                let name = EntryName::new(listed.name)?;
+                let found = match self.find(ino, &node, name) {
+                    Err(FsError::Stale) if may_number => {
+                        // It gets a number of its own, and the rest is told behind what was.
+                        drop(names);
+                        let numbered = self.number_anew(ino, name)?;
+                        return match last {
+                            Some(_) => Ok(()),
+                            None => {
+                                let behind = position.max(FIRST + 1);
+                                self.read_behind(ino, behind, with_inodes, sink, numbered)
+                            }
+                        };
+                    }
+                    // Gone since the listing was made: only a living lower does that.
+                    Err(FsError::Stale) | Ok(None) => continue,
+                    Ok(Some(found)) => found,
+                    Err(error) => return Err(error),
                 };
                 Some(self.count_found(found)?)
             } else {
@@ -85,6 +113,7 @@ impl Overlay {
             if !sink.push(&entry, inode) {
                 break;
             }
+            last = Some(listed.position);
         }
         Ok(())
     }

@@ -17,7 +17,7 @@
 //! copy_ups[number]     one copy-up of an inode at a time; held while its data is copied
 //!   names              read: looking at names and places; write: changing any of them
 //!     partials           the open partly copied files; held while the map of one is read
-//!     nodes | directories | files | listings | untaken      leaves; never two of them at once
+//!     nodes | directories | files | listings | untaken | taken | living      leaves; never two of them at once
 //! partial.changes        of one partly copied file: shared to write blocks that are the store's,
 //!                        alone to bring blocks in and to change the size
 //!   map.durable          while it is settled
@@ -55,12 +55,14 @@ pub mod edit;
 #[cfg(test)]
 mod fault_tests;
 mod find;
+mod hydrate;
 #[cfg(test)]
 mod interleaving_tests;
 mod io;
 mod link;
 mod listed;
 mod listing;
+mod living;
 #[cfg(test)]
 mod name_tests;
 mod node;
@@ -74,6 +76,7 @@ mod quota_tests;
 mod read_only_tests;
 mod remove;
 mod rename;
+mod taken;
 mod takeover;
 pub mod trace;
 mod xattr;
@@ -90,13 +93,17 @@ pub use attempt::Attempt;
 pub use attr::{SetAttr, SetTime};
 pub use blocks::CopyUp;
 pub use create::NewInode;
+pub use hydrate::{GIVEN_UP, Hydrated, Hydrator};
 pub use io::{AllocateMode, Extent, whole_if};
 pub use listing::{DirectoryEntry, DirectorySink};
+pub use living::Outdated;
 pub use rename::RenameMode;
 
 use caches::{DirectoryCache, FileCache, ListingCache};
+use living::Living;
 use node::{Node, NodeTable, Place, Tracked};
 use partials::Partials;
+use taken::Taken;
 use takeover::Inherited;
 
 use crate::error::{FsError, FsResult};
@@ -124,6 +131,10 @@ pub struct Overlay {
     /// Lookups that nobody took over, to be given back with the next that are.
     untaken: Mutex<Vec<Ino>>,
     inherited: Inherited,
+    /// Whether nothing of the lower was seen any more when the store was opened.
+    closed: bool,
+    taken: Taken,
+    living: Living,
 }
 
 impl fmt::Debug for Overlay {
@@ -176,8 +187,13 @@ impl Overlay {
     /// Puts `upper` above `lower`; without a store the view is read-only.
     pub fn new(lower: Arc<dyn LowerLayer>, upper: Option<UpperStore>) -> Self {
         let place = upper.as_ref().map(|_| Place::Root);
+        let closed = Self::is_closed(upper.as_ref());
+        let taken = match &upper {
+            Some(store) if !closed && !lower.is_immutable() => Taken::of(store),
+            _ => Taken::default(),
+        };
         let root = Node {
-            lower: Some(LowerNode::ROOT),
+            lower: (!closed).then_some(LowerNode::ROOT),
             place,
             removed: false,
         };
@@ -194,6 +210,9 @@ impl Overlay {
             listings: ListingCache::new(),
             untaken: Mutex::new(Vec::new()),
             inherited: Inherited::default(),
+            closed,
+            taken,
+            living: Living::new(),
         }
     }
 
@@ -211,7 +230,7 @@ impl Overlay {
     /// Whether the attributes of an inode, or the absence of a name, stay true until a call of
     /// this object changes them.
     pub fn is_immutable(&self) -> bool {
-        self.lower.is_immutable()
+        self.closed || self.lower.is_immutable()
     }
 
     /// What is underneath, without what the store says.

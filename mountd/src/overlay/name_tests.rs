@@ -152,6 +152,7 @@ fn what_got_a_name_does_not_say_that_it_had_none() {
         .hand_over();
     let expected = record::Record {
         unnamed: false,
+        pristine: false,
         ..record("tree/named")
     };
     assert_eq!(record("tree/named"), expected);

@@ -81,6 +81,7 @@ impl Overlay {
         if name == acl::DEFAULT && object.record().kind != FileKind::Directory {
             return Err(FsError::InvalidArgument);
         }
+        object.touch()?;
         if name != acl::ACCESS {
             return guest_xattr::set(object.as_fd(), name, value, flags);
         }
@@ -105,9 +106,10 @@ impl Overlay {
         let _names = self.names.write();
         let node = self.node(ino)?;
         let place = node.place.as_ref().ok_or(FsError::Stale)?;
-        let object = self.object(ino, place)?;
-        let _watched = self.watch(ino, &object)?;
+        let mut object = self.object(ino, place)?;
+        let _watched = self.watch_owned(ino, object.as_fd())?;
         self.files.evict(ino);
+        object.touch()?;
         guest_xattr::remove(object.as_fd(), name)
     }
 }

@@ -7,5 +7,6 @@ pub(crate) mod inflate;
 pub(crate) mod loop_device;
 pub(crate) mod map;
 pub(crate) mod mount;
+pub(crate) mod priority;
 pub(crate) mod ring;
 pub(crate) mod shared;

@@ -117,6 +117,7 @@ pub(super) fn establish_root(
         linked: false,
         partial: false,
         unnamed: false,
+        pristine: false,
         birth: root.attr.assumed_birth(),
     };
     let own = tree.try_clone().map_err(|source| StoreError::Io {

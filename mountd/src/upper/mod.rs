@@ -9,6 +9,8 @@
 //! STORE/work/        what is being made; emptied when the store is opened
 //! STORE/numbers      symbolic link whose target is the next unused inode number
 //! STORE/usage        symbolic link whose target is what the store takes, if that is limited
+//! STORE/taken        above a living lower: numbers that inodes took along; see `overlay/taken.rs`
+//! STORE/hydrate.json, STORE/hydration.json    see [`crate::hydrate::note`]
 //! ```
 //!
 //! Regular files and directories are inodes of the WPAR (see [`record`] for what they carry); a
@@ -290,7 +292,8 @@ impl UpperStore {
         self.quota.as_ref()
     }
 
-    fn directory(&self) -> BorrowedFd<'_> {
+    /// The store's own directory.
+    pub(crate) fn directory(&self) -> BorrowedFd<'_> {
         self.directory.as_fd()
     }
 

@@ -46,13 +46,35 @@ impl UpperObject {
         &self.record
     }
 
-    /// Replaces the record.
+    /// Replaces the record because the WPAR changes something: the inode is not pristine any more.
     ///
     /// # Errors
     /// Those of the host's file system; the old record then stands.
     pub fn set_record(&mut self, record: Record) -> FsResult<()> {
+        self.keep_record(Record {
+            pristine: false,
+            ..record
+        })
+    }
+
+    /// Replaces the record for a reason of the store's own, of which the WPAR sees nothing.
+    ///
+    /// # Errors
+    /// As [`Self::set_record`].
+    pub fn keep_record(&mut self, record: Record) -> FsResult<()> {
         write_record(self.file.as_fd(), &record)?;
         self.record = record;
+        Ok(())
+    }
+
+    /// Notes that the inode is about to be changed, if it is as the lower had it.
+    ///
+    /// # Errors
+    /// As [`Self::set_record`].
+    pub fn touch(&mut self) -> FsResult<()> {
+        if self.record.pristine {
+            self.set_record(self.record)?;
+        }
         Ok(())
     }
 

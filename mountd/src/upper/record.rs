@@ -19,7 +19,7 @@
 //! | 12 | 4 | device number of a device node, else 0 |
 //! | 16 | 8 | inode number |
 //! | 24 | 4 | number of names, only meaningful with flag `LINKED` |
-//! | 28 | 4 | flags: 1 `OPAQUE`, 2 `LINKED`, 4 `PARTIAL` (see [`super::blocks`]), 8 `UNNAMED`; others must be 0 |
+//! | 28 | 4 | flags: 1 `OPAQUE`, 2 `LINKED`, 4 `PARTIAL` (see [`super::blocks`]), 8 `UNNAMED`, 16 `PRISTINE`; others must be 0 |
 //! | 32 | 8 | birth time, seconds |
 //! | 40 | 4 | birth time, nanoseconds |
 //! | 44 | 4 | 0 |
@@ -40,6 +40,7 @@ const FLAG_OPAQUE: u32 = 1;
 const FLAG_LINKED: u32 = 2;
 const FLAG_PARTIAL: u32 = 4;
 const FLAG_UNNAMED: u32 = 8;
+const FLAG_PRISTINE: u32 = 16;
 
 /// What is recorded of an inode. See the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +68,8 @@ pub struct Record {
     pub partial: bool,
     /// A regular file that was made without a name and can still be given its first (`O_TMPFILE`).
     pub unnamed: bool,
+    /// As the lower had it when it was copied: the WPAR changed neither contents nor attributes.
+    pub pristine: bool,
     /// When the inode was made.
     pub birth: Timestamp,
 }
@@ -87,6 +90,9 @@ impl Record {
         }
         if self.unnamed {
             flags |= FLAG_UNNAMED;
+        }
+        if self.pristine {
+            flags |= FLAG_PRISTINE;
         }
         bytes[0] = VERSION;
         bytes[1] = self.kind as u8;
@@ -109,7 +115,7 @@ impl Record {
     pub fn decode(bytes: &[u8]) -> FsResult<Self> {
         let bytes: &[u8; RECORD_LENGTH] = bytes.try_into().map_err(|_| FsError::Damaged)?;
         let flags = u32_at(bytes, 28);
-        let known_flags = FLAG_OPAQUE | FLAG_LINKED | FLAG_PARTIAL | FLAG_UNNAMED;
+        let known_flags = FLAG_OPAQUE | FLAG_LINKED | FLAG_PARTIAL | FLAG_UNNAMED | FLAG_PRISTINE;
         let known = bytes[0] == VERSION && flags & !known_flags == 0;
         let kind = FileKind::from_code(bytes[1])
             .filter(|_| known)
@@ -126,6 +132,7 @@ impl Record {
             linked: flags & FLAG_LINKED != 0,
             partial: flags & FLAG_PARTIAL != 0,
             unnamed: flags & FLAG_UNNAMED != 0,
+            pristine: flags & FLAG_PRISTINE != 0,
             birth: Timestamp {
                 seconds: u64_at(bytes, 32).cast_signed(),
                 nanoseconds: u32_at(bytes, 40),
@@ -169,6 +176,7 @@ mod tests {
             linked: true,
             partial: false,
             unnamed: false,
+            pristine: false,
             birth: Timestamp {
                 seconds: -1,
                 nanoseconds: 999_999_999,
@@ -195,7 +203,11 @@ mod tests {
             unnamed: true,
             ..sample()
         };
-        for record in [sample(), opaque, partial, unnamed] {
+        let pristine = Record {
+            pristine: true,
+            ..sample()
+        };
+        for record in [sample(), opaque, partial, unnamed, pristine] {
             assert_eq!(Record::decode(&record.encode()), Ok(record));
         }
     }
@@ -219,7 +231,7 @@ mod tests {
             (0, 2),
             (1, 3),
             (3, 0x10),
-            (28, 16),
+            (28, 32),
             (28, 8),
             (28, 4),
             (31, 1),

@@ -110,6 +110,11 @@ static ALL: &[Field] = &[
             .map(ToString::to_string)
             .unwrap_or_default()
     }),
+    of_row("consistency", "Consistency", |row| {
+        row.consistency
+            .map(|word| word.to_string())
+            .unwrap_or_default()
+    }),
     of_record("inodes", "Inode Limit", |record| {
         limit(record.limits.inodes)
     }),
@@ -124,6 +129,7 @@ const OWN: &[&str] = &[
     "size",
     "inodes",
     "synchronized",
+    "consistency",
 ];
 
 /// The order of AIX's `-L`, which is not that of `-c`.

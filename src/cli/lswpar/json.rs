@@ -38,6 +38,8 @@ struct Recorded<'a> {
     included: Vec<FileSystem<'a>>,
     /// Those that are not.
     left_out: Vec<FileSystem<'a>>,
+    /// How consistent it is; null for a copy of a backup.
+    consistency: Option<String>,
     /// In bytes and inodes; null for none.
     limits: SpaceLimits,
     ids: IdRange,
@@ -117,6 +119,7 @@ fn listed(row: &Row) -> Listed<'_> {
             copy_controls: record.copy_controls,
             included: file_systems(row.view.parts.iter().map(|p| (&p.point, &p.reason))),
             left_out: file_systems(row.view.left_out.iter().map(|o| (&o.point, &o.reason))),
+            consistency: row.consistency.map(|word| word.to_string()),
             limits: record.limits,
             ids: record.ids,
             privateusr: record.has_private_usr(),

@@ -31,6 +31,8 @@ pub(super) const VERB: Verb = Verb::aix::<ListArguments>(Words {
         frozen, P paused, T transitional (an operation is in progress), B broken (clean up with \
         'stopwpar -F' or 'rmwpar -F'). The state is what the kernel shows now, also after a \
         crash. If there are none, nothing is printed.\n\n\
+        Of a copy of the running system, -L tells its consistency: exact (made of snapshots), live, \
+        hydrating N%, or file-consistent; see 'wpar hydrate'.\n\n\
         --filesets lists what became of private filesets when the WPAR was made: hidden (neither \
         files nor record are visible), ghost (no files; an empty record is left, because a \
         metapackage asks for it) or kept (visible, because something visible needs it).",
@@ -50,7 +52,7 @@ pub(super) const VERB: Verb = Verb::aix::<ListArguments>(Words {
         ),
     ],
     compatibility: "Tables, -c, -d, -q, -a, -s, -t and the views have AIX's form; views of what there is none of print \
-        nothing. The fields source, created, size, inodes, level and synchronized, --filesets and --json, are additions. Type L \
+        nothing. The fields source, created, size, inodes, level, synchronized and consistency, --filesets and --json, are additions. Type L \
         is a versioned WPAR. -T shows the copy controls.",
 });
 

@@ -74,7 +74,14 @@ fn general_section(row: &Row) -> String {
     let lines = fields::paragraph()
         .into_iter()
         .map(|field| property(field.heading, &field.value(row)));
-    format!("GENERAL\n{}\n", lines.collect::<String>())
+    let consistency = row
+        .consistency
+        .map(|word| property("Consistency", &word.to_string()));
+    format!(
+        "GENERAL\n{}{}\n",
+        lines.collect::<String>(),
+        consistency.unwrap_or_default()
+    )
 }
 
 /// A section that is a table of these columns.

@@ -1,8 +1,8 @@
 //! One WPAR as it is listed.
 
-use crate::cli::lifecycle;
+use crate::cli::{hydrate, lifecycle};
 use crate::launch::Observation;
-use crate::model::{View, WparName, WparRecord, WparState};
+use crate::model::{Consistency, View, WparName, WparRecord, WparState};
 use crate::registry::Registry;
 
 /// All that the list knows about a WPAR.
@@ -14,6 +14,8 @@ pub(super) struct Row {
     pub(super) record: Option<WparRecord>,
     /// What it sees of its source; nothing special, if that cannot be read.
     pub(super) view: View,
+    /// How consistent a copy of the running system is.
+    pub(super) consistency: Option<Consistency>,
     pub(super) observation: Observation,
     /// The process and verb of an operation in progress.
     pub(super) operation: Option<(u32, String)>,
@@ -25,11 +27,13 @@ impl Row {
         let name = record.name.clone();
         let operation = registry.operation(&name);
         let sight = lifecycle::look(registry, &record, false);
+        let view = registry.view(&record.name).unwrap_or_default();
         Self {
             name,
             state: sight.state,
             observation: sight.observation,
-            view: registry.view(&record.name).unwrap_or_default(),
+            consistency: hydrate::consistency(registry, &record, &view),
+            view,
             record: Some(record),
             operation,
         }
@@ -42,6 +46,7 @@ impl Row {
             state: WparState::Broken,
             record: None,
             view: View::default(),
+            consistency: None,
             observation: Observation::default(),
             operation: None,
         }

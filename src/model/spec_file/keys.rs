@@ -10,7 +10,13 @@ use crate::model::{CopyControls, FileSystemAttributes, Hostname, WparName};
 pub(super) const ATTRIBUTES: &[&str] = &["size", "inodes"];
 
 /// Keys of the stanza `copy_controls`.
-pub(super) const CONTROLS: &[&str] = &["preserve_private", "preserve_wpars"];
+pub(super) const CONTROLS: &[&str] = &[
+    "preserve_private",
+    "preserve_wpars",
+    "snapshot",
+    "hydrate",
+    "source",
+];
 
 /// What is in the `/dev` of every WPAR.
 const DEVICES: &[&str] = &[
@@ -179,6 +185,21 @@ static TABLE: &[(&str, &str, Rule)] = &[
         "copy_controls",
         "preserve_wpars",
         Used(|spec, value| control(spec, "preserve_wpars", value)),
+    ),
+    (
+        "copy_controls",
+        "snapshot",
+        Used(|spec, value| control(spec, "snapshot", value)),
+    ),
+    (
+        "copy_controls",
+        "hydrate",
+        Used(|spec, value| control(spec, "hydrate", value)),
+    ),
+    (
+        "copy_controls",
+        "source",
+        Used(|spec, value| control(spec, "source", value)),
     ),
     ("kext", "kext", Only(&[], NO_EXTENSIONS)),
     ("kext", "local", Only(&["no"], NO_EXTENSIONS)),
@@ -358,7 +379,7 @@ fn attribute(spec: &mut SpecFile, name: &str, value: &str) -> Result<(), String>
 fn control(spec: &mut SpecFile, name: &str, value: &str) -> Result<(), String> {
     if !value.is_empty() {
         let pair = format!("{name}={value}");
-        CopyControls::parse(&[&pair]).map_err(words)?;
+        CopyControls::parse_with_selection(&[&pair]).map_err(words)?;
         spec.controls.push(pair);
     }
     Ok(())

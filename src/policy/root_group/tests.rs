@@ -112,6 +112,7 @@ fn selection(include: &[&str], exclude: &[&str]) -> Selection {
     Selection {
         include: own(include),
         exclude: own(exclude),
+        ..Selection::default()
     }
 }
 

@@ -19,6 +19,7 @@ mod draft;
 #[cfg(test)]
 pub(in crate::policy) mod fake_tree;
 pub(in crate::policy) mod filesets;
+pub mod hot_files;
 pub mod root_part;
 mod warnings;
 

@@ -4,6 +4,7 @@
 
 mod disks;
 mod mountinfo;
+mod open_files;
 mod subvolumes;
 
 use std::fs;
@@ -17,6 +18,7 @@ pub use disks::Disks;
 pub(crate) use mountinfo::parse_mountinfo;
 use mountinfo::parse_swaps;
 pub use mountinfo::visible;
+pub use open_files::{OpenFile, open_for_writing};
 
 /// One mount, from a line of `/proc/PID/mountinfo` (proc_pid_mountinfo(5)).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

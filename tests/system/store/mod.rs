@@ -202,6 +202,7 @@ fn entry(image: &Manifest, path: &str, held: Held) -> Entry {
         linked: false,
         partial: false,
         unnamed: false,
+        pristine: false,
         birth: Timestamp {
             seconds: 0,
             nanoseconds: 0,

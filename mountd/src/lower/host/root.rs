@@ -63,6 +63,8 @@ pub(super) struct Root {
     pub(super) sealed: bool,
     /// Whether every directory below is certainly of the same file system, without asking each.
     pub(super) whole: bool,
+    /// Whether it is a btrfs: see [`Self::owns`].
+    btrfs: bool,
     pub(super) inode: u64,
     /// Major and minor number of the file system.
     device: (u32, u32),
@@ -72,6 +74,10 @@ pub(super) struct Root {
 
 /// `f_type` of btrfs (`linux/magic.h`).
 const BTRFS_SUPER_MAGIC: fs::FsWord = 0x9123_683e;
+
+/// Number of the directory in a snapshot of btrfs that is in the place of a subvolume
+/// (`BTRFS_EMPTY_SUBVOL_DIR_OBJECTID`).
+const EMPTY_SUBVOLUME: u64 = 2;
 
 /// `f_type` of ext2, ext3 and ext4.
 const EXT4_SUPER_MAGIC: fs::FsWord = 0xef53;
@@ -128,8 +134,10 @@ impl Root {
             RESOLVE,
         )?);
         // Subvolumes of btrfs have devices of their own without being mounts.
-        let whole = sealed && fs::fstatfs(&fd)?.f_type != BTRFS_SUPER_MAGIC;
+        let btrfs = fs::fstatfs(&fd)?.f_type == BTRFS_SUPER_MAGIC;
+        let whole = sealed && !btrfs;
         Ok(Self {
+            btrfs,
             fd: Arc::new(fd),
             sealed,
             whole,
@@ -139,9 +147,13 @@ impl Root {
         })
     }
 
-    /// Whether `stat` is of the root's own file system and mount.
+    /// Whether `stat` is of the root's own file system and mount. In a snapshot of btrfs the place of
+    /// each subvolume is an empty directory, all of one number: none of them is counted as its own.
     pub(super) fn owns(&self, stat: &Statx) -> bool {
-        (stat.stx_dev_major, stat.stx_dev_minor) == self.device && stat.stx_mnt_id == self.mount
+        let is_place = self.btrfs && stat.stx_ino == EMPTY_SUBVOLUME;
+        !is_place
+            && (stat.stx_dev_major, stat.stx_dev_minor) == self.device
+            && stat.stx_mnt_id == self.mount
     }
 }
 
