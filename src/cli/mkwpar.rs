@@ -18,8 +18,8 @@ use crate::launch::Payload;
 use crate::model::copy_controls::Selection;
 use crate::model::device_export::DeviceError;
 use crate::model::{
-    CopyControls, DeviceName, DeviceRequest, FileSystemAttributes, SpaceLimits, SpecFile, WparKind,
-    WparName, WparRecord,
+    CopyControls, DeviceName, DeviceRequest, FileSystemAttributes, Network, Resources, SpaceLimits,
+    SpecFile, WparKind, WparName, WparRecord,
 };
 use crate::registry::{Lock, Registry};
 use crate::source::devices;
@@ -321,6 +321,8 @@ fn plan(
         selection: Selection::default(),
         limits: SpaceLimits::default(),
         devices: Vec::new(),
+        network: Network::default(),
+        resources: Resources::default(),
         uuid: settings.uuid.clone(),
         versioned: settings.versioned == Some(true),
         auto: settings.auto == Some(true),
@@ -466,6 +468,8 @@ impl MakeArguments {
             versioned: settings.versioned.unwrap_or(kept.versioned),
             auto: settings.auto.unwrap_or(kept.auto),
             devices: kept.devices.clone(),
+            network: kept.network.clone(),
+            resources: kept.resources.clone(),
             owner: None,
             kept: Some(kept),
         };

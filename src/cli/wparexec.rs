@@ -14,7 +14,8 @@ use super::verbs::{Arguments, Verb, Words};
 use crate::launch::Payload;
 use crate::model::name::NAME_LENGTH_MAX;
 use crate::model::{
-    CopyControls, FileSystemAttributes, SpaceLimits, WparKind, WparName, WparRecord,
+    CopyControls, FileSystemAttributes, Network, Resources, SpaceLimits, WparKind, WparName,
+    WparRecord,
 };
 use crate::registry::{Lock, Registry, process};
 
@@ -124,6 +125,8 @@ impl ExecArguments {
             versioned: false,
             auto: false,
             devices: Vec::new(),
+            network: Network::default(),
+            resources: Resources::default(),
             owner: Some(owner),
             kept: None,
         };

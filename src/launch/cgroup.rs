@@ -19,6 +19,7 @@ use rustix::mount::{
 };
 
 use super::error::{Doing, LaunchError};
+use super::limits::Need;
 use super::{IdRange, Limits, mountinfo};
 
 /// Character devices that a WPAR may open: null zero full random urandom, tty console ptmx, ptys.
@@ -122,13 +123,60 @@ impl Groups {
             create_below(hierarchy, &self.path).doing(format!("make {}", group.display()))?;
             if hierarchy.unified {
                 delegate(&group, ids).doing(format!("hand over {}", group.display()))?;
-                set_unified_limits(&group, limits).doing(format!("limit {}", group.display()))?;
-            } else {
-                set_legacy_limits(&group, limits, devices)
+                // Groups made inside are removed by recursion at the end.
+                write_if_there(&group, "cgroup.max.depth", Some("64".to_owned()))
                     .doing(format!("limit {}", group.display()))?;
+            } else {
+                allow_devices(&group, devices).doing(format!("limit {}", group.display()))?;
             }
         }
-        Ok(())
+        self.limit(limits)
+    }
+
+    /// Sets limits, and takes others away, of groups that exist.
+    ///
+    /// # Errors
+    /// The first value that the kernel refused, or a limit that no hierarchy of this host has.
+    pub(crate) fn limit(&self, limits: &Limits) -> Result<(), LaunchError> {
+        let mut held = Vec::new();
+        for hierarchy in &self.hierarchies {
+            let group = self.group(hierarchy);
+            let settings = if hierarchy.unified {
+                limits.unified()
+            } else {
+                let above = group.parent().map(|parent| parent.join("cpuset.cpus"));
+                let cpus = above.and_then(|file| fs::read_to_string(file).ok());
+                limits.legacy(cpus.unwrap_or_default().trim())
+            };
+            for setting in settings {
+                let path = group.join(setting.file);
+                if !path.exists() {
+                    continue;
+                }
+                let written = write(&path, &setting.value);
+                match setting.need {
+                    None => {}
+                    Some(need) => {
+                        let doing = format!("write {} to {}", setting.value, path.display());
+                        written.doing(doing)?;
+                        held.push(need);
+                    }
+                }
+            }
+        }
+        if held.contains(&Need::Memory) && !has_swap() {
+            held.push(Need::MemoryAndSwap);
+        }
+        match limits.needs().into_iter().find(|need| !held.contains(need)) {
+            None => Ok(()),
+            Some(missing) => {
+                let (controller, control) = missing.words();
+                Err(LaunchError::other(format!(
+                    "{control} cannot be limited: this host has no control group controller \
+                     {controller}; enable it, or take the limit away with 'chwpar -K -R'"
+                )))
+            }
+        }
     }
 
     /// Opens the files that a process writes `0` to in order to join the group everywhere.
@@ -340,43 +388,20 @@ fn delegate(group: &Path, ids: IdRange) -> io::Result<()> {
         .try_for_each(|file| owner(&group.join(file)))
 }
 
-fn set_unified_limits(group: &Path, limits: &Limits) -> io::Result<()> {
-    // Groups made inside are removed by recursion at the end.
-    write_if_there(group, "cgroup.max.depth", Some("64".to_owned()))?;
-    write_if_there(
-        group,
-        "pids.max",
-        limits.processes.map(|count| count.to_string()),
-    )?;
-    write_if_there(
-        group,
-        "memory.max",
-        limits.memory.map(|bytes| bytes.to_string()),
-    )?;
-    let cpu = limits
-        .cpu_percent
-        .map(|percent| format!("{} 100000", u64::from(percent) * 1000));
-    write_if_there(group, "cpu.max", cpu)
-}
-
-fn set_legacy_limits(group: &Path, limits: &Limits, devices: &[String]) -> io::Result<()> {
-    write_if_there(
-        group,
-        "pids.max",
-        limits.processes.map(|count| count.to_string()),
-    )?;
-    let memory = limits.memory.map(|bytes| bytes.to_string());
-    write_if_there(group, "memory.limit_in_bytes", memory)?;
-    let cpu = limits
-        .cpu_percent
-        .map(|percent| (u64::from(percent) * 1000).to_string());
-    write_if_there(group, "cpu.cfs_quota_us", cpu)?;
+/// Lets the group open the devices that every WPAR has, and `devices`.
+fn allow_devices(group: &Path, devices: &[String]) -> io::Result<()> {
     write_if_there(group, "devices.deny", Some("a".to_owned()))?;
     DEVICES
         .iter()
         .copied()
         .chain(devices.iter().map(String::as_str))
         .try_for_each(|device| write_if_there(group, "devices.allow", Some(device.to_owned())))
+}
+
+/// Whether the host has any swap space.
+fn has_swap() -> bool {
+    let table = fs::read_to_string("/proc/swaps").unwrap_or_default();
+    table.lines().nth(1).is_some()
 }
 
 fn write_if_there(group: &Path, file: &str, value: Option<String>) -> io::Result<()> {

@@ -6,6 +6,8 @@
 mod error;
 pub mod exclusions;
 pub mod mount_spec;
+pub mod network;
+pub mod resources;
 pub mod root_group;
 pub mod system_copy;
 
