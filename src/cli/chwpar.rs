@@ -4,7 +4,9 @@ use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
+use super::connection;
 use super::context::{Context, parse_name, require_fuse};
+use super::controls::ControlArguments;
 use super::create;
 use super::error::{CliError, CliResult};
 use super::exit::Exit;
@@ -44,7 +46,9 @@ pub(super) const VERB: Verb = Verb::aix::<ChangeArguments>(Words {
 #[derive(Debug, clap::Args)]
 pub(super) struct ChangeArguments {
     /// Name of the WPAR
-    #[arg(value_name = "NAME", required_unless_present_any = ["file_system", "hostname", "directory"])]
+    #[arg(value_name = "NAME", required_unless_present_any = [
+        "file_system", "hostname", "directory", "network", "routes", "resources",
+    ])]
     name: Option<String>,
 
     /// New name
@@ -78,6 +82,9 @@ pub(super) struct ChangeArguments {
     #[arg(short = 'M', long = "file-system", value_name = "NAME=VALUE", num_args = 1..)]
     file_system: Vec<String>,
 
+    #[command(flatten)]
+    controls: ControlArguments,
+
     /// Take the settings away that are named
     #[arg(short = 'K', long = "remove")]
     remove: bool,
@@ -108,7 +115,21 @@ impl Arguments for ChangeArguments {
             let own = new_name.as_ref().unwrap_or(&name);
             record.hostname = create::hostname(asked, own)?;
         }
+        if self.controls.names_network() {
+            let changed = self.controls.change_network(record.network, self.remove)?;
+            record.network = connection::settled(context, &registry, &name, changed, false)?;
+        }
+        record.resources = self
+            .controls
+            .change_resources(record.resources, self.remove)?;
+        lifecycle::limits_of(&record.resources)?;
+        if record.resources != before.resources {
+            connection::report(context, &record.resources);
+        }
         record.version = record.needed_version();
+        if lifecycle::look(&registry, &before, true).state == WparState::Active {
+            connection::apply(&registry, &before, &record)?;
+        }
         let record = self.place(context, &registry, record)?;
         match new_name.filter(|new| *new != name) {
             Some(new) => rename(context, &registry, &record, &new)?,
@@ -129,20 +150,30 @@ impl ChangeArguments {
     /// of `chwpar -M size=1G NAME`.
     fn take_name(&mut self) -> CliResult<String> {
         let is_value = |word: &String| !self.remove && word.contains('=');
-        let mistaken = match self.name.take() {
-            Some(name) => return Ok(name),
-            None if self.file_system.len() > 1
-                && !self.file_system.last().is_some_and(is_value) =>
+        if let Some(name) = self.name.take() {
+            return Ok(name);
+        }
+        let is_attribute = |word: &String| matches!(word.as_str(), "size" | "inodes");
+        let of_file_system = match self.file_system.last() {
+            Some(last)
+                if self.file_system.len() > 1
+                    && !is_value(last)
+                    && !(self.remove && is_attribute(last)) =>
             {
                 self.file_system.pop()
             }
-            None if self.remove => [&mut self.hostname, &mut self.directory]
-                .into_iter()
-                .flatten()
-                .find(|value| !value.is_empty())
-                .map(std::mem::take),
-            None => None,
+            _ => None,
         };
+        let mistaken = of_file_system
+            .or_else(|| self.controls.take_stray(self.remove))
+            .or_else(|| match self.remove {
+                true => [&mut self.hostname, &mut self.directory]
+                    .into_iter()
+                    .flatten()
+                    .find(|value| !value.is_empty())
+                    .map(std::mem::take),
+                false => None,
+            });
         mistaken.ok_or_else(|| CliError::usage("missing <NAME>").hint("see 'chwpar --help'"))
     }
 
@@ -152,7 +183,8 @@ impl ChangeArguments {
             || self.new_name.is_some()
             || self.hostname.is_some()
             || self.directory.is_some()
-            || !self.file_system.is_empty();
+            || !self.file_system.is_empty()
+            || !self.controls.is_empty();
         match named {
             true => Ok(()),
             false => Err(CliError::usage("nothing is to be changed").hint("see 'chwpar --help'")),

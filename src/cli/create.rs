@@ -14,6 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use wpar_mountd::spec::{HiddenExtent, HiddenName};
 use wpar_mountd::types::FileKind;
 
+use super::connection;
 use super::context::Context;
 use super::decisions::{self, Copied};
 use super::error::{CliError, CliResult};
@@ -31,7 +32,7 @@ use crate::source::files::Files;
 use crate::source::host::{HostFacts, RunningHost};
 use crate::source::identity::{self, Identity};
 use crate::source::tree::OfflineTree;
-use crate::source::{edits, level};
+use crate::source::{edits, level, resolver};
 
 /// What is to be made.
 #[derive(Debug)]
@@ -56,6 +57,10 @@ pub(super) struct Plan {
     pub(super) devices: Vec<DeviceName>,
     /// How it is connected.
     pub(super) network: Network,
+    /// Whether it gets the host's files about names.
+    pub(super) copy_resolver: bool,
+    /// Whether addresses that another has are left out.
+    pub(super) leave_clashes_out: bool,
     /// What it may use of the host.
     pub(super) resources: Resources,
     /// The command that the WPAR lives and dies with.
@@ -259,6 +264,7 @@ struct Creation<'a> {
     registry: &'a Registry,
     record: WparRecord,
     pending: Pending,
+    copy_resolver: bool,
     finished: bool,
 }
 
@@ -273,6 +279,13 @@ impl<'a> Creation<'a> {
     ) -> CliResult<Self> {
         let proc_error = |error: io::Error| CliError::io("cannot read /proc", &error);
         let guard = registry.lock(context.verb)?;
+        let network = connection::settled(
+            context,
+            registry,
+            &plan.name,
+            plan.network,
+            plan.leave_clashes_out,
+        )?;
         let (ids, uuid) = match (&plan.kept, &plan.uuid) {
             (Some(kept), _) => (kept.ids, kept.uuid.clone()),
             (None, Some(uuid)) => (registry.allocate_ids(&guard)?, uuid.clone()),
@@ -300,7 +313,7 @@ impl<'a> Creation<'a> {
             copy_controls: plan.copy_controls,
             limits: plan.limits,
             devices: plan.devices,
-            network: plan.network,
+            network,
             resources: plan.resources,
             ids,
             auto: plan.auto,
@@ -317,6 +330,7 @@ impl<'a> Creation<'a> {
             registry,
             record,
             pending,
+            copy_resolver: plan.copy_resolver,
             finished: false,
         })
     }
@@ -359,6 +373,10 @@ impl<'a> Creation<'a> {
             // What is damaged in a source is not known; whether it can start is seen then.
             let level = level::read(tree.overlay()).unwrap_or_default();
             self.record = self.record.with_level(level);
+        }
+        if self.copy_resolver {
+            let failed = |error: edits::EditError| CliError::new(error.to_string());
+            edits::make(tree.overlay(), resolver::files_about_names()).map_err(failed)?;
         }
         let identity = Identity {
             hostname: self.record.hostname.clone(),

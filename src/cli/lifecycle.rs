@@ -10,6 +10,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::connection;
 use super::context::{Context, require_fuse};
 use super::create::running_host;
 use super::error::{CliError, CliResult};
@@ -21,6 +22,7 @@ use crate::launch::{
     self, LaunchError, LaunchSpec, Launcher, Limits, Observation, Payload, RootSource, Session,
     StartEvent, Started, StopMode,
 };
+use crate::model::network::Mode;
 use crate::model::view::Conversion;
 use crate::model::{Facts, Resources, Source, View, WparName, WparRecord, WparState};
 use crate::policy;
@@ -275,8 +277,8 @@ fn launch_spec(
         payload,
         tmpfs: temporary_directories(&record.source),
         limits: limits_of(&record.resources)?,
-        network: None,
-        host_network: false,
+        network: connection::plan(registry, record)?,
+        host_network: record.network.mode() == Mode::Shared,
         trail: Some(layout.trail(&record.source)),
         devices: record
             .devices

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use super::connection;
 use super::context::{Context, parse_name, require_fuse};
+use super::controls::{self, NewControlArguments};
 use super::create::{self, Plan};
 use super::error::{CliError, CliResult};
 use super::exit::Exit;
@@ -203,6 +205,9 @@ pub(super) struct MakeArguments {
     #[arg(short = 'b', long = "devexports", value_name = "FILE")]
     devexports: Option<PathBuf>,
 
+    #[command(flatten)]
+    more: NewControlArguments,
+
     /// Use the store that 'rmwpar -p' kept
     #[arg(short = 'p', long = "preserved", value_name = "NAME", num_args = 0..=1)]
     #[arg(default_missing_value = "")]
@@ -226,10 +231,12 @@ impl Arguments for MakeArguments {
         if hostname.is_some() {
             create::hostname(hostname, &name)?;
         }
-        let (controls, selection) = CopyControls::parse_with_selection(&settings.controls)
+        let (copy_controls, selection) = CopyControls::parse_with_selection(&settings.controls)
             .map_err(|error| CliError::usage(error.to_string()))?;
         let attributes = FileSystemAttributes::parse(&settings.file_system)
             .map_err(|error| CliError::usage(error.to_string()))?;
+        let network = said_network(&settings, Network::default())?;
+        let resources = controls::resources(Resources::default(), &settings.resources)?;
         let requests = DeviceRequest::parse(&self.devices)
             .map_err(|error| CliError::usage(error.to_string()))?;
         // As in AIX, a versioned WPAR is always a copy of a whole system.
@@ -253,7 +260,7 @@ impl Arguments for MakeArguments {
         let lock = context.lock(&registry, &name)?;
         let (plan, prepared) = match &self.preserved {
             Some(_) => self.plan_from_kept(context, &registry, name, &settings)?,
-            None => plan(context, &registry, name, controls, &settings)?,
+            None => plan(context, &registry, name, copy_controls, &settings)?,
         };
         if self.preserved.is_some() && selection != Selection::default() {
             return Err(
@@ -265,17 +272,33 @@ impl Arguments for MakeArguments {
             Some(kept) if requests.is_empty() => kept.devices.clone(),
             _ => self.grant(context, &requests)?,
         };
+        let (network, resources) = match &plan.kept {
+            Some(kept) => (
+                said_network(&settings, kept.network.clone())?,
+                controls::resources(kept.resources.clone(), &settings.resources)?,
+            ),
+            None => (network, resources),
+        };
+        lifecycle::limits_of(&resources)?;
+        connection::report(context, &resources);
         let plan = Plan {
             limits: attributes.over(plan.limits),
             selection,
             devices,
+            network: match (&self.hostname, network.is_default()) {
+                (Some(hostname), true) => connection::of_hostname(hostname)?,
+                _ => network,
+            },
+            leave_clashes_out: self.more.controls.resolve_clashes,
+            copy_resolver: self.more.controls.resolver,
+            resources,
             ..plan
         };
-        let controls = plan.copy_controls;
+        let copy_controls = plan.copy_controls;
         let is_new = plan.kept.is_none();
         let record = create::create(context, &registry, plan)?;
         let view = registry.view(&record.name)?;
-        prepared.report(context, controls, &view, self.verbose);
+        prepared.report(context, copy_controls, &view, self.verbose);
         if is_new {
             filesets::report(context, &record.name, &view, self.verbose);
         }
@@ -297,6 +320,12 @@ impl Arguments for MakeArguments {
         }
         Ok(Exit::Success)
     }
+}
+
+/// What is said of the network, over what is so before.
+fn said_network(settings: &SpecFile, before: Network) -> CliResult<Network> {
+    let is_routed = settings.routing == Some(true);
+    controls::network(before, &settings.network, is_routed, &settings.routes)
 }
 
 /// A plan for a new WPAR. A name that is taken is found before a long index is made, not after.
@@ -322,6 +351,8 @@ fn plan(
         limits: SpaceLimits::default(),
         devices: Vec::new(),
         network: Network::default(),
+        leave_clashes_out: false,
+        copy_resolver: false,
         resources: Resources::default(),
         uuid: settings.uuid.clone(),
         versioned: settings.versioned == Some(true),
@@ -363,6 +394,10 @@ impl MakeArguments {
             versioned: self.versioned.then_some(true),
             controls: self.copy_controls.clone(),
             file_system: self.file_system.clone(),
+            network: self.more.controls.network.clone(),
+            routing: self.more.controls.routing.then_some(true),
+            routes: self.more.controls.routes.clone(),
+            resources: self.more.controls.resources.clone(),
         })
     }
 
@@ -469,6 +504,8 @@ impl MakeArguments {
             auto: settings.auto.unwrap_or(kept.auto),
             devices: kept.devices.clone(),
             network: kept.network.clone(),
+            leave_clashes_out: false,
+            copy_resolver: false,
             resources: kept.resources.clone(),
             owner: None,
             kept: Some(kept),

@@ -194,6 +194,8 @@ impl RestoreArguments {
             auto: about.get("AUTO") == Some("yes"),
             devices: Vec::new(),
             network: Network::default(),
+            leave_clashes_out: false,
+            copy_resolver: false,
             resources: Resources::default(),
             owner: None,
             kept: None,

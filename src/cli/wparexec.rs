@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use super::context::{Context, parse_name, require_fuse};
+use super::controls::{self, NewControlArguments};
 use super::create::{self, Plan};
 use super::error::{CliError, CliResult};
 use super::exit::Exit;
@@ -71,6 +72,9 @@ pub(super) struct ExecArguments {
     #[arg(short = 'M', long = "file-system", value_name = "NAME=VALUE", num_args = 1..)]
     file_system: Vec<String>,
 
+    #[command(flatten)]
+    more: NewControlArguments,
+
     /// Say more: what is left out of a copy, steps of the start
     #[arg(short = 'v', long = "verbose")]
     verbose: bool,
@@ -101,6 +105,15 @@ impl ExecArguments {
         let limits = FileSystemAttributes::parse(&self.file_system)
             .map_err(|error| CliError::usage(error.to_string()))?
             .over(SpaceLimits::default());
+        let said = &self.more.controls;
+        let network = controls::network(
+            Network::default(),
+            &said.network,
+            said.routing,
+            &said.routes,
+        )?;
+        let resources = controls::resources(Resources::default(), &said.resources)?;
+        lifecycle::limits_of(&resources)?;
         if !self.system_copy {
             return Err(CliError::usage("only system copies can be run")
                 .hint("add -t, with -B IMAGE or for the running system"));
@@ -125,8 +138,10 @@ impl ExecArguments {
             versioned: false,
             auto: false,
             devices: Vec::new(),
-            network: Network::default(),
-            resources: Resources::default(),
+            network,
+            leave_clashes_out: said.resolve_clashes,
+            copy_resolver: said.resolver,
+            resources,
             owner: Some(owner),
             kept: None,
         };

@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::io::Read;
 
+use crate::model::{Edit, Put};
+
 /// Where the list is, the best first: systemd-resolved keeps the true one beside its own address.
 const PLACES: [&str; 2] = ["/run/systemd/resolve/resolv.conf", "/etc/resolv.conf"];
 
@@ -20,6 +22,33 @@ pub fn upstream() -> Option<Vec<u8>> {
             .ok()?;
         has_server_elsewhere(&text).then_some(text)
     })
+}
+
+/// The host's files about names that `-r` copies: AIX's resolv.conf, hosts and networks.
+pub fn files_about_names() -> Vec<Edit> {
+    let read = |path: &str| {
+        let mut text = Vec::new();
+        let file = File::open(path).ok()?;
+        file.take(LONGEST).read_to_end(&mut text).ok()?;
+        Some(text)
+    };
+    let servers = upstream().map(|text| portable(&text).into_bytes());
+    let files = [
+        ("etc/resolv.conf", servers),
+        ("etc/hosts", read("/etc/hosts")),
+        ("etc/networks", read("/etc/networks")),
+    ];
+    let edit = |(path, contents): (&str, Option<Vec<u8>>)| {
+        contents.map(|contents| Edit {
+            path: path.to_owned(),
+            what: Put::File {
+                contents,
+                permissions: 0o644,
+            },
+            reason: "the host's, as -r asked".to_owned(),
+        })
+    };
+    files.into_iter().filter_map(edit).collect()
 }
 
 /// The lines of a resolv.conf that are true on another machine: without servers on this one, and

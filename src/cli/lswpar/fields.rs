@@ -5,6 +5,7 @@ use std::path::Path;
 use super::row::Row;
 use crate::cli::error::{CliError, CliResult};
 use crate::model::WparRecord;
+use crate::model::network::Mode;
 use crate::model::space_limits::Size;
 
 /// One field.
@@ -81,7 +82,9 @@ static ALL: &[Field] = &[
     of_record("type", "Type", |record| record.type_letter().to_string()),
     fixed("rootvgwpar", "RootVG WPAR", "no"),
     of_record("hostname", "Hostname", |record| record.hostname.to_string()),
-    fixed("routing", "WPAR-Specific Routing", "yes"),
+    of_record("routing", "WPAR-Specific Routing", |record| {
+        yes_no(has_own_routes(record))
+    }),
     fixed("vipwpar", "Virtual IP WPAR", ""),
     of_record("directory", "Directory", |record| {
         record.directory.display().to_string()
@@ -101,6 +104,10 @@ static ALL: &[Field] = &[
     of_record("size", "Size Limit", |record| {
         limit(record.limits.size.map(Size))
     }),
+    of_record("network", "Network", |record| {
+        record.network.mode().to_string()
+    }),
+    of_record("publish", "Published Ports", published),
     of_record("level", "Level", |record| {
         record
             .level
@@ -114,7 +121,9 @@ static ALL: &[Field] = &[
 ];
 
 /// Those that AIX does not have.
-const OWN: &[&str] = &["source", "created", "level", "size", "inodes"];
+const OWN: &[&str] = &[
+    "source", "created", "network", "publish", "level", "size", "inodes",
+];
 
 /// The order of AIX's `-L`, which is not that of `-c`.
 const PARAGRAPH: &[&str] = &[
@@ -144,6 +153,17 @@ const DEFAULT: &[&str] = &[
     "directory",
     "rootvgwpar",
 ];
+
+/// Whether its routes are not the host's: without any connection, too.
+fn has_own_routes(record: &WparRecord) -> bool {
+    record.network.routing || record.network.mode() == Mode::None
+}
+
+/// Its ports of the host, as `publish` takes them.
+fn published(record: &WparRecord) -> String {
+    let ports = record.network.published.iter().map(ToString::to_string);
+    ports.collect::<Vec<_>>().join(",")
+}
 
 /// Where the files come from: the image, the directory, or `/`.
 pub(super) fn source(record: &WparRecord) -> String {

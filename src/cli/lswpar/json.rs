@@ -1,11 +1,16 @@
 //! The list for programs. Names and values here are a promise, as those of `-c` are.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
 use serde::Serialize;
 
 use super::fields;
 use super::row::Row;
 use crate::cli::error::{CliError, CliResult};
-use crate::model::{CopyControls, IdRange, Level, SpaceLimits};
+use crate::launch::TASKS;
+use crate::model::resources::KEYS;
+use crate::model::{CopyControls, IdRange, Level, Network, SpaceLimits};
 
 #[derive(Serialize)]
 struct Listed<'a> {
@@ -40,6 +45,9 @@ struct Recorded<'a> {
     left_out: Vec<FileSystem<'a>>,
     /// In bytes and inodes; null for none.
     limits: SpaceLimits,
+    network: Connection,
+    /// Resource controls as `-R` names and shows them.
+    resources: BTreeMap<&'static str, String>,
     ids: IdRange,
     /// Whether it may run at a level of its own.
     versioned: bool,
@@ -47,6 +55,28 @@ struct Recorded<'a> {
     level: Option<&'a Level>,
     /// RFC 3339.
     created: String,
+}
+
+#[derive(Serialize)]
+struct Connection {
+    mode: String,
+    addresses: Vec<Addressed>,
+    /// As in `8080:80/tcp`: the host's port first.
+    published: Vec<String>,
+    routes: Vec<Routed>,
+}
+
+#[derive(Serialize)]
+struct Addressed {
+    address: IpAddr,
+    prefix: Option<u8>,
+    interface: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Routed {
+    destination: String,
+    gateway: IpAddr,
 }
 
 #[derive(Serialize)]
@@ -86,6 +116,11 @@ fn listed(row: &Row) -> Listed<'_> {
             included: file_systems(row.view.parts.iter().map(|p| (&p.point, &p.reason))),
             left_out: file_systems(row.view.left_out.iter().map(|o| (&o.point, &o.reason))),
             limits: record.limits,
+            network: connection(&record.network),
+            resources: KEYS
+                .into_iter()
+                .map(|key| (key, record.resources.value(key, Some(TASKS))))
+                .collect(),
             ids: record.ids,
             versioned: record.versioned,
             level: record.level.as_ref(),
@@ -97,6 +132,30 @@ fn listed(row: &Row) -> Listed<'_> {
             .operation
             .as_ref()
             .map(|(pid, verb)| Operation { verb, pid: *pid }),
+    }
+}
+
+fn connection(network: &Network) -> Connection {
+    Connection {
+        mode: network.mode().to_string(),
+        addresses: network
+            .addresses
+            .iter()
+            .map(|address| Addressed {
+                address: address.address,
+                prefix: address.prefix,
+                interface: address.interface.as_ref().map(ToString::to_string),
+            })
+            .collect(),
+        published: network.published.iter().map(ToString::to_string).collect(),
+        routes: network
+            .routes
+            .iter()
+            .map(|route| Routed {
+                destination: route.destination.to_string(),
+                gateway: route.gateway,
+            })
+            .collect(),
     }
 }
 

@@ -28,6 +28,7 @@ mod translation;
 
 pub use facts::{HostInterface, HostNetwork, look};
 pub use plan::Plan;
+pub use resolver::MARK as RESOLVER_MARK;
 pub use translation::program as nft;
 
 use ledger::{Changed, Entry, Ledger};

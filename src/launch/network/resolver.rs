@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use crate::source::resolver::has_server_elsewhere;
 
 /// First line of a file that was written here.
-pub(crate) const MARK: &str = "# wpar: from the host, at each start";
+pub const MARK: &str = "# wpar: from the host, at each start";
 
 /// Longest file that is looked at.
 const LONGEST: usize = 64 << 10;

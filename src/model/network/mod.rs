@@ -240,12 +240,15 @@ impl Network {
 
     /// What is said, as one `-N` for each address takes it; of what the tool chose, nothing.
     pub fn groups(&self) -> Vec<Vec<String>> {
-        let own = self
-            .mode
-            .map(|mode| format!("mode={mode}"))
-            .into_iter()
-            .chain(self.published.iter().map(|one| format!("publish={one}")));
-        let own: Vec<String> = own.collect();
+        let ports: Vec<_> = self.published.iter().map(ToString::to_string).collect();
+        let ports = Some(ports.join(",")).filter(|ports| !ports.is_empty());
+        let own: Vec<String> = [
+            self.mode.map(|mode| format!("mode={mode}")),
+            ports.map(|ports| format!("publish={ports}")),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
         let of = |address: &Address| {
             let (key, mask) = match address.address {
                 IpAddr::V4(_) => ("address", "netmask"),

@@ -1,4 +1,4 @@
-//! Ports of the host that lead to a WPAR: `publish=8080:80/tcp`.
+//! Ports of the host that lead to a WPAR: `publish=8080:80/tcp`, several divided by commas.
 
 use std::fmt;
 

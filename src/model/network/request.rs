@@ -94,7 +94,11 @@ impl NetworkRequest {
                     known.ok_or_else(|| bad("mode", "it is none, alias, nat or shared"))?;
                 self.mode = Some(mode);
             }
-            "publish" => self.published.push(Published::parse(value)?),
+            "publish" => {
+                for one in value.split(',') {
+                    self.published.push(Published::parse(one)?);
+                }
+            }
             _ => return Err(NetworkError::Unknown("network", key.to_owned(), KEYS)),
         }
         Ok(())

@@ -50,7 +50,7 @@ fn addresses_are_those_of_aix() {
 fn modes_follow_from_addresses_unless_said() {
     assert_eq!(network(&[]).unwrap().mode(), Mode::None);
     assert_eq!(network(&["mode=shared"]).unwrap().mode(), Mode::Shared);
-    let nat = network(&["mode=nat publish=8080:80/tcp publish=53:53/udp publish=22"]).unwrap();
+    let nat = network(&["mode=nat publish=8080:80/tcp publish=53:53/udp,22"]).unwrap();
     let ports: Vec<_> = nat.published.iter().map(ToString::to_string).collect();
     assert_eq!(ports, ["8080:80/tcp", "53:53/udp", "22:22/tcp"]);
     let again = NetworkRequest::parse(&nat.groups()).unwrap();
