@@ -7,7 +7,7 @@ use crate::launch::network::{self, HostNetwork, Plan};
 use crate::launch::{self};
 use crate::model::ids::{IDS_FIRST, IDS_PER_WPAR};
 use crate::model::network::{Mode, Network};
-use crate::model::{Resources, WparName, WparRecord};
+use crate::model::{Edit, Put, Resources, WparName, WparRecord};
 use crate::policy;
 use crate::policy::network::{Other, Refusal, Wire, is_needed, settle};
 use crate::registry::Registry;
@@ -74,6 +74,24 @@ pub(super) fn settled(
     }
 }
 
+/// A resolv.conf with the servers that the host asks, if any is not on the host itself.
+fn resolver_text() -> Option<String> {
+    let mark = network::RESOLVER_MARK;
+    resolver::upstream().map(|text| format!("{mark}\n{}", resolver::portable(&text)))
+}
+
+/// The same to be put in a new WPAR.
+pub(super) fn resolver() -> Option<Edit> {
+    resolver_text().map(|text| Edit {
+        path: "etc/resolv.conf".to_owned(),
+        what: Put::File {
+            contents: text.into_bytes(),
+            permissions: 0o644,
+        },
+        reason: "its network is the host's: the host's name servers".to_owned(),
+    })
+}
+
 /// What is to be made for a WPAR that starts or runs.
 pub(super) fn plan(registry: &Registry, record: &WparRecord) -> CliResult<Option<Plan>> {
     if !is_needed(&record.network) {
@@ -85,12 +103,9 @@ pub(super) fn plan(registry: &Registry, record: &WparRecord) -> CliResult<Option
         machine_id: record.machine_id(),
         number: record.ids.first.saturating_sub(IDS_FIRST) / IDS_PER_WPAR,
     };
-    let resolver = resolver::upstream().map(|text| {
-        let mark = launch::network::RESOLVER_MARK;
-        format!("{mark}\n{}", resolver::portable(&text))
-    });
     let others = others(registry, &record.name)?;
-    policy::network::plan(&record.network, &wire, &host()?, &others, resolver).map_err(refused)
+    policy::network::plan(&record.network, &wire, &host()?, &others, resolver_text())
+        .map_err(refused)
 }
 
 /// Makes what is on record true of a running WPAR, as far as it differs from `before`.

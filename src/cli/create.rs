@@ -24,6 +24,7 @@ use crate::model::{
     WparKind, WparName, WparRecord,
 };
 use crate::policy::mount_spec::{mount_spec, own_places};
+use crate::policy::network::is_needed;
 use crate::policy::root_group;
 use crate::policy::system_copy::Decisions;
 use crate::registry::pending::{Pending, PendingOperation};
@@ -426,6 +427,17 @@ impl<'a> Creation<'a> {
             view = view.with(decisions.view);
             view.written = edits::make(tree.overlay(), decisions.edits)
                 .map_err(|error| CliError::new(error.to_string()))?;
+        }
+        // The servers of the source are those of another network.
+        if is_needed(&self.record.network)
+            && let Some(edit) = connection::resolver()
+        {
+            let written = edits::make(tree.overlay(), vec![edit])
+                .map_err(|error| CliError::new(error.to_string()))?;
+            view.written
+                .retain(|old| written.iter().all(|new| new.path != old.path));
+            view.written.extend(written);
+            view.written.sort_by(|a, b| a.path.cmp(&b.path));
         }
         if !view.is_plain() {
             self.registry.store_view(&self.record.name, &view)?;

@@ -118,8 +118,13 @@ fn link_settings(link: &str, addresses: &[IpAddr]) -> Vec<Setting> {
 
 /// What an interface of the host needs to pass on to and from a wire.
 fn passing_on(interface: &str, is_v6: bool, answers: bool) -> Vec<Setting> {
+    // The kernel lets those wait who ask for another's address, up to a second: there is no other
+    // answer to come first.
+    let at_once = |family: &str| setting(format!("{family}/neigh/{interface}/proxy_delay"), "0");
     if !is_v6 {
-        return vec![setting(format!("ipv4/conf/{interface}/forwarding"), "1")];
+        let mut settings = vec![setting(format!("ipv4/conf/{interface}/forwarding"), "1")];
+        settings.extend(answers.then(|| at_once("ipv4")));
+        return settings;
     }
     let of = |key: &str, value| setting(format!("ipv6/conf/{interface}/{key}"), value);
     let forced = Setting {
@@ -138,6 +143,7 @@ fn passing_on(interface: &str, is_v6: bool, answers: bool) -> Vec<Setting> {
         // The kernel answers for others only at an interface of a router.
         of("forwarding", "1"),
         of("proxy_ndp", "1"),
+        at_once("ipv6"),
         forced,
     ]
 }

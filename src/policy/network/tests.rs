@@ -148,7 +148,12 @@ fn an_alias_is_answered_for_at_its_interface_alone() {
     let paths: Vec<_> = plan.settings.iter().map(|s| s.path.as_str()).collect();
     assert_eq!(
         paths,
-        ["ipv4/conf/eth0/forwarding", "ipv4/conf/eth2/forwarding"]
+        [
+            "ipv4/conf/eth0/forwarding",
+            "ipv4/neigh/eth0/proxy_delay",
+            "ipv4/conf/eth2/forwarding",
+            "ipv4/neigh/eth2/proxy_delay",
+        ]
     );
     let of_link = |path: &str| plan.link_settings.iter().any(|s| s.path == path);
     assert!(of_link("ipv4/conf/wpar1a2b3c4d/rp_filter"));
@@ -170,6 +175,7 @@ fn the_host_keeps_its_own_ipv6_route_when_it_answers_for_others() {
             "ipv6/conf/eth0/accept_ra=2",
             "ipv6/conf/eth0/forwarding=1",
             "ipv6/conf/eth0/proxy_ndp=1",
+            "ipv6/neigh/eth0/proxy_delay=0",
             "ipv6/conf/eth0/force_forwarding=1",
         ]
     );
