@@ -21,7 +21,10 @@ pub(super) const VERB: Verb = Verb::aix::<ChangeArguments>(Words {
     name: "chwpar",
     about: "Change a workload partition",
     description: "Changes settings of a WPAR. Its name, host name and base directory can be changed \
-        while it is stopped; the other settings at any time, and they hold from its next start on. \
+        while it is stopped; the other settings at any time. Network and resource controls hold at \
+        once (procVirtMem for what is started from then on, totalPTYs from the next start on); other settings from its next start on. -N adds an address or changes it, and -I a \
+        route; with -K -N address=ADDRESS, -K -N publish=PORT:PORT or -K -I rtdest=DESTINATION that one is \
+        taken away. A running WPAR cannot leave the host's network (mode=shared) or enter it. \
         With -K the settings that are named go back to what they are without being set.",
     examples: &[
         ("Let a copy of another release run", "chwpar -C wpar1"),
@@ -34,12 +37,20 @@ pub(super) const VERB: Verb = Verb::aix::<ChangeArguments>(Words {
             "chwpar -A wpar1; chwpar -K -A wpar1",
         ),
         ("Let it write more", "chwpar -M size=20G wpar1"),
+        (
+            "Give it another address, at once",
+            "chwpar -N address=192.0.2.11 wpar1; chwpar -K -N address=192.0.2.10 wpar1",
+        ),
+        (
+            "Let it use less, at once, and as much as it wants again",
+            "chwpar -R CPU=50% memory=2GB wpar1; chwpar -K -R CPU memory wpar1",
+        ),
         ("Take its limits away", "chwpar -K -M size inodes wpar1"),
     ],
-    compatibility: "-A, -d, -h, -K, -M and -n are AIX's. In AIX -M adds file systems and -K -M removes them; here \
+    compatibility: "-A, -d, -h, -i, -I, -K, -M, -n, -N and -R are AIX's. In AIX -M adds file systems and -K -M removes them; here \
         they change and remove the limits of the one that there is. -C (versioned) is an addition; \
         AIX decides that when a WPAR is made. The host name is changed only while the WPAR is \
-        stopped. Network, devices, resources and privileges cannot be changed yet.",
+        stopped. Devices and privileges cannot be changed yet.",
 });
 
 /// Arguments of `chwpar`.

@@ -63,6 +63,25 @@ pub(super) const VERB: Verb = Verb::aix::<MakeArguments>(Words {
         versioned WPAR, type L, which may run at a level of its own: an old release, unchanged, on \
         this kernel, or a newer one. What the kernel or the processor cannot run is refused at the \
         start in any case.\n\n\
+        Without an address a WPAR has the loopback interface alone. With -N address= or address6= it has \
+        a network stack of its own, and the host answers for the address at the interface that is named \
+        or whose subnet the address is in (mode=alias): on the network it is one more machine, with all \
+        ports its own. -N mode=nat gives it a private address behind the host's instead; \
+        publish=8080:80/tcp leads port 8080 of the host to its port 80 (this needs nft; from the host \
+        itself the port is reached by any address but 127.0.0.1). -N mode=shared gives it the host's own \
+        stack, which it cannot change: nothing confines it to some of the host's addresses, ports below 1024 are the \
+        host's, and abstract sockets are common to both. Each -N is one address. The host passes on between the WPAR \
+        and that interface alone, by its own routes; with -i only into the subnets of the addresses and by the \
+        routes of -I. A WPAR with a network gets the host's name servers, but for those on the \
+        host itself; what its administrator writes into /etc/resolv.conf stays. A host name of -h that \
+        /etc/hosts gives an address of one of the host's subnets has that address. The firewall of the \
+        host may forbid what is passed on.\n\n\
+        With -R it gets only so much of the host: memory=MIN%-SOFT%,HARD% of its memory or a size, \
+        totalVirtMem (with swap space) and procVirtMem (of each process), CPU=MIN%-SOFT%,HARD% of all \
+        its processors (of which the last is enforced), shares_CPU against others (100 is usual), rset for \
+        the processors themselves (0-3,6), totalProcesses and totalThreads (the kernel counts threads, and the \
+        smaller holds; 4096 if neither is said) and totalPTYs. active=no lifts all but the 4096. A limit that the host \
+        has no control group controller for keeps the WPAR from starting.\n\n\
         Settings can be kept in a specification file: stanzas with lines 'key = \"value\"', as in \
         AIX. -o writes one, with -w without making the WPAR; -f reads one, and -e takes the \
         settings of an existing WPAR as a template. The command line wins over the file, the file over the template, \
@@ -94,6 +113,22 @@ pub(super) const VERB: Verb = Verb::aix::<MakeArguments>(Words {
         (
             "Let it write no more than 10 GiB, in 200,000 files",
             "mkwpar -t -n test1 -M size=10G inodes=200000",
+        ),
+        (
+            "Give it an address on the network of the host",
+            "mkwpar -t -n web1 -N address=192.0.2.10 -N address6=2001:db8::10",
+        ),
+        (
+            "Behind the host's address, with one port of it",
+            "mkwpar -t -n web1 -N mode=nat publish=8080:80/tcp",
+        ),
+        (
+            "Routes of its own",
+            "mkwpar -t -n web1 -N address=192.0.2.10 -I rtdest=default rtgateway=192.0.2.1",
+        ),
+        (
+            "Half of the processors and of the memory at the most, and 400 processes",
+            "mkwpar -t -n test1 -R CPU=50% memory=50% totalProcesses=400",
         ),
         (
             "Take kernel, boot loader and other private filesets along",
@@ -131,7 +166,10 @@ pub(super) const VERB: Verb = Verb::aix::<MakeArguments>(Words {
         mark; 'startwpar --auto' starts those that have it. A \
         WPAR has one file system: of -M there are size, in AIX's units, and directory=/ \
         (other directories and attributes are refused); inodes, K and T are additions, as are \
-        include and exclude of -T.",
+        include and exclude of -T. An address is not added to the host's interface, whose stack is \
+        the host's alone; mode=shared is AIX's way without its confinement. mode and publish are additions, as is a single \
+        HARD% or a size in -R. rtdest and rtgateway are addresses, not names. shares_memory, \
+        totalLargePages and pct_* can only be what they are anyway. -a leaves addresses out that clash, and nothing else.",
 });
 
 /// Arguments of `mkwpar`.

@@ -37,12 +37,17 @@ pub(super) const VERB: Verb = Verb::aix::<ExecArguments>(Words {
             "wparexec -t -B web.tar.zst -- cat /etc/os-release",
         ),
         (
+            "Try a program without letting it take the machine",
+            "wparexec -t -N mode=nat -R memory=1GB CPU=50% totalProcesses=200 -- ./program",
+        ),
+        (
             "A shell in a backup",
             "wparexec -t -B web.tar.zst -- /bin/bash -l",
         ),
     ],
     compatibility: "In AIX the command sees the global file systems; here it sees a copy (-t). \
-        The WPAR is of type A and is gone when the command ends, as in AIX.",
+        The WPAR is of type A and is gone when the command ends, as in AIX. Network (-N, -i, -I, -r, -a) and \
+        resource controls (-R) are as of mkwpar.",
 });
 
 /// Arguments of `wparexec`.
