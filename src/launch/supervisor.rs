@@ -242,7 +242,10 @@ impl Supervisor {
 
     fn prepare_restart(&mut self) -> Result<(), LaunchError> {
         self.kill()?;
-        network::disconnect(&self.spec.run_dir)?;
+        if let Err(error) = network::disconnect(&self.spec.run_dir) {
+            // The next one is made in its place.
+            note(error);
+        }
         if let Some(groups) = &self.groups {
             groups.remove()?;
             groups.create(

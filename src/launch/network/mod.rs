@@ -59,7 +59,9 @@ pub(super) fn connect(
     let netlink = Netlink::open().doing("talk to the kernel about the network")?;
     let mut ledger = Ledger::open()?;
     for stale in ledger.take_stale() {
-        undo(&netlink, &ledger, &stale)?;
+        if let Err(error) = undo(&netlink, &ledger, &stale) {
+            note(format_args!("what another left behind: {error}"));
+        }
     }
     if let Some(old) = ledger.entries.remove(run_dir) {
         undo(&netlink, &ledger, &old)?;
@@ -313,12 +315,25 @@ fn undo(netlink: &Netlink, ledger: &Ledger, entry: &Entry) -> Result<(), LaunchE
     for changed in entry.settings.iter().rev() {
         let still_needed = ledger.before(&changed.path).is_some();
         // What another has written since is theirs.
-        if !still_needed && read_setting(&changed.path).is_ok_and(|now| now == changed.value) {
+        let is_ours = read_setting(&changed.path).is_ok_and(|now| now == changed.value)
+            && !is_everywhere(changed);
+        if !still_needed && is_ours {
             let path = format!("/proc/sys/net/{}", changed.path);
             keep(fs::write(&path, &changed.before).doing(format!("restore {path}")));
         }
     }
     first
+}
+
+/// Whether the whole host has been set to what was changed at one link, as by `ip_forward=1`.
+fn is_everywhere(changed: &Changed) -> bool {
+    let parts: Vec<_> = changed.path.split('/').collect();
+    match parts.as_slice() {
+        [family, "conf", _, key] => {
+            read_setting(&format!("{family}/conf/all/{key}")).is_ok_and(|now| now == changed.value)
+        }
+        _ => false,
+    }
 }
 
 /// Removes a link if it is one of ours: by its label, or without one because its making was cut short.
