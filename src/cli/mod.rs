@@ -53,6 +53,7 @@ mod savewpar;
 mod specification;
 mod startwpar;
 mod stopwpar;
+mod top;
 mod umount;
 pub mod verbs;
 mod wparexec;

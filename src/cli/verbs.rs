@@ -8,7 +8,7 @@ use super::exit::Exit;
 use super::{
     chwpar, clogin, diff, explain, generate, index, install_links, lsmksysb, lswpar, mksysb,
     mkszfile, mkwpar, mount, oslevel, rebootwpar, restwpar, rmwpar, savewpar, startwpar, stopwpar,
-    umount, wparexec,
+    top, umount, wparexec,
 };
 
 /// One verb.
@@ -115,6 +115,8 @@ pub static ALL: &[Verb] = &[
     restwpar::VERB,
     diff::VERB,
     explain::VERB,
+    top::VERB,
+    top::METRICS,
     install_links::VERB,
     generate::MANUAL,
     generate::COMPLETIONS,

@@ -212,6 +212,13 @@ impl Groups {
             .collect()
     }
 
+    /// The contents of this file of the group, in the first hierarchy that has it.
+    pub(crate) fn read(&self, file: &str) -> Option<String> {
+        self.hierarchies
+            .iter()
+            .find_map(|hierarchy| fs::read_to_string(self.group(hierarchy).join(file)).ok())
+    }
+
     /// Whether any process is in the group of cgroup2 or below.
     pub(crate) fn is_populated(&self) -> bool {
         fs::read_to_string(self.unified().join("cgroup.events"))

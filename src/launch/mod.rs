@@ -57,6 +57,7 @@ mod state;
 mod stop;
 mod supervisor;
 mod terminal;
+mod usage;
 mod userns;
 pub(crate) mod watch;
 
@@ -71,6 +72,7 @@ pub use limits::{Limits, TASKS};
 pub use session::session_main;
 pub use state::{Leftover, Observation, observe};
 pub use supervisor::supervisor_main;
+pub use usage::{Usage, usage};
 
 /// The name under which the executable is a supervisor.
 pub const SUPERVISOR: &str = "wpar-supervisor";

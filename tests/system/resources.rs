@@ -157,3 +157,61 @@ fn what_cannot_be_limited_is_refused_before_anything_is_made() {
     assert!(made.complaint().contains("only the last, 50%"), "{made}");
     world.remove_all();
 }
+
+#[test]
+fn what_is_used_is_shown_to_people_and_programs() {
+    let lan = need!(crate::common::lan::Lan::new());
+    let world = need!(World::new()).on(&lan);
+    let image = need!(fixture("busybox"));
+    world
+        .wpar(["mkwpar", "-t", "-n", "one", "-s", "-B"])
+        .arg(&image)
+        .args(["-R", "memory=256M", "-N", "address=192.0.2.30"])
+        .ok();
+    world
+        .wpar(["mkwpar", "-t", "-n", "idle", "-B"])
+        .arg(&image)
+        .ok();
+    world.inside("one", "(while :; do :; done) >/dev/null 2>&1 &");
+    world.inside("one", "ping -c 1 -W 5 192.0.2.9");
+    let top = || -> serde_json::Value {
+        let output = world.ok("top --once --json");
+        serde_json::from_slice(&output.stdout).expect("JSON")
+    };
+    eventually("its processor time is seen", PATIENCE, || {
+        top()[0]["cpu_percent"]
+            .as_f64()
+            .is_some_and(|percent| percent > 1.0)
+    });
+    let shown = top();
+    assert_eq!(shown.as_array().map(Vec::len), Some(1), "{shown}");
+    assert_eq!(shown[0]["name"], "one");
+    assert_eq!(shown[0]["memory_limit_bytes"], 256 << 20);
+    assert!(shown[0]["tasks"].as_u64() > Some(1), "{shown}");
+    assert!(shown[0]["received_bytes"].as_u64() > Some(0), "{shown}");
+    let table = world.ok("top --once one");
+    let row = table.text().lines().nth(1).unwrap_or_default();
+    assert!(
+        row.starts_with("one ") && row.contains("256.00 MiB"),
+        "{table}"
+    );
+    world.refused("top --once nobody", &["0960-419"]);
+    let metrics = world.ok("metrics");
+    for line in [
+        "wpar_state{wpar=\"idle\",state=\"D\"} 1",
+        "wpar_state{wpar=\"one\",state=\"A\"} 1",
+        "wpar_memory_limit_bytes{wpar=\"one\"} 268435456",
+    ] {
+        assert!(
+            metrics.text().lines().any(|found| found == line),
+            "{line}\n{metrics}"
+        );
+    }
+    assert!(
+        metrics
+            .text()
+            .contains("wpar_cpu_seconds_total{wpar=\"one\"} "),
+        "{metrics}"
+    );
+    world.remove_all();
+}
