@@ -459,6 +459,67 @@ fn remove_group(group: &Path) -> Result<(), LaunchError> {
 mod tests {
     use super::*;
 
+    /// A group of a hierarchy of plain files.
+    fn of_files(root: &Path, unified: bool, files: &[&str]) -> Groups {
+        let group = root.join("wpar/one");
+        fs::create_dir_all(&group).unwrap();
+        for file in files {
+            fs::write(group.join(file), "").unwrap();
+        }
+        Groups {
+            hierarchies: vec![Hierarchy {
+                root: root.to_owned(),
+                unified,
+            }],
+            path: PathBuf::from("wpar/one"),
+            _mount: None,
+        }
+    }
+
+    #[test]
+    fn a_limit_that_the_host_cannot_hold_is_told_by_its_controller() {
+        let temp = tempfile::tempdir().unwrap();
+        let groups = of_files(temp.path(), true, &["pids.max", "cpu.stat"]);
+        // The guard alone holds where it can.
+        groups.limit(&Limits::default()).unwrap();
+        assert_eq!(groups.read("pids.max").as_deref(), Some("4096"));
+        let limits = Limits {
+            memory: Some(1 << 30),
+            ..Limits::default()
+        };
+        let error = groups.limit(&limits).unwrap_err().to_string();
+        assert!(error.contains("controller memory"), "{error}");
+        assert!(error.contains("memory cannot be limited"), "{error}");
+        let none = of_files(&temp.path().join("b"), true, &[]);
+        none.limit(&Limits::default()).unwrap();
+        let said = Limits {
+            must_hold_processes: true,
+            ..Limits::default()
+        };
+        let error = none.limit(&said).unwrap_err().to_string();
+        assert!(error.contains("controller pids"), "{error}");
+    }
+
+    #[test]
+    fn limits_of_one_hierarchy_do_for_all() {
+        let temp = tempfile::tempdir().unwrap();
+        let mut groups = of_files(&temp.path().join("unified"), true, &["cgroup.procs"]);
+        let memory = of_files(
+            &temp.path().join("memory"),
+            false,
+            &["memory.limit_in_bytes", "memory.memsw.limit_in_bytes"],
+        );
+        groups.hierarchies.extend(memory.hierarchies);
+        let limits = Limits {
+            memory: Some(1 << 30),
+            memory_and_swap: Some(2 << 30),
+            ..Limits::default()
+        };
+        groups.limit(&limits).unwrap();
+        let bytes = groups.read("memory.limit_in_bytes");
+        assert_eq!(bytes.as_deref(), Some("1073741824"));
+    }
+
     #[test]
     fn paths_that_could_leave_the_hierarchy_are_refused() {
         for bad in ["", "/wpar/a", "wpar/../x", "wpar//a", "./a", "wpar/"] {

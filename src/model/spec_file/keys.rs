@@ -217,7 +217,8 @@ pub(super) fn apply(spec: &mut SpecFile, stanza: &Stanza<'_>) -> Result<(), Spec
             let pairs = listed(stanza, NETWORK, &|pair| {
                 NetworkRequest::parse(&[vec![pair]]).map(drop)
             })?;
-            NetworkRequest::parse(&[pairs.clone()]).map_err(|error| of_stanza(stanza, error))?;
+            NetworkRequest::parse(std::slice::from_ref(&pairs))
+                .map_err(|error| of_stanza(stanza, error))?;
             spec.network.extend((!pairs.is_empty()).then_some(pairs));
             return Ok(());
         }
