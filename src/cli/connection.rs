@@ -64,7 +64,7 @@ pub(super) fn settled(
                 Some(address) => {
                     context.note(format_args!("warning: left out: {refusal}"));
                     said.addresses.retain(|other| other.address != address);
-                    if said.addresses.is_empty() && said.mode() == Mode::None {
+                    if said.addresses.is_empty() && said.mode() != Mode::Nat {
                         return Ok(Network::default());
                     }
                 }
@@ -72,6 +72,28 @@ pub(super) fn settled(
             },
         }
     }
+}
+
+/// The record without addresses that another has, written down if that makes a difference.
+pub(super) fn without_clashes(
+    context: &Context,
+    registry: &Registry,
+    record: WparRecord,
+) -> CliResult<WparRecord> {
+    let network = settled(
+        context,
+        registry,
+        &record.name,
+        record.network.clone(),
+        true,
+    )?;
+    if network == record.network {
+        return Ok(record);
+    }
+    let mut record = WparRecord { network, ..record };
+    record.version = record.needed_version();
+    registry.store(&record)?;
+    Ok(record)
 }
 
 /// A resolv.conf with the servers that the host asks, if any is not on the host itself.
@@ -106,6 +128,16 @@ pub(super) fn plan(registry: &Registry, record: &WparRecord) -> CliResult<Option
     let others = others(registry, &record.name)?;
     policy::network::plan(&record.network, &wire, &host()?, &others, resolver_text())
         .map_err(refused)
+}
+
+/// Says if names will not be resolved, because nobody but the host itself could do that.
+pub(super) fn report_resolver(context: &Context, network: &Network) {
+    if is_needed(network) && resolver::upstream().is_none() {
+        context.note(
+            "note: this host asks only name servers of its own, which the WPAR cannot reach by \
+             their addresses; name others in its /etc/resolv.conf",
+        );
+    }
 }
 
 /// Makes what is on record true of a running WPAR, as far as it differs from `before`.

@@ -106,6 +106,7 @@ pub(super) fn create(context: &Context, registry: &Registry, plan: Plan) -> CliR
     let notes = creation.populate(context, &host, &selection)?;
     context.interrupts.check()?;
     let record = creation.finish()?;
+    connection::report_resolver(context, &record.network);
     for note in notes {
         context.note(note);
     }

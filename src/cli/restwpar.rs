@@ -196,7 +196,7 @@ impl RestoreArguments {
             network: Network::default(),
             leave_clashes_out: false,
             copy_resolver: false,
-            resources: Resources::default(),
+            resources: resources(about),
             owner: None,
             kept: None,
         })
@@ -249,6 +249,17 @@ fn controls(about: &Stanza) -> CopyControls {
         preserve_private: yes("PRESERVE_PRIVATE"),
         preserve_wpars: yes("PRESERVE_WPARS"),
     }
+}
+
+/// What a backup says of resource controls, as far as it is understood.
+fn resources(about: &Stanza) -> Resources {
+    let mut resources = Resources::default();
+    let said = about.get("RESOURCES").unwrap_or_default();
+    for pair in said.split_whitespace() {
+        // A later version may have saved more.
+        let _ = resources.set(&[pair]);
+    }
+    resources
 }
 
 fn limits(about: &Stanza) -> SpaceLimits {

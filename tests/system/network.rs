@@ -125,6 +125,7 @@ fn behind_the_host_a_published_port_leads_to_it() {
     // The peer has no route to private addresses: it answers the host.
     reached("the peer", || reaches(&world, "web1", PEER));
     reached("beyond", || reaches(&world, "web1", BEYOND));
+    reached("by IPv6", || reaches(&world, "web1", PEER_V6));
     world.inside(
         "web1",
         "mkdir /www && echo published >/www/index.html && httpd -p 80 -h /www",
@@ -393,5 +394,17 @@ fn what_cannot_be_is_refused_before_anything_is_made() {
     assert!(made.complaint().contains("left out: 192.0.2.20"), "{made}");
     let listed = world.ok("lswpar -cq -N -a address second");
     assert_eq!(listed.text(), "192.0.2.22");
+    // And an address that the host has got since.
+    lan.on_host("ip address add 192.0.2.22/24 dev lan0").ok();
+    world.refused(
+        "startwpar second",
+        &["192.0.2.22 is an address of this host"],
+    );
+    let started = world.ok("startwpar -a second");
+    assert!(
+        started.complaint().contains("left out: 192.0.2.22"),
+        "{started}"
+    );
+    assert_eq!(world.inside("second", "ls /sys/class/net"), "lo");
     world.remove_all();
 }

@@ -132,6 +132,28 @@ fn controls_change_at_once_and_go_back() {
 }
 
 #[test]
+fn a_backup_of_a_wpar_keeps_its_controls_and_not_its_address() {
+    let lan = need!(crate::common::lan::Lan::new());
+    let world = need!(World::new()).on(&lan);
+    let image = need!(fixture("busybox"));
+    world
+        .wpar(["mkwpar", "-t", "-n", "one", "-B"])
+        .arg(&image)
+        .args(["-R", "totalThreads=300", "memory=0%-50%,60%"])
+        .args(["-N", "address=192.0.2.31"])
+        .ok();
+    let file = world.scratch().join("one.tar");
+    world.wpar(["savewpar", "-f"]).arg(&file).arg("one").ok();
+    world.ok("rmwpar one");
+    world.wpar(["restwpar", "-f"]).arg(&file).ok();
+    let listed = world.ok("lswpar -cq -R -a totalThreads,memory one");
+    assert_eq!(listed.text(), "300:0%-50%,60%");
+    let listed = world.ok("lswpar -cqN one");
+    assert_eq!(listed.text(), "one:lo:127.0.0.1:255.0.0.0:");
+    world.remove_all();
+}
+
+#[test]
 fn what_cannot_be_limited_is_refused_before_anything_is_made() {
     let world = need!(World::new());
     let image = need!(fixture("busybox"));

@@ -7,7 +7,7 @@ use super::fields;
 use super::row::Row;
 use crate::cli::error::{CliError, CliResult};
 use crate::launch::TASKS;
-use crate::model::network::{Address, Route};
+use crate::model::network::{Address, Mode, Route};
 use crate::model::resources::KEYS;
 
 /// A view.
@@ -58,6 +58,8 @@ pub(super) static NETWORK: View = View {
             ]
         };
         match addresses {
+            // What the host has is not its own.
+            [] if network.is_some_and(|network| network.mode() == Mode::Shared) => Vec::new(),
             // Its own loopback is all that a WPAR without an address has.
             [] => of_record(row, &[&["lo", "127.0.0.1", "255.0.0.0", ""]]),
             addresses => addresses.iter().map(object).collect(),
