@@ -98,7 +98,7 @@ impl Refusal {
     }
 }
 
-/// What can be known of the network only by its name: nothing.
+/// Whether anything has to be made for it.
 pub fn is_needed(network: &Network) -> bool {
     !matches!(
         network.mode(),
