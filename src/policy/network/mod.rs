@@ -1,5 +1,5 @@
 //! From what is said of a WPAR's network to what is made for it: pure, facts of the host in, a
-//! [`Plan`] out.
+//! [`crate::launch::network::Plan`] out.
 //!
 //! [`settle()`] completes what is said when it is said (interfaces, masks, private addresses) and finds
 //! clashes; [`plan()`] says at each start what to make.
