@@ -310,6 +310,21 @@ fn the_hosts_network_can_be_used_but_not_changed() {
 }
 
 #[test]
+fn the_hosts_files_about_names_are_copied_if_asked_for() {
+    let world = need!(World::new());
+    let image = need!(fixture("busybox"));
+    world
+        .wpar(["mkwpar", "-t", "-r", "-n", "web1", "-s", "-B"])
+        .arg(&image)
+        .ok();
+    let host = std::fs::read_to_string("/etc/hosts").unwrap_or_default();
+    let own = world.inside("web1", "cat /etc/hosts");
+    assert!(own.starts_with(host.trim_end()), "{own}");
+    assert!(own.contains("127.0.1.1 web1"), "{own}");
+    world.remove_all();
+}
+
+#[test]
 fn a_command_can_be_run_with_a_network() {
     let lan = need!(Lan::new());
     let world = need!(World::new()).on(&lan);
