@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File};
 use std::io;
+use std::net::IpAddr;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -36,6 +37,8 @@ pub(super) struct Changed {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Entry {
     pub(super) link: String,
+    #[serde(default)]
+    pub(super) addresses: Vec<IpAddr>,
     pub(super) proxies: Vec<Proxy>,
     pub(super) settings: Vec<Changed>,
     pub(super) table: Option<Table>,
@@ -113,10 +116,65 @@ impl Ledger {
             .collect()
     }
 
+    /// An address of these that another run directory has, and that: of another root, too, whose
+    /// records are not known.
+    pub(super) fn taken(&self, own: &Path, addresses: &[IpAddr]) -> Option<(IpAddr, &Path)> {
+        let others = self.entries.iter().filter(|(owner, _)| *owner != own);
+        let mut taken = others.filter_map(|(owner, entry)| {
+            let both = entry.addresses.iter().find(|one| addresses.contains(one));
+            both.map(|address| (*address, owner.as_path()))
+        });
+        taken.next()
+    }
+
     /// What was in a setting before anybody of us changed it.
     pub(super) fn before(&self, path: &str) -> Option<&str> {
         let changed = self.entries.values().flat_map(|entry| &entry.settings);
         let mut same = changed.filter(|changed| changed.path == path);
         same.next().map(|changed| changed.before.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(address: &str, before: &str) -> Entry {
+        Entry {
+            addresses: vec![address.parse().unwrap()],
+            settings: vec![Changed {
+                path: "ipv4/conf/eth0/forwarding".to_owned(),
+                before: before.to_owned(),
+                value: "1".to_owned(),
+            }],
+            ..Entry::default()
+        }
+    }
+
+    #[test]
+    fn an_address_has_one_owner_and_a_setting_its_first_value() {
+        let (one, two) = (PathBuf::from("/a/run/one"), PathBuf::from("/b/run/two"));
+        let ledger = Ledger {
+            file: PathBuf::new(),
+            entries: [(one.clone(), entry("192.0.2.1", "0"))].into(),
+            _lock: File::open("/dev/null").unwrap(),
+        };
+        let address: IpAddr = "192.0.2.1".parse().unwrap();
+        assert_eq!(
+            ledger.taken(&two, &[address]),
+            Some((address, one.as_path()))
+        );
+        assert_eq!(ledger.taken(&one, &[address]), None);
+        assert_eq!(ledger.taken(&two, &["192.0.2.2".parse().unwrap()]), None);
+        assert_eq!(ledger.before("ipv4/conf/eth0/forwarding"), Some("0"));
+        assert_eq!(ledger.before("ipv4/conf/eth1/forwarding"), None);
+    }
+
+    #[test]
+    fn an_entry_of_the_first_version_is_read() {
+        let text = r#"{"link": "wpar1", "proxies": [], "settings": [], "table": null,
+            "rules_v6": [], "is_translated": false}"#;
+        let entry: Entry = serde_json::from_str(text).unwrap();
+        assert!(entry.addresses.is_empty());
     }
 }

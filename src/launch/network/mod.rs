@@ -68,6 +68,12 @@ pub(super) fn connect(
     if let Some(old) = ledger.entries.remove(run_dir) {
         undo(&netlink, &ledger, &old)?;
     }
+    if let Some((address, owner)) = ledger.taken(run_dir, &plan.addresses) {
+        return Err(LaunchError::other(format!(
+            "{address} is in use by the workload partition of {}; choose another address",
+            owner.display()
+        )));
+    }
     let entry = intended(&ledger, plan)?;
     ledger.entries.insert(run_dir.to_owned(), entry);
     ledger.save()?;
@@ -126,6 +132,7 @@ fn intended(ledger: &Ledger, plan: &Plan) -> Result<Entry, LaunchError> {
     let has = |is_v6: &bool| plan.addresses.iter().any(|a| a.is_ipv6() == *is_v6);
     Ok(Entry {
         link: plan.link.clone(),
+        addresses: plan.addresses.clone(),
         proxies: plan.proxies.clone(),
         settings,
         table: plan.table.clone(),
@@ -153,7 +160,7 @@ fn make(netlink: &Netlink, plan: &Plan, namespace: BorrowedFd<'_>) -> Result<(),
     for address in &plan.addresses {
         netlink
             .add_neighbour(index, *address, plan.hardware)
-            .and_then(|()| netlink.add_route(&own_route(*address, index)))
+            .and_then(|()| netlink.add_new_route(&own_route(*address, index)))
             .doing(format!("make the route to {address}"))?;
     }
     for proxy in &plan.proxies {

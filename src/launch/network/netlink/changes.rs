@@ -153,6 +153,14 @@ impl Netlink {
         )
     }
 
+    /// Makes a route, unless there is one to the same destination.
+    pub(crate) fn add_new_route(&self, route: &RouteTo) -> io::Result<()> {
+        self.tell(
+            RouteNetlinkMessage::NewRoute(route.message()),
+            NLM_F_CREATE | NLM_F_EXCL,
+        )
+    }
+
     /// Takes a route away.
     pub(crate) fn remove_route(&self, route: &RouteTo) -> io::Result<()> {
         self.tell(RouteNetlinkMessage::DelRoute(route.message()), 0)
