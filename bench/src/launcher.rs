@@ -47,6 +47,8 @@ impl Directory {
             payload: Payload::Init,
             tmpfs: Vec::new(),
             limits: Limits::default(),
+            network: None,
+            host_network: false,
             trail: None,
             devices: Vec::new(),
             conversion: None,

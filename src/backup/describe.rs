@@ -190,6 +190,11 @@ pub fn wpar_stanza(record: &WparRecord) -> Stanza {
         true => stanza.field("AUTO", "yes"),
         false => stanza,
     };
+    // Its addresses stay where it was saved; what it may use goes with it.
+    let stanza = match record.resources.is_default() {
+        true => stanza,
+        false => stanza.field("RESOURCES", &record.resources),
+    };
     match &record.source {
         Source::Host => stanza.field("SOURCE", "host"),
         Source::Fresh => stanza.field("SOURCE", "packages"),

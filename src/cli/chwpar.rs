@@ -4,7 +4,9 @@ use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
+use super::connection;
 use super::context::{Context, parse_name, require_fuse};
+use super::controls::ControlArguments;
 use super::create;
 use super::error::{CliError, CliResult};
 use super::exit::Exit;
@@ -21,7 +23,10 @@ pub(super) const VERB: Verb = Verb::aix::<ChangeArguments>(Words {
     name: "chwpar",
     about: "Change a workload partition",
     description: "Changes settings of a WPAR. Its name, host name and base directory can be changed \
-        while it is stopped; the other settings at any time, and they hold from its next start on. \
+        while it is stopped; the other settings at any time. Network and resource controls hold at \
+        once (procVirtMem for what is started from then on, totalPTYs from the next start on); other settings from its next start on. -N adds an address or changes it, and -I a \
+        route; with -K -N address=ADDRESS, -K -N publish=PORT:PORT or -K -I rtdest=DESTINATION that one is \
+        taken away. A running WPAR cannot leave the host's network (mode=shared) or enter it. \
         With -K the settings that are named go back to what they are without being set.",
     examples: &[
         ("Let a copy of another release run", "chwpar -C wpar1"),
@@ -34,19 +39,29 @@ pub(super) const VERB: Verb = Verb::aix::<ChangeArguments>(Words {
             "chwpar -A wpar1; chwpar -K -A wpar1",
         ),
         ("Let it write more", "chwpar -M size=20G wpar1"),
+        (
+            "Give it another address, at once",
+            "chwpar -N address=192.0.2.11 wpar1; chwpar -K -N address=192.0.2.10 wpar1",
+        ),
+        (
+            "Let it use less, at once, and as much as it wants again",
+            "chwpar -R CPU=50% memory=2GB wpar1; chwpar -K -R CPU memory wpar1",
+        ),
         ("Take its limits away", "chwpar -K -M size inodes wpar1"),
     ],
-    compatibility: "-A, -d, -h, -K, -M and -n are AIX's. In AIX -M adds file systems and -K -M removes them; here \
+    compatibility: "-A, -d, -h, -i, -I, -K, -M, -n, -N and -R are AIX's. In AIX -M adds file systems and -K -M removes them; here \
         they change and remove the limits of the one that there is. -C (versioned) is an addition; \
         AIX decides that when a WPAR is made. The host name is changed only while the WPAR is \
-        stopped. Whether /usr is shared (-l, --shared) is decided when a WPAR is made, as in AIX. Network, devices, resources and privileges cannot be changed yet.",
+         stopped. Whether /usr is shared (-l, --shared) is decided when a WPAR is made, as in AIX. Devices and privileges cannot be changed yet.",
 });
 
 /// Arguments of `chwpar`.
 #[derive(Debug, clap::Args)]
 pub(super) struct ChangeArguments {
     /// Name of the WPAR
-    #[arg(value_name = "NAME", required_unless_present_any = ["file_system", "hostname", "directory"])]
+    #[arg(value_name = "NAME", required_unless_present_any = [
+        "file_system", "hostname", "directory", "network", "routes", "resources",
+    ])]
     name: Option<String>,
 
     /// New name
@@ -88,6 +103,9 @@ pub(super) struct ChangeArguments {
     #[arg(short = 'M', long = "file-system", value_name = "NAME=VALUE", num_args = 1..)]
     file_system: Vec<String>,
 
+    #[command(flatten)]
+    controls: ControlArguments,
+
     /// Take the settings away that are named
     #[arg(short = 'K', long = "remove")]
     remove: bool,
@@ -119,7 +137,21 @@ impl Arguments for ChangeArguments {
             let own = new_name.as_ref().unwrap_or(&name);
             record.hostname = create::hostname(asked, own)?;
         }
+        if self.controls.names_network() {
+            let changed = self.controls.change_network(record.network, self.remove)?;
+            record.network = connection::settled(context, &registry, &name, changed, false)?;
+        }
+        record.resources = self
+            .controls
+            .change_resources(record.resources, self.remove)?;
+        lifecycle::limits_of(&record.resources)?;
+        if record.resources != before.resources {
+            connection::report(context, &record.resources);
+        }
         record.version = record.needed_version();
+        if lifecycle::look(&registry, &before, true).state == WparState::Active {
+            connection::apply(&registry, &before, &record)?;
+        }
         let record = self.place(context, &registry, record)?;
         match new_name.filter(|new| *new != name) {
             Some(new) => rename(context, &registry, &record, &new)?,
@@ -140,20 +172,30 @@ impl ChangeArguments {
     /// of `chwpar -M size=1G NAME`.
     fn take_name(&mut self) -> CliResult<String> {
         let is_value = |word: &String| !self.remove && word.contains('=');
-        let mistaken = match self.name.take() {
-            Some(name) => return Ok(name),
-            None if self.file_system.len() > 1
-                && !self.file_system.last().is_some_and(is_value) =>
+        if let Some(name) = self.name.take() {
+            return Ok(name);
+        }
+        let is_attribute = |word: &String| matches!(word.as_str(), "size" | "inodes");
+        let of_file_system = match self.file_system.last() {
+            Some(last)
+                if self.file_system.len() > 1
+                    && !is_value(last)
+                    && !(self.remove && is_attribute(last)) =>
             {
                 self.file_system.pop()
             }
-            None if self.remove => [&mut self.hostname, &mut self.directory]
-                .into_iter()
-                .flatten()
-                .find(|value| !value.is_empty())
-                .map(std::mem::take),
-            None => None,
+            _ => None,
         };
+        let mistaken = of_file_system
+            .or_else(|| self.controls.take_stray(self.remove))
+            .or_else(|| match self.remove {
+                true => [&mut self.hostname, &mut self.directory]
+                    .into_iter()
+                    .flatten()
+                    .find(|value| !value.is_empty())
+                    .map(std::mem::take),
+                false => None,
+            });
         mistaken.ok_or_else(|| CliError::usage("missing <NAME>").hint("see 'chwpar --help'"))
     }
 
@@ -181,7 +223,8 @@ impl ChangeArguments {
             || self.new_name.is_some()
             || self.hostname.is_some()
             || self.directory.is_some()
-            || !self.file_system.is_empty();
+            || !self.file_system.is_empty()
+            || !self.controls.is_empty();
         match named {
             true => Ok(()),
             false => Err(CliError::usage("nothing is to be changed").hint("see 'chwpar --help'")),

@@ -14,6 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use wpar_mountd::spec::{HiddenExtent, HiddenName};
 use wpar_mountd::types::FileKind;
 
+use super::connection;
 use super::context::Context;
 use super::decisions::{self, Copied};
 use super::error::{CliError, CliResult};
@@ -22,10 +23,11 @@ use super::shared_copy;
 use super::{frozen, hydrate};
 use crate::model::copy_controls::Selection;
 use crate::model::{
-    Base, CopyControls, DeviceName, Edit, Hostname, Owner, Source, SpaceLimits, View, WparKind,
-    WparName, WparRecord,
+    Base, CopyControls, DeviceName, Edit, Hostname, Network, Owner, Resources, Source, SpaceLimits,
+    View, WparKind, WparName, WparRecord,
 };
 use crate::policy::mount_spec::{mount_spec, own_places};
+use crate::policy::network::is_needed;
 use crate::policy::system_copy;
 use crate::policy::system_copy::{Decisions, hot_files};
 use crate::policy::{base, root_group};
@@ -35,7 +37,7 @@ use crate::source::files::Files;
 use crate::source::host::{HostFacts, RunningHost, open_for_writing};
 use crate::source::identity::{self, Identity};
 use crate::source::tree::OfflineTree;
-use crate::source::{edits, level, root_part};
+use crate::source::{edits, level, resolver, root_part};
 
 /// What is to be made.
 #[derive(Debug)]
@@ -60,6 +62,14 @@ pub(super) struct Plan {
     pub(super) auto: bool,
     /// Devices of the host that it gets.
     pub(super) devices: Vec<DeviceName>,
+    /// How it is connected.
+    pub(super) network: Network,
+    /// Whether it gets the host's files about names.
+    pub(super) copy_resolver: bool,
+    /// Whether addresses that another has are left out.
+    pub(super) leave_clashes_out: bool,
+    /// What it may use of the host.
+    pub(super) resources: Resources,
     /// The command that the WPAR lives and dies with.
     pub(super) owner: Option<Owner>,
     /// The record of a store that `rmwpar -p` kept and that is to be used again.
@@ -99,6 +109,7 @@ pub(super) fn create(context: &Context, registry: &Registry, plan: Plan) -> CliR
     let notes = creation.populate(context, &host, &selection)?;
     context.interrupts.check()?;
     let record = creation.finish()?;
+    connection::report_resolver(context, &record.network);
     for note in notes {
         context.note(note);
     }
@@ -281,6 +292,7 @@ struct Creation<'a> {
     registry: &'a Registry,
     record: WparRecord,
     pending: Pending,
+    copy_resolver: bool,
     finished: bool,
 }
 
@@ -295,6 +307,13 @@ impl<'a> Creation<'a> {
     ) -> CliResult<Self> {
         let proc_error = |error: io::Error| CliError::io("cannot read /proc", &error);
         let guard = registry.lock(context.verb)?;
+        let network = connection::settled(
+            context,
+            registry,
+            &plan.name,
+            plan.network,
+            plan.leave_clashes_out,
+        )?;
         let (ids, uuid) = match (&plan.kept, &plan.uuid) {
             (Some(kept), _) => (kept.ids, kept.uuid.clone()),
             (None, Some(uuid)) => (registry.allocate_ids(&guard)?, uuid.clone()),
@@ -323,6 +342,8 @@ impl<'a> Creation<'a> {
             copy_controls: plan.copy_controls,
             limits: plan.limits,
             devices: plan.devices,
+            network,
+            resources: plan.resources,
             ids,
             auto: plan.auto,
             versioned: plan.versioned,
@@ -338,6 +359,7 @@ impl<'a> Creation<'a> {
             registry,
             record,
             pending,
+            copy_resolver: plan.copy_resolver,
             finished: false,
         })
     }
@@ -380,6 +402,10 @@ impl<'a> Creation<'a> {
             // What is damaged in a source is not known; whether it can start is seen then.
             let level = level::read(tree.overlay()).unwrap_or_default();
             self.record = self.record.with_level(level);
+        }
+        if self.copy_resolver {
+            let failed = |error: edits::EditError| CliError::new(error.to_string());
+            edits::make(tree.overlay(), resolver::files_about_names()).map_err(failed)?;
         }
         let identity = Identity {
             hostname: self.record.hostname.clone(),
@@ -468,6 +494,17 @@ impl<'a> Creation<'a> {
         }
         if selection.hydrate && view.frozen.is_none() {
             hydrate::ask(&layout.store(&self.record.name), true)?;
+        }
+        // The servers of the source are those of another network.
+        if is_needed(&self.record.network)
+            && let Some(edit) = connection::resolver()
+        {
+            let written = edits::make(tree.overlay(), vec![edit])
+                .map_err(|error| CliError::new(error.to_string()))?;
+            view.written
+                .retain(|old| written.iter().all(|new| new.path != old.path));
+            view.written.extend(written);
+            view.written.sort_by(|a, b| a.path.cmp(&b.path));
         }
         if !view.is_plain() {
             self.registry.store_view(&self.record.name, &view)?;

@@ -10,6 +10,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::connection;
 use super::context::{Context, require_fuse};
 use super::create::running_host;
 use super::error::{CliError, CliResult};
@@ -21,13 +22,16 @@ use crate::launch::{
     self, LaunchError, LaunchSpec, Launcher, Limits, Observation, Payload, RootSource, Session,
     StartEvent, Started, StopMode,
 };
+use crate::model::network::Mode;
 use crate::model::view::Conversion;
-use crate::model::{Facts, Source, View, WparName, WparRecord, WparState};
+use crate::model::{Facts, Resources, Source, View, WparName, WparRecord, WparState};
+use crate::policy;
 use crate::policy::mount_spec::{mount_spec, temporary_directories};
 use crate::registry::{Lock, Registry};
 use crate::snapshots::{self, RealGround};
 use crate::source::host::{HostFacts, RunningHost};
 use crate::source::image;
+use crate::source::machine::machine;
 use crate::sys::signals::SignalDescriptor;
 
 /// How long a soft stop may take, by AIX.
@@ -278,7 +282,9 @@ fn launch_spec(
         },
         payload,
         tmpfs: temporary_directories(&record.source),
-        limits: Limits::default(),
+        limits: limits_of(&record.resources)?,
+        network: connection::plan(registry, record)?,
+        host_network: record.network.mode() == Mode::Shared,
         // What a synchronized one reads is not what others of its source do.
         trail: view
             .generations
@@ -291,6 +297,19 @@ fn launch_spec(
             .collect(),
         conversion,
     })
+}
+
+/// What the resource controls of a WPAR mean on this host.
+pub(super) fn limits_of(resources: &Resources) -> CliResult<Limits> {
+    if resources.is_default() {
+        return Ok(Limits::default());
+    }
+    let machine = machine().ok_or_else(|| {
+        CliError::new("cannot tell the memory and the processors of this host")
+            .hint("/proc/meminfo and /sys/devices/system/cpu/online must be readable")
+    })?;
+    policy::resources::limits(resources, &machine)
+        .map_err(|error| CliError::new(error.to_string()).hint("change it with 'chwpar -R rset='"))
 }
 
 /// How often a long request looks for a signal.

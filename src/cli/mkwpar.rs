@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use super::connection;
 use super::context::{Context, parse_name, require_fuse};
+use super::controls::{self, NewControlArguments};
 use super::create::{self, Plan};
 use super::error::{CliError, CliResult};
 use super::exit::Exit;
@@ -20,8 +22,8 @@ use crate::launch::Payload;
 use crate::model::copy_controls::Selection;
 use crate::model::device_export::DeviceError;
 use crate::model::{
-    Base, CopyControls, DeviceName, DeviceRequest, FileSystemAttributes, Source, SpaceLimits,
-    SpecFile, WparKind, WparName, WparRecord,
+    Base, CopyControls, DeviceName, DeviceRequest, FileSystemAttributes, Network, Resources,
+    Source, SpaceLimits, SpecFile, WparKind, WparName, WparRecord,
 };
 use crate::registry::{Lock, Registry};
 use crate::source::devices;
@@ -85,6 +87,25 @@ pub(super) const VERB: Verb = Verb::aix::<MakeArguments>(Words {
         A copy of a backup shares /usr and /opt too if the backup has none (made with 'mksysb -x'), or with \
         --shared. It must have the same packages there, private ones apart: else one \
         without /usr is refused, and one with it has its own, as without --shared.\n\n\
+        Without an address a WPAR has the loopback interface alone. With -N address= or address6= it has \
+        a network stack of its own, and the host answers for the address at the interface that is named \
+        or whose subnet the address is in (mode=alias): on the network it is one more machine, with all \
+        ports its own. -N mode=nat gives it a private address behind the host's instead; \
+        publish=8080:80/tcp leads port 8080 of the host to its port 80 (this needs nft; from the host \
+        itself the port is reached by any address but 127.0.0.1). -N mode=shared gives it the host's own \
+        stack, which it cannot change: nothing confines it to some of the host's addresses, ports below 1024 are the \
+        host's, and abstract sockets are common to both. Each -N is one address. The host passes on between the WPAR \
+        and that interface alone, by its own routes; with -i only into the subnets of the addresses and by the \
+        routes of -I. A WPAR with a network gets the host's name servers, but for those on the \
+        host itself; what its administrator writes into /etc/resolv.conf stays. A host name of -h that \
+        /etc/hosts gives an address of one of the host's subnets has that address. The firewall of the \
+        host may forbid what is passed on.\n\n\
+        With -R it gets only so much of the host: memory=MIN%-SOFT%,HARD% of its memory or a size, \
+        totalVirtMem (with swap space) and procVirtMem (of each process), CPU=MIN%-SOFT%,HARD% of all \
+        its processors (of which the last is enforced), shares_CPU against others (100 is usual), rset for \
+        the processors themselves (0-3,6), totalProcesses and totalThreads (the kernel counts threads, and the \
+        smaller holds; 4096 if neither is said) and totalPTYs. active=no lifts all but the 4096. A limit that the host \
+        has no control group controller for keeps the WPAR from starting.\n\n\
         Settings can be kept in a specification file: stanzas with lines 'key = \"value\"', as in \
         AIX. -o writes one, with -w without making the WPAR; -f reads one, and -e takes the \
         settings of an existing WPAR as a template. The command line wins over the file, the file over the template, \
@@ -124,6 +145,22 @@ pub(super) const VERB: Verb = Verb::aix::<MakeArguments>(Words {
         (
             "Let it write no more than 10 GiB, in 200,000 files",
             "mkwpar -t -n test1 -M size=10G inodes=200000",
+        ),
+        (
+            "Give it an address on the network of the host",
+            "mkwpar -t -n web1 -N address=192.0.2.10 -N address6=2001:db8::10",
+        ),
+        (
+            "Behind the host's address, with one port of it",
+            "mkwpar -t -n web1 -N mode=nat publish=8080:80/tcp",
+        ),
+        (
+            "Routes of its own",
+            "mkwpar -t -n web1 -N address=192.0.2.10 -I rtdest=default rtgateway=192.0.2.1",
+        ),
+        (
+            "Half of the processors and of the memory at the most, and 400 processes",
+            "mkwpar -t -n test1 -R CPU=50% memory=50% totalProcesses=400",
         ),
         (
             "Take kernel, boot loader and other private filesets along",
@@ -171,7 +208,10 @@ pub(super) const VERB: Verb = Verb::aix::<MakeArguments>(Words {
         mark; 'startwpar --auto' starts those that have it. A \
         WPAR has one file system: of -M there are size, in AIX's units, and directory=/ \
         (other directories and attributes are refused); inodes, K and T are additions, as are \
-        include, exclude, snapshot, hydrate and source of -T.",
+        include, exclude, snapshot, hydrate and source of -T. An address is not added to the host's interface, whose stack is \
+        the host's alone; mode=shared is AIX's way without its confinement. mode and publish are additions, as is a single \
+        HARD% or a size in -R. rtdest and rtgateway are addresses, not names. shares_memory, \
+        totalLargePages and pct_* can only be what they are anyway. -a leaves addresses out that clash, and nothing else.",
 });
 
 /// Arguments of `mkwpar`.
@@ -253,6 +293,9 @@ pub(super) struct MakeArguments {
     #[arg(short = 'b', long = "devexports", value_name = "FILE")]
     devexports: Option<PathBuf>,
 
+    #[command(flatten)]
+    more: NewControlArguments,
+
     /// Use the store that 'rmwpar -p' kept
     #[arg(short = 'p', long = "preserved", value_name = "NAME", num_args = 0..=1)]
     #[arg(default_missing_value = "")]
@@ -276,10 +319,12 @@ impl Arguments for MakeArguments {
         if hostname.is_some() {
             create::hostname(hostname, &name)?;
         }
-        let (controls, selection) = CopyControls::parse_with_selection(&settings.controls)
+        let (copy_controls, selection) = CopyControls::parse_with_selection(&settings.controls)
             .map_err(|error| CliError::usage(error.to_string()))?;
         let attributes = FileSystemAttributes::parse(&settings.file_system)
             .map_err(|error| CliError::usage(error.to_string()))?;
+        let network = said_network(&settings, Network::default())?;
+        let resources = controls::resources(Resources::default(), &settings.resources)?;
         let requests = DeviceRequest::parse(&self.devices)
             .map_err(|error| CliError::usage(error.to_string()))?;
         // As in AIX, a versioned WPAR is always a copy of a whole system.
@@ -311,7 +356,7 @@ impl Arguments for MakeArguments {
         let lock = context.lock(&registry, &name)?;
         let (plan, prepared) = match &self.preserved {
             Some(_) => self.plan_from_kept(context, &registry, name, &settings)?,
-            None => plan(context, &registry, name, controls, is_copy, &settings)?,
+            None => plan(context, &registry, name, copy_controls, is_copy, &settings)?,
         };
         if self.preserved.is_some() && selection != Selection::default() {
             return Err(
@@ -323,17 +368,33 @@ impl Arguments for MakeArguments {
             Some(kept) if requests.is_empty() => kept.devices.clone(),
             _ => self.grant(context, &requests)?,
         };
+        let (network, resources) = match &plan.kept {
+            Some(kept) => (
+                said_network(&settings, kept.network.clone())?,
+                controls::resources(kept.resources.clone(), &settings.resources)?,
+            ),
+            None => (network, resources),
+        };
+        lifecycle::limits_of(&resources)?;
+        connection::report(context, &resources);
         let plan = Plan {
             limits: attributes.over(plan.limits),
             selection,
             devices,
+            network: match (&self.hostname, network.is_default()) {
+                (Some(hostname), true) => connection::of_hostname(hostname)?,
+                _ => network,
+            },
+            leave_clashes_out: self.more.controls.resolve_clashes,
+            copy_resolver: self.more.controls.resolver,
+            resources,
             ..plan
         };
-        let controls = plan.copy_controls;
+        let copy_controls = plan.copy_controls;
         let is_new = plan.kept.is_none();
         let record = create::create(context, &registry, plan)?;
         let view = registry.view(&record.name)?;
-        prepared.report(context, controls, &view, self.verbose);
+        prepared.report(context, copy_controls, &view, self.verbose);
         if is_new {
             filesets::report(context, &record.name, &view, self.verbose);
         }
@@ -375,6 +436,12 @@ fn require_lender(settings: &SpecFile, is_copy: bool) -> CliResult<()> {
     Ok(())
 }
 
+/// What is said of the network, over what is so before.
+fn said_network(settings: &SpecFile, before: Network) -> CliResult<Network> {
+    let is_routed = settings.routing == Some(true);
+    controls::network(before, &settings.network, is_routed, &settings.routes)
+}
+
 /// A plan for a new WPAR. A name that is taken is found before a long index is made, not after.
 fn plan(
     context: &Context,
@@ -412,6 +479,10 @@ fn plan(
         selection: Selection::default(),
         limits: SpaceLimits::default(),
         devices: Vec::new(),
+        network: Network::default(),
+        leave_clashes_out: false,
+        copy_resolver: false,
+        resources: Resources::default(),
         uuid: settings.uuid.clone(),
         versioned: settings.versioned == Some(true),
         auto: settings.auto == Some(true),
@@ -458,6 +529,10 @@ impl MakeArguments {
             usr_from: self.usr_from.as_deref().map(absolute).transpose()?,
             controls: self.copy_controls.clone(),
             file_system: self.file_system.clone(),
+            network: self.more.controls.network.clone(),
+            routing: self.more.controls.routing.then_some(true),
+            routes: self.more.controls.routes.clone(),
+            resources: self.more.controls.resources.clone(),
         })
     }
 
@@ -567,6 +642,10 @@ impl MakeArguments {
             versioned: settings.versioned.unwrap_or(kept.versioned),
             auto: settings.auto.unwrap_or(kept.auto),
             devices: kept.devices.clone(),
+            network: kept.network.clone(),
+            leave_clashes_out: false,
+            copy_resolver: false,
+            resources: kept.resources.clone(),
             owner: None,
             kept: Some(kept),
         };

@@ -17,7 +17,7 @@ use crate::backup::saved::Saved;
 use crate::model::copy_controls::Selection;
 use crate::model::image_data::{IMAGE_DATA, Stanza};
 use crate::model::view::Conversion;
-use crate::model::{CopyControls, Source, SpaceLimits, WparKind, WparRecord};
+use crate::model::{CopyControls, Network, Resources, Source, SpaceLimits, WparKind, WparRecord};
 use crate::policy::mount_spec::mount_spec;
 use crate::registry::Registry;
 use crate::source::identity::{self, Identity};
@@ -194,6 +194,10 @@ impl RestoreArguments {
             versioned: self.versioned || about.get("VERSIONED") == Some("yes"),
             auto: about.get("AUTO") == Some("yes"),
             devices: Vec::new(),
+            network: Network::default(),
+            leave_clashes_out: false,
+            copy_resolver: false,
+            resources: resources(about),
             owner: None,
             kept: None,
         })
@@ -248,6 +252,17 @@ fn controls(about: &Stanza) -> CopyControls {
         preserve_private: yes("PRESERVE_PRIVATE"),
         preserve_wpars: yes("PRESERVE_WPARS"),
     }
+}
+
+/// What a backup says of resource controls, as far as it is understood.
+fn resources(about: &Stanza) -> Resources {
+    let mut resources = Resources::default();
+    let said = about.get("RESOURCES").unwrap_or_default();
+    for pair in said.split_whitespace() {
+        // A later version may have saved more.
+        let _ = resources.set(&[pair]);
+    }
+    resources
 }
 
 fn limits(about: &Stanza) -> SpaceLimits {

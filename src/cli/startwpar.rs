@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::connection;
 use super::context::{Context, parse_name};
 use super::error::{CliError, CliResult};
 use super::exit::Exit;
@@ -39,7 +40,7 @@ pub(super) const VERB: Verb = Verb::aix::<StartArguments>(Words {
             "startwpar -v --wait wpar1",
         ),
     ],
-    compatibility: "--wait, -F and --auto are additions; AIX has rc.wpars for the last. -a, -m, -1, -2, -e, -I and -R do not exist yet. A WPAR in state B must be \
+    compatibility: "--wait, -F and --auto are additions; AIX has rc.wpars for the last. -a resolves clashes of addresses alone. -m, -1, -2, -e, -I and -R do not exist yet. A WPAR in state B must be \
         cleaned up with 'stopwpar -F' first.",
 });
 
@@ -61,6 +62,10 @@ pub(super) struct StartArguments {
     /// Start it although it is not known whether its programs run on this host
     #[arg(short = 'F', long = "force")]
     force: bool,
+
+    /// Leave addresses out, for good, that this host or another WPAR has by now
+    #[arg(short = 'a', long = "resolve")]
+    resolve: bool,
 
     /// Say what happens
     #[arg(short = 'v', long = "verbose")]
@@ -85,6 +90,10 @@ impl StartArguments {
     fn start(&self, context: &Context, registry: &Registry, name: &WparName) -> CliResult<()> {
         let record = lifecycle::record(registry, name)?;
         let _lock = context.lock(registry, name)?;
+        let record = match self.resolve {
+            true => connection::without_clashes(context, registry, record)?,
+            false => record,
+        };
         let insist = if self.force { Insist::Yes } else { Insist::No };
         start(
             context,

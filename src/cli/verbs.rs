@@ -8,7 +8,7 @@ use super::exit::Exit;
 use super::{
     chwpar, clogin, diff, explain, generate, hydrate, index, install_links, lsmksysb, lswpar,
     mksysb, mkszfile, mkwpar, mount, oslevel, rebootwpar, restwpar, rmwpar, savewpar, startwpar,
-    stopwpar, syncwpar, umount, wparexec,
+    stopwpar, syncwpar, top, umount, wparexec,
 };
 
 /// One verb.
@@ -117,6 +117,8 @@ pub static ALL: &[Verb] = &[
     diff::VERB,
     explain::VERB,
     hydrate::VERB,
+    top::VERB,
+    top::METRICS,
     install_links::VERB,
     generate::MANUAL,
     generate::COMPLETIONS,

@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use super::context::{Context, parse_name, require_fuse};
+use super::controls::{self, NewControlArguments};
 use super::create::{self, Plan};
 use super::error::{CliError, CliResult};
 use super::exit::Exit;
@@ -14,7 +15,8 @@ use super::verbs::{Arguments, Verb, Words};
 use crate::launch::Payload;
 use crate::model::name::NAME_LENGTH_MAX;
 use crate::model::{
-    CopyControls, FileSystemAttributes, SpaceLimits, WparKind, WparName, WparRecord,
+    CopyControls, FileSystemAttributes, Network, Resources, SpaceLimits, WparKind, WparName,
+    WparRecord,
 };
 use crate::registry::{Lock, Registry, process};
 
@@ -37,12 +39,17 @@ pub(super) const VERB: Verb = Verb::aix::<ExecArguments>(Words {
             "wparexec -t -B web.tar.zst -- cat /etc/os-release",
         ),
         (
+            "Try a program without letting it take the machine",
+            "wparexec -t -N mode=nat -R memory=1GB CPU=50% totalProcesses=200 -- ./program",
+        ),
+        (
             "A shell in a backup",
             "wparexec -t -B web.tar.zst -- /bin/bash -l",
         ),
     ],
     compatibility: "In AIX the command sees the global file systems; here it sees a copy (-t). \
-        The WPAR is of type A and is gone when the command ends, as in AIX.",
+        The WPAR is of type A and is gone when the command ends, as in AIX. Network (-N, -i, -I, -r, -a) and \
+        resource controls (-R) are as of mkwpar.",
 });
 
 /// Arguments of `wparexec`.
@@ -71,6 +78,9 @@ pub(super) struct ExecArguments {
     /// Limits of its file system, as of mkwpar
     #[arg(short = 'M', long = "file-system", value_name = "NAME=VALUE", num_args = 1..)]
     file_system: Vec<String>,
+
+    #[command(flatten)]
+    more: NewControlArguments,
 
     /// Say more: what is left out of a copy, steps of the start
     #[arg(short = 'v', long = "verbose")]
@@ -102,6 +112,15 @@ impl ExecArguments {
         let limits = FileSystemAttributes::parse(&self.file_system)
             .map_err(|error| CliError::usage(error.to_string()))?
             .over(SpaceLimits::default());
+        let said = &self.more.controls;
+        let network = controls::network(
+            Network::default(),
+            &said.network,
+            said.routing,
+            &said.routes,
+        )?;
+        let resources = controls::resources(Resources::default(), &said.resources)?;
+        lifecycle::limits_of(&resources)?;
         if !self.system_copy {
             return Err(CliError::usage("only system copies can be run")
                 .hint("add -t, with -B IMAGE or for the running system"));
@@ -127,6 +146,10 @@ impl ExecArguments {
             versioned: false,
             auto: false,
             devices: Vec::new(),
+            network,
+            leave_clashes_out: said.resolve_clashes,
+            copy_resolver: said.resolver,
+            resources,
             owner: Some(owner),
             kept: None,
         };

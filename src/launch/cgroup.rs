@@ -19,6 +19,7 @@ use rustix::mount::{
 };
 
 use super::error::{Doing, LaunchError};
+use super::limits::Need;
 use super::{IdRange, Limits, mountinfo};
 
 /// Character devices that a WPAR may open: null zero full random urandom, tty console ptmx, ptys.
@@ -122,13 +123,60 @@ impl Groups {
             create_below(hierarchy, &self.path).doing(format!("make {}", group.display()))?;
             if hierarchy.unified {
                 delegate(&group, ids).doing(format!("hand over {}", group.display()))?;
-                set_unified_limits(&group, limits).doing(format!("limit {}", group.display()))?;
-            } else {
-                set_legacy_limits(&group, limits, devices)
+                // Groups made inside are removed by recursion at the end.
+                write_if_there(&group, "cgroup.max.depth", Some("64".to_owned()))
                     .doing(format!("limit {}", group.display()))?;
+            } else {
+                allow_devices(&group, devices).doing(format!("limit {}", group.display()))?;
             }
         }
-        Ok(())
+        self.limit(limits)
+    }
+
+    /// Sets limits, and takes others away, of groups that exist.
+    ///
+    /// # Errors
+    /// The first value that the kernel refused, or a limit that no hierarchy of this host has.
+    pub(crate) fn limit(&self, limits: &Limits) -> Result<(), LaunchError> {
+        let mut held = Vec::new();
+        for hierarchy in &self.hierarchies {
+            let group = self.group(hierarchy);
+            let settings = if hierarchy.unified {
+                limits.unified()
+            } else {
+                let above = group.parent().map(|parent| parent.join("cpuset.cpus"));
+                let cpus = above.and_then(|file| fs::read_to_string(file).ok());
+                limits.legacy(cpus.unwrap_or_default().trim())
+            };
+            for setting in settings {
+                let path = group.join(setting.file);
+                if !path.exists() {
+                    continue;
+                }
+                let written = write(&path, &setting.value);
+                match setting.need {
+                    None => {}
+                    Some(need) => {
+                        let doing = format!("write {} to {}", setting.value, path.display());
+                        written.doing(doing)?;
+                        held.push(need);
+                    }
+                }
+            }
+        }
+        if held.contains(&Need::Memory) && !has_swap() {
+            held.push(Need::MemoryAndSwap);
+        }
+        match limits.needs().into_iter().find(|need| !held.contains(need)) {
+            None => Ok(()),
+            Some(missing) => {
+                let (controller, control) = missing.words();
+                Err(LaunchError::other(format!(
+                    "{control} cannot be limited: this host has no control group controller \
+                     {controller}; enable it, or take the limit away with 'chwpar -K -R'"
+                )))
+            }
+        }
     }
 
     /// Opens the files that a process writes `0` to in order to join the group everywhere.
@@ -162,6 +210,13 @@ impl Groups {
                 open(hierarchy).doing(format!("open {}", self.group(hierarchy).display()))
             })
             .collect()
+    }
+
+    /// The contents of this file of the group, in the first hierarchy that has it.
+    pub(crate) fn read(&self, file: &str) -> Option<String> {
+        self.hierarchies
+            .iter()
+            .find_map(|hierarchy| fs::read_to_string(self.group(hierarchy).join(file)).ok())
     }
 
     /// Whether any process is in the group of cgroup2 or below.
@@ -340,43 +395,20 @@ fn delegate(group: &Path, ids: IdRange) -> io::Result<()> {
         .try_for_each(|file| owner(&group.join(file)))
 }
 
-fn set_unified_limits(group: &Path, limits: &Limits) -> io::Result<()> {
-    // Groups made inside are removed by recursion at the end.
-    write_if_there(group, "cgroup.max.depth", Some("64".to_owned()))?;
-    write_if_there(
-        group,
-        "pids.max",
-        limits.processes.map(|count| count.to_string()),
-    )?;
-    write_if_there(
-        group,
-        "memory.max",
-        limits.memory.map(|bytes| bytes.to_string()),
-    )?;
-    let cpu = limits
-        .cpu_percent
-        .map(|percent| format!("{} 100000", u64::from(percent) * 1000));
-    write_if_there(group, "cpu.max", cpu)
-}
-
-fn set_legacy_limits(group: &Path, limits: &Limits, devices: &[String]) -> io::Result<()> {
-    write_if_there(
-        group,
-        "pids.max",
-        limits.processes.map(|count| count.to_string()),
-    )?;
-    let memory = limits.memory.map(|bytes| bytes.to_string());
-    write_if_there(group, "memory.limit_in_bytes", memory)?;
-    let cpu = limits
-        .cpu_percent
-        .map(|percent| (u64::from(percent) * 1000).to_string());
-    write_if_there(group, "cpu.cfs_quota_us", cpu)?;
+/// Lets the group open the devices that every WPAR has, and `devices`.
+fn allow_devices(group: &Path, devices: &[String]) -> io::Result<()> {
     write_if_there(group, "devices.deny", Some("a".to_owned()))?;
     DEVICES
         .iter()
         .copied()
         .chain(devices.iter().map(String::as_str))
         .try_for_each(|device| write_if_there(group, "devices.allow", Some(device.to_owned())))
+}
+
+/// Whether the host has any swap space.
+fn has_swap() -> bool {
+    let table = fs::read_to_string("/proc/swaps").unwrap_or_default();
+    table.lines().nth(1).is_some()
 }
 
 fn write_if_there(group: &Path, file: &str, value: Option<String>) -> io::Result<()> {
@@ -426,6 +458,67 @@ fn remove_group(group: &Path) -> Result<(), LaunchError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A group of a hierarchy of plain files.
+    fn of_files(root: &Path, unified: bool, files: &[&str]) -> Groups {
+        let group = root.join("wpar/one");
+        fs::create_dir_all(&group).unwrap();
+        for file in files {
+            fs::write(group.join(file), "").unwrap();
+        }
+        Groups {
+            hierarchies: vec![Hierarchy {
+                root: root.to_owned(),
+                unified,
+            }],
+            path: PathBuf::from("wpar/one"),
+            _mount: None,
+        }
+    }
+
+    #[test]
+    fn a_limit_that_the_host_cannot_hold_is_told_by_its_controller() {
+        let temp = tempfile::tempdir().unwrap();
+        let groups = of_files(temp.path(), true, &["pids.max", "cpu.stat"]);
+        // The guard alone holds where it can.
+        groups.limit(&Limits::default()).unwrap();
+        assert_eq!(groups.read("pids.max").as_deref(), Some("4096"));
+        let limits = Limits {
+            memory: Some(1 << 30),
+            ..Limits::default()
+        };
+        let error = groups.limit(&limits).unwrap_err().to_string();
+        assert!(error.contains("controller memory"), "{error}");
+        assert!(error.contains("memory cannot be limited"), "{error}");
+        let none = of_files(&temp.path().join("b"), true, &[]);
+        none.limit(&Limits::default()).unwrap();
+        let said = Limits {
+            must_hold_processes: true,
+            ..Limits::default()
+        };
+        let error = none.limit(&said).unwrap_err().to_string();
+        assert!(error.contains("controller pids"), "{error}");
+    }
+
+    #[test]
+    fn limits_of_one_hierarchy_do_for_all() {
+        let temp = tempfile::tempdir().unwrap();
+        let mut groups = of_files(&temp.path().join("unified"), true, &["cgroup.procs"]);
+        let memory = of_files(
+            &temp.path().join("memory"),
+            false,
+            &["memory.limit_in_bytes", "memory.memsw.limit_in_bytes"],
+        );
+        groups.hierarchies.extend(memory.hierarchies);
+        let limits = Limits {
+            memory: Some(1 << 30),
+            memory_and_swap: Some(2 << 30),
+            ..Limits::default()
+        };
+        groups.limit(&limits).unwrap();
+        let bytes = groups.read("memory.limit_in_bytes");
+        assert_eq!(bytes.as_deref(), Some("1073741824"));
+    }
 
     #[test]
     fn paths_that_could_leave_the_hierarchy_are_refused() {

@@ -14,7 +14,7 @@ use rustix::mount::{UnmountFlags, unmount};
 use super::cgroup::Groups;
 use super::error::{Doing, LaunchError};
 use super::state::RunState;
-use super::{ProcessId, mountinfo};
+use super::{ProcessId, mountinfo, network};
 use crate::sys::process::send_signal;
 
 /// How long the daemon may take to let processes die, or to write back what the kernel holds.
@@ -55,6 +55,9 @@ pub fn clean_up(
             groups.kill(KILL_PATIENCE)?;
         }
         removed.push(format!("the processes in control group {cgroup}"));
+    }
+    if network::disconnect(run_dir)? {
+        removed.push("its network".to_owned());
     }
     let recorded = state.as_ref().map(|state| state.mount_point.as_path());
     for point in recorded.into_iter().chain([mount_point]) {

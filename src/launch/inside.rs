@@ -23,8 +23,9 @@ use rustix::system::sethostname;
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use super::confine::confine;
-use super::error::{Doing, LaunchError};
-use super::message::FromInit;
+use super::error::{Doing, LaunchError, cause};
+use super::message::{FromInit, ToInit};
+use super::network::resolver;
 use super::stage::{DEVICES, Luggage, Plan, attach};
 use super::{InitKind, LaunchSpec, Payload, RootSource, cgroup, convert, init, reaper, terminal};
 use crate::sys::mount::{Change, set_attributes};
@@ -84,11 +85,36 @@ fn try_run(plan: &Plan, luggage: Luggage) -> Result<i32, LaunchError> {
     set_parent_process_death_signal(Some(Signal::KILL)).doing("tie to the supervisor")?;
     umask(Mode::empty());
     sethostname(plan.spec.hostname.as_bytes()).doing("set the host name")?;
-    loopback_up().doing("bring up the loopback interface")?;
+    if !plan.spec.host_network {
+        loopback_up().doing("bring up the loopback interface")?;
+    }
     build_tree(&plan.spec, luggage)?;
     leave_host_tree()?;
+    await_network(plan)?;
     umask(Mode::WGRP | Mode::WOTH);
     run_payload(plan)
+}
+
+/// Waits until the network is there, and writes down who resolves names.
+fn await_network(plan: &Plan) -> Result<(), LaunchError> {
+    let Some(network) = &plan.spec.network else {
+        return Ok(());
+    };
+    let received = plan.channel.receive().doing("wait for the network")?;
+    if !matches!(received, Some((ToInit::Connected, _))) {
+        return Err(LaunchError::Lost("supervisor"));
+    }
+    if let Some(text) = &network.resolver
+        && let Err(error) = open_in(CWD, "/", OFlags::DIRECTORY)
+            .map_err(io::Error::from)
+            .and_then(|root| resolver::write(root.as_fd(), text))
+    {
+        let trouble = format!("cannot write /etc/resolv.conf: {}", cause(&error));
+        plan.channel
+            .send(&FromInit::Trouble(trouble))
+            .doing("report to the supervisor")?;
+    }
+    Ok(())
 }
 
 /// Becomes root of the user namespace, and only that.
@@ -109,7 +135,20 @@ fn build_tree(spec: &LaunchSpec, luggage: Luggage) -> Result<(), LaunchError> {
 
     mount_at(root, "proc", "proc", DATA_ONLY, &[])?;
     let read_only = DATA_ONLY | MountAttrFlags::MOUNT_ATTR_RDONLY;
-    mount_at(root, "sys", "sysfs", read_only, &[])?;
+    match &luggage.system {
+        None => drop(mount_at(root, "sys", "sysfs", read_only, &[])?),
+        Some(system) => {
+            let change = Change {
+                set: read_only,
+                ..Change::default()
+            };
+            set_attributes(system.as_fd(), &change).doing("make /sys read-only")?;
+            if open_in(root, "sys", OFlags::DIRECTORY).is_err() {
+                make_directory(root, "sys").doing("make the directory /sys")?;
+            }
+            attach_below(root, system.as_fd(), "sys")?;
+        }
+    }
     let groups = cgroup::mount_unified().doing("mount cgroup2 inside")?;
     attach_below(root, groups.as_fd(), "sys/fs/cgroup")?;
     let devices = mount_at(
@@ -119,7 +158,7 @@ fn build_tree(spec: &LaunchSpec, luggage: Luggage) -> Result<(), LaunchError> {
         MountAttrFlags::MOUNT_ATTR_NOSUID,
         &[("mode", "755")],
     )?;
-    fill_dev(devices.as_fd(), &luggage.devices)?;
+    fill_dev(devices.as_fd(), &luggage.devices, spec.limits.terminals)?;
     grant(devices.as_fd(), &luggage.granted)?;
     let run = mount_at(root, "run", "tmpfs", NO_DEVICES, &[("mode", "755")])?;
     fill_run(run.as_fd(), &luggage.notify)?;
@@ -227,7 +266,11 @@ fn make_file(directory: BorrowedFd<'_>, name: &str) -> rustix::io::Result<()> {
     )
 }
 
-fn fill_dev(dev: BorrowedFd<'_>, devices: &[OwnedFd]) -> Result<(), LaunchError> {
+fn fill_dev(
+    dev: BorrowedFd<'_>,
+    devices: &[OwnedFd],
+    terminals: Option<u64>,
+) -> Result<(), LaunchError> {
     for (name, device) in DEVICES.iter().zip(devices) {
         make_file(dev, name)
             .and_then(|()| attach(device.as_fd(), dev, name))
@@ -236,9 +279,11 @@ fn fill_dev(dev: BorrowedFd<'_>, devices: &[OwnedFd]) -> Result<(), LaunchError>
     for (target, name) in LINKS {
         symlinkat(target, dev, name).doing(format!("provide /dev/{name}"))?;
     }
-    let terminals = [("ptmxmode", "666"), ("mode", "620"), ("gid", "5")];
+    let most = terminals.map(|most| most.to_string());
+    let mut options = vec![("ptmxmode", "666"), ("mode", "620"), ("gid", "5")];
+    options.extend(most.as_deref().map(|most| ("max", most)));
     let character_devices = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-    mount_at(dev, "pts", "devpts", character_devices, &terminals)?;
+    mount_at(dev, "pts", "devpts", character_devices, &options)?;
     mount_at(dev, "shm", "tmpfs", NO_DEVICES, &[("mode", "1777")])?;
     mount_at(dev, "mqueue", "mqueue", DATA_ONLY, &[])?;
     make_file(dev, "console").doing("provide /dev/console")

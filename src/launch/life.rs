@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use super::error::{Doing, LaunchError};
-use super::message::{Control, FromInit, Order, Report};
+use super::message::{Answer, Control, FromInit, Order, Report};
 use super::note::note;
 use super::notify::Announcement;
 use super::supervisor::{Supervisor, reap};
@@ -37,6 +37,13 @@ struct Events {
     starter_left: bool,
     command: bool,
     trail: bool,
+}
+
+fn answer(result: Result<(), LaunchError>) -> Answer {
+    match result {
+        Ok(()) => Answer::Done,
+        Err(error) => Answer::Failed(error.to_failure()),
+    }
 }
 
 impl Supervisor {
@@ -120,16 +127,25 @@ impl Supervisor {
             && let Some((client, request)) =
                 self.control.as_ref().and_then(|control| control.accept())
         {
-            let Control::Stop {
-                mode,
-                timeout,
-                restart,
-            } = request;
-            self.begin_stop(
-                mode,
-                restart,
-                Some((client, timeout.map(Duration::from_millis))),
-            );
+            match request {
+                Control::Stop {
+                    mode,
+                    timeout,
+                    restart,
+                } => self.begin_stop(
+                    mode,
+                    restart,
+                    Some((client, timeout.map(Duration::from_millis))),
+                ),
+                Control::Limit(limits) => {
+                    // Who asked may have left; what was asked for holds all the same.
+                    let _ = client.send(&answer(self.change_limits(*limits)));
+                }
+                Control::Connect(plan) => {
+                    let changed = self.change_network(plan.map(|plan| *plan));
+                    let _ = client.send(&answer(changed));
+                }
+            }
         }
         if events.starter_left {
             self.starter = None;

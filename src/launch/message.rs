@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::error::Failure;
 use super::init::InitKind;
+use super::network::Plan;
 use super::terminal::Size;
-use super::{ExitStatus, LaunchSpec, StopMode};
+use super::{ExitStatus, LaunchSpec, Limits, StopMode};
 
 /// From whoever starts or enters a WPAR to the process that does it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -69,6 +70,8 @@ pub(crate) enum Report {
 pub(crate) enum ToInit {
     /// Two descriptors follow: the root file system, detached, and the user namespace.
     Root,
+    /// The network is there.
+    Connected,
 }
 
 /// From the process that becomes init to the supervisor. The end of the conversation without a
@@ -105,6 +108,10 @@ pub(crate) enum Control {
         /// Start it again afterwards.
         restart: bool,
     },
+    /// Hold it to these limits from now on.
+    Limit(Box<Limits>),
+    /// Connect it like this from now on; not at all without a plan.
+    Connect(Option<Box<Plan>>),
 }
 
 /// The supervisor's answer.

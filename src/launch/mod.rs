@@ -24,6 +24,7 @@ use wpar_mountd::spec::MountSpec;
 mod account;
 mod ahead;
 mod cgroup;
+mod change;
 pub(crate) mod channel;
 mod cleanup;
 mod client;
@@ -40,8 +41,10 @@ mod init;
 pub(crate) mod inquiry;
 mod inside;
 mod life;
+mod limits;
 mod message;
 pub(crate) mod mountinfo;
+pub mod network;
 pub(crate) mod note;
 mod notify;
 mod reaper;
@@ -54,18 +57,22 @@ mod state;
 mod stop;
 mod supervisor;
 mod terminal;
+mod usage;
 mod userns;
 pub(crate) mod watch;
 
+pub use change::{connect, limit};
 pub use cleanup::clean_up;
 pub use client::{Launcher, Started, enter, reboot, start, stop};
 pub use convert::Conversion;
 pub use error::{Failure, LaunchError};
 pub use identity::ProcessId;
 pub use init::InitKind;
+pub use limits::{Limits, TASKS};
 pub use session::session_main;
 pub use state::{Leftover, Observation, observe};
 pub use supervisor::supervisor_main;
+pub use usage::{Usage, usage};
 
 /// The name under which the executable is a supervisor.
 pub const SUPERVISOR: &str = "wpar-supervisor";
@@ -104,6 +111,12 @@ pub struct LaunchSpec {
     /// What it may use.
     #[serde(default)]
     pub limits: Limits,
+    /// How it is connected; `None` for the loopback interface alone.
+    #[serde(default)]
+    pub network: Option<network::Plan>,
+    /// Whether it has the host's network instead of one of its own.
+    #[serde(default)]
+    pub host_network: bool,
     /// File that keeps what a start of the same source reads first, for the next one to be ahead.
     #[serde(default)]
     pub trail: Option<PathBuf>,
@@ -151,28 +164,6 @@ pub enum Payload {
         /// On a terminal of the WPAR's own instead of the starter's standard files.
         terminal: bool,
     },
-}
-
-/// What a WPAR may use. Enforced only where the host has the controller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Limits {
-    /// Processes and threads.
-    pub processes: Option<u64>,
-    /// Memory in bytes.
-    pub memory: Option<u64>,
-    /// Processor time in percent of one processor.
-    pub cpu_percent: Option<u32>,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            processes: Some(4096),
-            memory: None,
-            cpu_percent: None,
-        }
-    }
 }
 
 /// How to end a WPAR.

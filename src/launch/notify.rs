@@ -98,7 +98,7 @@ fn parse(datagram: &[u8]) -> Vec<Announcement> {
 }
 
 /// Text of the WPAR's that can be shown on the administrator's terminal.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     let mut length = 0;
     text.chars()
         .map(|letter| if letter.is_control() { ' ' } else { letter })

@@ -87,7 +87,6 @@ fn serve(asker: &Asker) -> Result<ExitStatus, LaunchError> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable).doing("protect the process")?;
     // Whatever the administrator's shell has open besides is not for the WPAR.
     close_others(&[asker.as_fd()]).doing("close files")?;
-    set_process_limits();
     let order = asker.receive().doing("receive the order")?;
     let Some((
         Order::Enter {
@@ -103,6 +102,7 @@ fn serve(asker: &Asker) -> Result<ExitStatus, LaunchError> {
     else {
         return Err(LaunchError::Lost("command that asked for the session"));
     };
+    set_process_limits(RunState::read(&run_dir).and_then(|state| state.process_memory));
     let (groups, pid, kind) = join(&run_dir)?;
     become_root()?;
     let pair = terminal

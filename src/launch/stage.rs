@@ -55,6 +55,9 @@ pub(super) struct Luggage {
     pub(super) granted: Vec<(String, OwnedFd)>,
     /// Mount of the notify socket.
     pub(super) notify: OwnedFd,
+    /// Mount of the host's `/sys`, if its network is the host's: the kernel makes none for those who do
+    /// not own the network.
+    pub(super) system: Option<OwnedFd>,
     /// Mount of the host's programs for the conversion, if there are such.
     pub(super) programs: Option<OwnedFd>,
 }
@@ -80,7 +83,7 @@ fn try_run(plan: &Plan) -> Result<(), LaunchError> {
         ..Change::default()
     };
     set_attributes(top.as_fd(), &private).doing("separate the mount namespace")?;
-    set_process_limits();
+    set_process_limits(plan.spec.limits.process_memory);
     for group in &plan.groups {
         (&*group).write_all(b"0").doing("join the control groups")?;
     }
@@ -91,6 +94,11 @@ fn try_run(plan: &Plan) -> Result<(), LaunchError> {
             .collect::<Result<_, _>>()?,
         notify: detached(&plan.notify.display().to_string())?,
         granted: Vec::new(),
+        system: plan
+            .spec
+            .host_network
+            .then(|| detached("/sys"))
+            .transpose()?,
         programs: None,
     };
     let granted = devices::nodes(&plan.spec)?;
@@ -107,15 +115,15 @@ fn try_run(plan: &Plan) -> Result<(), LaunchError> {
     // From here on nothing of the host can be gained, only carried along.
     move_into_link_name_space(user_namespace.as_fd(), Some(LinkNameSpaceType::User))
         .doing("enter the user namespace")?;
-    unshare(
-        UnshareFlags::NEWNS
-            | UnshareFlags::NEWPID
-            | UnshareFlags::NEWUTS
-            | UnshareFlags::NEWIPC
-            | UnshareFlags::NEWNET
-            | UnshareFlags::NEWCGROUP,
-    )
-    .doing("make the namespaces")?;
+    let mut namespaces = UnshareFlags::NEWNS
+        | UnshareFlags::NEWPID
+        | UnshareFlags::NEWUTS
+        | UnshareFlags::NEWIPC
+        | UnshareFlags::NEWCGROUP;
+    if !plan.spec.host_network {
+        namespaces |= UnshareFlags::NEWNET;
+    }
+    unshare(namespaces).doing("make the namespaces")?;
     let pid = spawn(Birth::Sibling, || inside::run(plan, luggage)).doing("make process 1")?;
     let pid = pid.as_raw_nonzero().get().cast_unsigned();
     plan.channel
@@ -220,7 +228,7 @@ pub(super) fn attach(
 
 /// Limits that a system expects at its start, whatever the starter's were. A host may forbid
 /// raising them; that is no reason not to start.
-pub(super) fn set_process_limits() {
+pub(super) fn set_process_limits(address_space: Option<u64>) {
     let limit = |current, maximum| Rlimit {
         current: Some(current),
         maximum: Some(maximum),
@@ -233,5 +241,8 @@ pub(super) fn set_process_limits() {
             maximum: None,
         },
     );
+    if let Some(bytes) = address_space {
+        let _ = setrlimit(Resource::As, limit(bytes, bytes));
+    }
     let _ = std::fs::write("/proc/self/oom_score_adj", "0");
 }

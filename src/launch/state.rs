@@ -31,6 +31,9 @@ pub(crate) struct RunState {
     pub(crate) mount_point: PathBuf,
     pub(crate) cgroup: String,
     pub(crate) ids: IdRange,
+    /// Address space of each process in bytes.
+    #[serde(default)]
+    pub(crate) process_memory: Option<u64>,
     pub(crate) supervisor: ProcessId,
     pub(crate) daemon: Option<ProcessId>,
     pub(crate) init: Option<ProcessId>,
@@ -58,6 +61,7 @@ impl RunState {
             mount_point: spec.mount_point.clone(),
             cgroup: spec.cgroup.clone(),
             ids: spec.ids,
+            process_memory: spec.limits.process_memory,
             supervisor: this,
             daemon: None,
             init: None,

@@ -34,8 +34,8 @@ use super::stop::Stopping;
 use super::terminal::Size;
 use super::watch::{Watch, wait_readable};
 use super::{
-    ExitStatus, InitKind, LaunchSpec, Payload, ProcessId, RootSource, cleanup, devices, terminal,
-    userns,
+    ExitStatus, InitKind, LaunchSpec, Payload, ProcessId, RootSource, cleanup, devices, network,
+    terminal, userns,
 };
 use crate::mountd_client::{Daemon, Inheritance};
 use crate::sys::descriptors::close_others;
@@ -242,6 +242,10 @@ impl Supervisor {
 
     fn prepare_restart(&mut self) -> Result<(), LaunchError> {
         self.kill()?;
+        if let Err(error) = network::disconnect(&self.spec.run_dir) {
+            // The next one is made in its place.
+            note(error);
+        }
         if let Some(groups) = &self.groups {
             groups.remove()?;
             groups.create(
@@ -316,7 +320,15 @@ impl Supervisor {
                 continue;
             }
             match channel.receive().doing("hear from a new process")? {
-                Some((FromInit::Born(pid), _)) => born = Some(self.note_birth(pid)?),
+                Some((FromInit::Born(pid), _)) => {
+                    born = Some(self.note_birth(pid)?);
+                    if self.spec.network.is_some() {
+                        self.connect()?;
+                        channel
+                            .send(&ToInit::Connected)
+                            .doing("talk to a new process")?;
+                    }
+                }
                 Some((FromInit::Terminal, fds)) => terminal = fds.into_iter().next(),
                 Some((FromInit::Executing(what), _)) => kind = Some(what),
                 Some((FromInit::CommandRuns, _)) => reports = true,
@@ -464,6 +476,7 @@ impl Supervisor {
         };
         self.inquiries.iter().for_each(Inquiry::kill);
         keep(self.kill());
+        keep(network::disconnect(&self.spec.run_dir).map(drop));
         if let Some(init) = self.init.take() {
             let _ = waitpid(Some(init.pid), WaitOptions::NOHANG);
         }

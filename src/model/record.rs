@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use wpar_mountd::lower::filesystem::{FileSystemKind, Region};
 
-use super::{Base, CopyControls, DeviceName, Hostname, IdRange, Level, SpaceLimits, WparName};
+use super::{
+    Base, CopyControls, DeviceName, Hostname, IdRange, Level, Network, Resources, SpaceLimits,
+    WparName,
+};
 
 /// Newest version of the format of a [`WparRecord`]. A newer one is refused, not guessed. A record
 /// has the oldest version that can say what it says ([`WparRecord::needed_version`]).
@@ -43,6 +46,12 @@ pub struct WparRecord {
     /// Devices of the host that it has, too. Since version 3.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub devices: Vec<DeviceName>,
+    /// What it may use of the host. Since version 4.
+    #[serde(default, skip_serializing_if = "Resources::is_default")]
+    pub resources: Resources,
+    /// How it is connected. Since version 4.
+    #[serde(default, skip_serializing_if = "Network::is_default")]
+    pub network: Network,
     /// User and group numbers of the host that stand for its own.
     pub ids: IdRange,
     /// Started with the host.
@@ -65,7 +74,9 @@ pub struct WparRecord {
 impl WparRecord {
     /// The oldest version of the format that knows everything in this record.
     pub fn needed_version(&self) -> u32 {
-        let own = if self.versioned || self.level.is_some() || !self.devices.is_empty() {
+        let own = if !self.resources.is_default() || !self.network.is_default() {
+            4
+        } else if self.versioned || self.level.is_some() || !self.devices.is_empty() {
             3
         } else {
             1
@@ -388,6 +399,24 @@ mod tests {
         assert_eq!(Source::Fresh.record_version(), 4);
         let fresh: Source = serde_json::from_str(r#"{"kind": "fresh"}"#).unwrap();
         assert!(fresh.is_same(&Source::Fresh) && fresh.path().is_none());
+    }
+
+    #[test]
+    fn resource_controls_are_version_4_and_left_out_if_there_are_none() {
+        let plain: WparRecord = serde_json::from_str(VERSION_1).unwrap();
+        assert!(!serde_json::to_string(&plain).unwrap().contains("resources"));
+        let controls = r#"{"resources": {"active": true, "rset": "0-1", "cpu":
+            {"min": 0, "soft": 50, "hard": 60}, "memory": {"bytes": 1073741824},
+            "processes": {"at": 400}, "threads": 900},"#;
+        let record: WparRecord =
+            serde_json::from_str(&VERSION_1.replacen('{', controls, 1)).unwrap();
+        assert_eq!(record.needed_version(), 4);
+        assert_eq!(record.resources.value("memory", None), "1GB");
+        let written = serde_json::to_string(&record).unwrap();
+        assert_eq!(
+            serde_json::from_str::<WparRecord>(&written).unwrap(),
+            record
+        );
     }
 
     #[test]

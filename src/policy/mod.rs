@@ -7,6 +7,8 @@ pub mod base;
 mod error;
 pub mod exclusions;
 pub mod mount_spec;
+pub mod network;
+pub mod resources;
 pub mod root_group;
 pub mod synchronize;
 pub mod system_copy;

@@ -228,6 +228,22 @@ impl Layout {
         }
     }
 
+    /// Name of the WPAR's link on the host, unique there: of 15 letters at the most.
+    pub fn link(&self, name: &WparName) -> String {
+        use std::os::unix::ffi::OsStrExt;
+        let root = self.root.as_os_str().as_bytes();
+        let hash = fnv1a(&[root, b"\0", name.as_str().as_bytes()].concat());
+        format!("wpar{:08x}", (hash ^ (hash >> 32)) as u32)
+    }
+
+    /// Where the search for a private address starts, apart for other roots as for user numbers.
+    pub fn first_private(&self) -> u32 {
+        match self.is_system() {
+            true => 0,
+            false => self.tag() % 65_000,
+        }
+    }
+
     /// Where the search for a range of user numbers starts: at the first one for the system, and
     /// apart from it and from each other, as a rule, for other roots, which do not know each
     /// other's records.

@@ -17,6 +17,7 @@ pub mod host;
 pub mod identity;
 pub mod image;
 pub mod level;
+pub mod machine;
 pub mod os_release;
 pub mod private_lists;
 pub mod privilege;

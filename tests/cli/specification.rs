@@ -142,7 +142,7 @@ fn a_mistake_is_told_with_file_and_line_and_nothing_is_made() {
             4,
             "no key 'colour'",
         ),
-        ("network:\n\tinterface = \"en0\"\n", 2, "loopback only"),
+        ("network:\n\taddress = \"192.0.2\"\n", 2, "IPv4 address"),
         ("whatever\n", 1, "neither"),
     ] {
         fs::write(&file, text).unwrap();

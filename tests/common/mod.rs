@@ -9,6 +9,7 @@
 #![allow(dead_code, unused_macros, unused_imports, unreachable_pub)]
 
 pub mod fixtures;
+pub mod lan;
 pub mod manifest;
 pub mod procfs;
 pub mod program;

@@ -34,6 +34,21 @@ macro_rules! need {
 }
 pub(crate) use need;
 
+/// Whether `nft` is where the tool looks for it.
+pub fn has_nft() -> bool {
+    wpar::launch::network::nft().is_some()
+}
+
+/// That `nft` is there.
+///
+/// # Errors
+/// The reason for a skip.
+pub fn nft() -> Result<(), String> {
+    has_nft()
+        .then_some(())
+        .ok_or_else(|| "needs nft, of the package nftables".to_owned())
+}
+
 /// Whether this process may start WPARs at all.
 ///
 /// # Errors

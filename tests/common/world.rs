@@ -28,6 +28,8 @@ pub const BOOT: Duration = Duration::from_secs(120);
 #[derive(Debug)]
 pub struct World {
     dir: TempDir,
+    /// Process in whose network namespace the commands run.
+    network: Option<u32>,
     _file: File,
     _guard: MutexGuard<'static, ()>,
 }
@@ -65,6 +67,7 @@ impl World {
             .unwrap_or_else(|error| panic!("a temporary directory in {parent}: {error}"));
         Ok(Self {
             dir,
+            network: None,
             _file: file,
             _guard: guard,
         })
@@ -73,6 +76,12 @@ impl World {
     /// The directory that `WPAR_ROOT` names.
     pub fn root(&self) -> PathBuf {
         self.dir.path().join("root")
+    }
+
+    /// The same, with the host of `lan` in place of this machine as far as the network goes.
+    pub fn on(mut self, lan: &super::lan::Lan) -> Self {
+        self.network = Some(lan.host());
+        self
     }
 
     /// A directory for the test's own files, outside the tool's root.
@@ -96,7 +105,11 @@ impl World {
 
     /// The command as it is given.
     pub fn wpar_as_is<A: AsRef<OsStr>>(&self, words: impl IntoIterator<Item = A>) -> Run {
-        Run::new(env!("CARGO_BIN_EXE_wpar"), words).env("WPAR_ROOT", self.root())
+        let run = Run::new(env!("CARGO_BIN_EXE_wpar"), words).env("WPAR_ROOT", self.root());
+        match self.network {
+            Some(pid) => run.in_network_of(pid),
+            None => run,
+        }
     }
 
     /// Whether an image is at the level of this machine.

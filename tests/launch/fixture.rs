@@ -64,6 +64,8 @@ impl Wpar {
             payload: Payload::Init,
             tmpfs: vec!["/tmp".to_owned()],
             limits: Limits::default(),
+            network: None,
+            host_network: false,
             trail: None,
             devices: Vec::new(),
             conversion: None,

@@ -35,6 +35,8 @@ mod limits;
 mod listing;
 mod login;
 mod looking;
+mod network;
+mod resources;
 mod root_group;
 mod session;
 mod shared;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::row::Row;
 use crate::cli::error::{CliError, CliResult};
+use crate::model::network::Mode;
 use crate::model::space_limits::Size;
 use crate::model::{Generation, WparRecord};
 
@@ -81,7 +82,9 @@ static ALL: &[Field] = &[
     of_record("type", "Type", |record| record.type_letter().to_string()),
     fixed("rootvgwpar", "RootVG WPAR", "no"),
     of_record("hostname", "Hostname", |record| record.hostname.to_string()),
-    fixed("routing", "WPAR-Specific Routing", "yes"),
+    of_record("routing", "WPAR-Specific Routing", |record| {
+        yes_no(has_own_routes(record))
+    }),
     fixed("vipwpar", "Virtual IP WPAR", ""),
     of_record("directory", "Directory", |record| {
         record.directory.display().to_string()
@@ -103,6 +106,10 @@ static ALL: &[Field] = &[
     of_record("size", "Size Limit", |record| {
         limit(record.limits.size.map(Size))
     }),
+    of_record("network", "Network", |record| {
+        record.network.mode().to_string()
+    }),
+    of_record("publish", "Published Ports", published),
     of_record("level", "Level", |record| {
         record
             .level
@@ -125,6 +132,8 @@ static ALL: &[Field] = &[
 const OWN: &[&str] = &[
     "source",
     "created",
+    "network",
+    "publish",
     "level",
     "size",
     "inodes",
@@ -160,6 +169,17 @@ const DEFAULT: &[&str] = &[
     "directory",
     "rootvgwpar",
 ];
+
+/// Whether its routes are not the host's: without any connection, too.
+fn has_own_routes(record: &WparRecord) -> bool {
+    record.network.routing || record.network.mode() == Mode::None
+}
+
+/// Its ports of the host, as `publish` takes them.
+fn published(record: &WparRecord) -> String {
+    let ports = record.network.published.iter().map(ToString::to_string);
+    ports.collect::<Vec<_>>().join(",")
+}
 
 /// Where the files come from: the image, the directory, or `/`.
 pub(super) fn source(record: &WparRecord) -> String {

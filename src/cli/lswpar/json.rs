@@ -1,11 +1,16 @@
 //! The list for programs. Names and values here are a promise, as those of `-c` are.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
 use serde::Serialize;
 
 use super::fields;
 use super::row::Row;
 use crate::cli::error::{CliError, CliResult};
-use crate::model::{CopyControls, Generation, IdRange, Level, SpaceLimits};
+use crate::launch::TASKS;
+use crate::model::resources::KEYS;
+use crate::model::{CopyControls, Generation, IdRange, Level, Network, SpaceLimits};
 
 #[derive(Serialize)]
 struct Listed<'a> {
@@ -42,6 +47,9 @@ struct Recorded<'a> {
     consistency: Option<String>,
     /// In bytes and inodes; null for none.
     limits: SpaceLimits,
+    network: Connection,
+    /// Resource controls as `-R` names and shows them.
+    resources: BTreeMap<&'static str, String>,
     ids: IdRange,
     /// Whether its /usr and /opt are its own to change.
     privateusr: bool,
@@ -84,6 +92,28 @@ impl Synchronized {
 }
 
 #[derive(Serialize)]
+struct Connection {
+    mode: String,
+    addresses: Vec<Addressed>,
+    /// As in `8080:80/tcp`: the host's port first.
+    published: Vec<String>,
+    routes: Vec<Routed>,
+}
+
+#[derive(Serialize)]
+struct Addressed {
+    address: IpAddr,
+    prefix: Option<u8>,
+    interface: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Routed {
+    destination: String,
+    gateway: IpAddr,
+}
+
+#[derive(Serialize)]
 struct FileSystem<'a> {
     directory: String,
     reason: &'a str,
@@ -121,6 +151,11 @@ fn listed(row: &Row) -> Listed<'_> {
             left_out: file_systems(row.view.left_out.iter().map(|o| (&o.point, &o.reason))),
             consistency: row.consistency.map(|word| word.to_string()),
             limits: record.limits,
+            network: connection(&record.network),
+            resources: KEYS
+                .into_iter()
+                .map(|key| (key, record.resources.value(key, Some(TASKS))))
+                .collect(),
             ids: record.ids,
             privateusr: record.has_private_usr(),
             usr_from: record
@@ -138,6 +173,30 @@ fn listed(row: &Row) -> Listed<'_> {
             .operation
             .as_ref()
             .map(|(pid, verb)| Operation { verb, pid: *pid }),
+    }
+}
+
+fn connection(network: &Network) -> Connection {
+    Connection {
+        mode: network.mode().to_string(),
+        addresses: network
+            .addresses
+            .iter()
+            .map(|address| Addressed {
+                address: address.address,
+                prefix: address.prefix,
+                interface: address.interface.as_ref().map(ToString::to_string),
+            })
+            .collect(),
+        published: network.published.iter().map(ToString::to_string).collect(),
+        routes: network
+            .routes
+            .iter()
+            .map(|route| Routed {
+                destination: route.destination.to_string(),
+                gateway: route.gateway,
+            })
+            .collect(),
     }
 }
 

@@ -52,7 +52,7 @@ pub(super) const VERB: Verb = Verb::aix::<ListArguments>(Words {
         ),
     ],
     compatibility: "Tables, -c, -d, -q, -a, -s, -t and the views have AIX's form; views of what there is none of print \
-        nothing. The fields source, created, size, inodes, level, synchronized and consistency, --filesets and --json, are additions. Type L \
+        nothing. The fields source, created, network, publish, size, inodes, level, synchronized and consistency, --filesets and --json, are additions. Type L \
         is a versioned WPAR. -T shows the copy controls.",
 });
 

@@ -6,8 +6,10 @@
 use super::fields;
 use super::row::Row;
 use crate::cli::error::{CliError, CliResult};
-use crate::launch::Limits;
+use crate::launch::TASKS;
 use crate::model::base::USR_PARTS;
+use crate::model::network::{Address, Mode, Route};
+use crate::model::resources::KEYS;
 
 /// A view.
 #[derive(Debug)]
@@ -41,8 +43,29 @@ pub(super) static NETWORK: View = View {
         ("mask_prefix", "Mask/Prefix"),
         ("broadcast", "Broadcast"),
     ],
-    // Its own loopback is all that a WPAR has.
-    objects: |row| of_record(row, &[&["lo", "127.0.0.1", "255.0.0.0", ""]]),
+    objects: |row| {
+        let network = row.record.as_ref().map(|record| &record.network);
+        let addresses = network.map_or(&[][..], |network| &network.addresses);
+        let object = |address: &Address| {
+            let interface = address.interface.as_ref();
+            vec![
+                interface.map(ToString::to_string).unwrap_or_default(),
+                address.address.to_string(),
+                address.mask(),
+                address
+                    .broadcast
+                    .map(|broadcast| broadcast.to_string())
+                    .unwrap_or_default(),
+            ]
+        };
+        match addresses {
+            // What the host has is not its own.
+            [] if network.is_some_and(|network| network.mode() == Mode::Shared) => Vec::new(),
+            // Its own loopback is all that a WPAR without an address has.
+            [] => of_record(row, &[&["lo", "127.0.0.1", "255.0.0.0", ""]]),
+            addresses => addresses.iter().map(object).collect(),
+        }
+    },
 };
 
 /// `-I`.
@@ -55,7 +78,20 @@ pub(super) static ROUTES: View = View {
         ("rtgateway", "Gateway"),
         ("rtinterface", "Interface"),
     ],
-    objects: |_| Vec::new(),
+    objects: |row| {
+        let network = row.record.as_ref().map(|record| &record.network);
+        let routes = network.map_or(&[][..], |network| &network.routes);
+        let object = |route: &Route| {
+            let interface = route.interface.as_ref();
+            vec![
+                route.kind().to_owned(),
+                route.destination.to_string(),
+                route.gateway.to_string(),
+                interface.map(ToString::to_string).unwrap_or_default(),
+            ]
+        };
+        routes.iter().map(object).collect()
+    },
 };
 
 /// `-M`.
@@ -165,20 +201,11 @@ pub(super) static RESOURCES: View = View {
         ("pct_pinMem", "Max Pinned Memory"),
     ],
     objects: |row| {
-        const NONE: &str = "unlimited";
-        const RANGE: &str = "0%-100%,100%";
+        let resources = row.record.as_ref().map(|record| record.resources.clone());
+        let resources = resources.unwrap_or_default();
         let state = row.state.letter().to_string();
-        let processes = Limits::default()
-            .processes
-            .map_or_else(|| NONE.to_owned(), |count| count.to_string());
-        vec![
-            [
-                &state, "yes", "", NONE, RANGE, NONE, RANGE, NONE, NONE, &processes, NONE, NONE,
-                NONE, "100%", "100%", "100%", "100%",
-            ]
-            .map(str::to_owned)
-            .to_vec(),
-        ]
+        let values = KEYS.iter().map(|key| resources.value(key, Some(TASKS)));
+        vec![std::iter::once(state).chain(values).collect()]
     },
 };
 

@@ -4,7 +4,9 @@
 
 use super::lines::{Line, Stanza};
 use super::{SpecError, SpecFile};
-use crate::model::{CopyControls, FileSystemAttributes, Hostname, WparName};
+use crate::model::network::{NetworkError, NetworkRequest, Route};
+use crate::model::resources::{KEYS as RESOURCES, ResourceError};
+use crate::model::{CopyControls, FileSystemAttributes, Hostname, Resources, WparName};
 
 /// Keys of the stanza `mount` that are attributes of `-M`.
 pub(super) const ATTRIBUTES: &[&str] = &["size", "inodes"];
@@ -16,6 +18,29 @@ pub(super) const CONTROLS: &[&str] = &[
     "snapshot",
     "hydrate",
     "source",
+];
+
+/// Keys of the stanza `network`; `mode` and `publish` are additions.
+pub(super) const NETWORK: &[&str] = &[
+    "interface",
+    "address",
+    "netmask",
+    "address6",
+    "prefixlen",
+    "broadcast",
+    "mode",
+    "publish",
+];
+
+/// Keys of the stanza `route`.
+pub(super) const ROUTE: &[&str] = &[
+    "rtdest",
+    "rtgateway",
+    "rtnetmask",
+    "rtprefixlen",
+    "rttype",
+    "rtinterface",
+    "rtfamily",
 ];
 
 /// What is in the `/dev` of every WPAR.
@@ -40,10 +65,7 @@ enum Rule {
 
 use Rule::{Only, Used};
 
-const NETWORK: &str = "the network of a workload partition is loopback only, for now";
 const ONE_FILE_SYSTEM: &str = "a workload partition has one file system, /";
-const UNLIMITED: &[&str] = &["unlimited"];
-const NO_RESOURCES: &str = "resource controls are not there yet";
 const NO_PRIVILEGES: &str = "privileges cannot be chosen yet";
 const NO_EXTENSIONS: &str = "kernel extensions are the host's";
 
@@ -68,7 +90,11 @@ static TABLE: &[(&str, &str, Rule)] = &[
         "checkpointable",
         Only(&["no"], "checkpoints are not there yet"),
     ),
-    ("general", "routing", Only(&["yes", "no"], NETWORK)),
+    (
+        "general",
+        "routing",
+        Used(|spec, value| yes_no(&mut spec.routing, value)),
+    ),
     (
         "general",
         "xwparipc",
@@ -94,19 +120,6 @@ static TABLE: &[(&str, &str, Rule)] = &[
         "application",
         Only(&[], "applications run by 'wparexec'"),
     ),
-    ("network", "interface", Only(&[], NETWORK)),
-    ("network", "address", Only(&[], NETWORK)),
-    ("network", "address6", Only(&[], NETWORK)),
-    ("network", "netmask", Only(&[], NETWORK)),
-    ("network", "prefixlen", Only(&[], NETWORK)),
-    ("network", "broadcast", Only(&[], NETWORK)),
-    ("route", "rtdest", Only(&[], NETWORK)),
-    ("route", "rtgateway", Only(&[], NETWORK)),
-    ("route", "rtnetmask", Only(&[], NETWORK)),
-    ("route", "rtprefixlen", Only(&[], NETWORK)),
-    ("route", "rttype", Only(&[], NETWORK)),
-    ("route", "rtinterface", Only(&[], NETWORK)),
-    ("route", "rtfamily", Only(&[], NETWORK)),
     ("mount", "directory", Only(&["/"], ONE_FILE_SYSTEM)),
     (
         "mount",
@@ -125,26 +138,6 @@ static TABLE: &[(&str, &str, Rule)] = &[
     ("mount", "vg", Only(&[], ONE_FILE_SYSTEM)),
     ("mount", "logname", Only(&[], ONE_FILE_SYSTEM)),
     ("mount", "crfsopts", Only(&[], ONE_FILE_SYSTEM)),
-    ("resources", "active", Only(&["yes", "no"], NO_RESOURCES)),
-    ("resources", "rset", Only(&[], NO_RESOURCES)),
-    ("resources", "shares_CPU", Only(UNLIMITED, NO_RESOURCES)),
-    ("resources", "CPU", Only(&["0%-100%,100%"], NO_RESOURCES)),
-    ("resources", "shares_memory", Only(UNLIMITED, NO_RESOURCES)),
-    ("resources", "memory", Only(&["0%-100%,100%"], NO_RESOURCES)),
-    ("resources", "procVirtMem", Only(UNLIMITED, NO_RESOURCES)),
-    ("resources", "totalVirtMem", Only(UNLIMITED, NO_RESOURCES)),
-    ("resources", "totalProcesses", Only(UNLIMITED, NO_RESOURCES)),
-    ("resources", "totalThreads", Only(UNLIMITED, NO_RESOURCES)),
-    ("resources", "totalPTYs", Only(UNLIMITED, NO_RESOURCES)),
-    (
-        "resources",
-        "totalLargePages",
-        Only(UNLIMITED, NO_RESOURCES),
-    ),
-    ("resources", "pct_msgIDs", Only(&["100%"], NO_RESOURCES)),
-    ("resources", "pct_semIDs", Only(&["100%"], NO_RESOURCES)),
-    ("resources", "pct_shmIDs", Only(&["100%"], NO_RESOURCES)),
-    ("resources", "pct_pinMem", Only(&["100%"], NO_RESOURCES)),
     (
         "security",
         "secfile",
@@ -241,6 +234,31 @@ const SINGLE: &[&str] = &[
 
 /// Puts a stanza into the settings.
 pub(super) fn apply(spec: &mut SpecFile, stanza: &Stanza<'_>) -> Result<(), SpecError> {
+    match stanza.name {
+        "network" => {
+            let pairs = listed(stanza, NETWORK, &|pair| {
+                NetworkRequest::parse(&[vec![pair]]).map(drop)
+            })?;
+            NetworkRequest::parse(std::slice::from_ref(&pairs))
+                .map_err(|error| of_stanza(stanza, error))?;
+            spec.network.extend((!pairs.is_empty()).then_some(pairs));
+            return Ok(());
+        }
+        "route" => {
+            let pairs = listed(stanza, ROUTE, &|pair| Route::parse(&[pair]).map(drop))?;
+            if !pairs.is_empty() {
+                Route::parse(&pairs).map_err(|error| of_stanza(stanza, error))?;
+                spec.routes.push(pairs);
+            }
+            return Ok(());
+        }
+        "resources" => {
+            let one = |pair: &str| Resources::default().set(&[pair]);
+            spec.resources.extend(listed(stanza, &RESOURCES, &one)?);
+            return Ok(());
+        }
+        _ => {}
+    }
     let known: Vec<_> = TABLE
         .iter()
         .filter(|(name, ..)| *name == stanza.name)
@@ -272,6 +290,60 @@ pub(super) fn apply(spec: &mut SpecFile, stanza: &Stanza<'_>) -> Result<(), Spec
         }
     }
     Ok(())
+}
+
+/// An error of a part of the settings, of which some are about several lines together.
+trait PartError: ToString {
+    /// Whether more lines may put it right.
+    fn is_of_several(&self) -> bool;
+}
+
+impl PartError for NetworkError {
+    fn is_of_several(&self) -> bool {
+        matches!(self, Self::Together(_))
+    }
+}
+
+impl PartError for ResourceError {
+    fn is_of_several(&self) -> bool {
+        false
+    }
+}
+
+/// The lines of a stanza that has only these keys, as an option of the command line takes them.
+fn listed<E: PartError>(
+    stanza: &Stanza<'_>,
+    keys: &[&str],
+    check: &dyn Fn(&str) -> Result<(), E>,
+) -> Result<Vec<String>, SpecError> {
+    let mut pairs = Vec::new();
+    for line in &stanza.lines {
+        let error = |what: String| SpecError {
+            line: line.number,
+            what,
+        };
+        let wanted = key(line);
+        if !keys.contains(&wanted.as_str()) {
+            let what = format!("the stanza {} has no key '{wanted}'", stanza.name);
+            return Err(error(what));
+        }
+        if line.value.is_empty() {
+            continue;
+        }
+        let pair = format!("{wanted}={}", line.value);
+        match check(&pair) {
+            Err(wrong) if !wrong.is_of_several() => return Err(error(wrong.to_string())),
+            _ => pairs.push(pair),
+        }
+    }
+    Ok(pairs)
+}
+
+fn of_stanza(stanza: &Stanza<'_>, error: impl ToString) -> SpecError {
+    SpecError {
+        line: stanza.number,
+        what: error.to_string(),
+    }
 }
 
 /// Refuses a second stanza of those that there is one of.

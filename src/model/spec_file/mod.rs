@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use super::network::Mode;
+use super::resources::KEYS as RESOURCES;
 use super::space_limits::Size;
 use super::{BaseSystem, CopyControls, Source, SpaceLimits, WparRecord};
 
@@ -47,6 +49,14 @@ pub struct SpecFile {
     pub controls: Vec<String>,
     /// Attributes of its file system, as `-M` takes them; later ones win.
     pub file_system: Vec<String>,
+    /// Its network, as each `-N` takes it.
+    pub network: Vec<Vec<String>>,
+    /// Whether it has routes of its own.
+    pub routing: Option<bool>,
+    /// Those routes, as each `-I` takes them.
+    pub routes: Vec<Vec<String>>,
+    /// Resource controls, as `-R` takes them; later ones win.
+    pub resources: Vec<String>,
 }
 
 /// Why a specification file cannot be used.
@@ -100,6 +110,14 @@ impl SpecFile {
             versioned: record.versioned.then_some(true),
             controls: control_pairs(&record.copy_controls),
             file_system: limit_pairs(record.limits),
+            // Addresses and ports are of one WPAR.
+            network: match record.network.mode {
+                Some(mode @ (Mode::Nat | Mode::Shared | Mode::None)) => {
+                    vec![vec![format!("mode={mode}")]]
+                }
+                _ => Vec::new(),
+            },
+            resources: record.resources.pairs(),
             ..Self::default()
         }
     }
@@ -126,6 +144,11 @@ impl SpecFile {
             versioned: self.versioned.or(below.versioned),
             controls: [below.controls, self.controls].concat(),
             file_system: [below.file_system, self.file_system].concat(),
+            // A network is said as a whole, too.
+            network: first_said(self.network, below.network),
+            routing: self.routing.or(below.routing),
+            routes: first_said(self.routes, below.routes),
+            resources: [below.resources, self.resources].concat(),
         }
     }
 
@@ -169,6 +192,7 @@ impl SpecFile {
                 ("hostname", self.hostname.clone()),
                 ("directory", path("directory", &self.directory)?),
                 ("auto", self.auto.map(yes_no)),
+                ("routing", self.routing.map(yes_no)),
                 ("uuid", self.uuid.clone()),
                 ("privateusr", self.private_usr.map(yes_no)),
             ],
@@ -187,9 +211,21 @@ impl SpecFile {
             let root = ("directory", Some("/".to_owned()));
             put("mount", [vec![root], mount].concat())?;
         }
+        for group in &self.network {
+            put("network", pairs(keys::NETWORK, group))?;
+        }
+        for group in &self.routes {
+            put("route", pairs(keys::ROUTE, group))?;
+        }
+        put("resources", pairs(&RESOURCES, &self.resources))?;
         put("copy_controls", pairs(keys::CONTROLS, &self.controls))?;
         Ok(text)
     }
+}
+
+/// The first of the two that says anything.
+fn first_said(first: Vec<Vec<String>>, second: Vec<Vec<String>>) -> Vec<Vec<String>> {
+    if first.is_empty() { second } else { first }
 }
 
 /// The last value of each of these names among pairs `name=value`.

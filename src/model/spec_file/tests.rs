@@ -17,7 +17,16 @@ general:
 \tscript = \"\"
 
 network:
+\tinterface = \"en0\"
+\taddress = \"10.0.5.20\"
+\tnetmask = \"255.255.255.0\"
+
+network:
 \tinterface =
+
+route:
+\trtdest = \"default\"
+\trtgateway = \"10.0.5.1\"
 
 mount:
 \tdirectory = \"/\"
@@ -27,8 +36,8 @@ mount:
 
 resources:
 \tactive = \"yes\"
-\tshares_CPU = \"unlimited\"
-\tCPU = 0%-100%,100%
+\tshares_CPU = \"40\"
+\tCPU = 0%-50%,100%
 
 security:
 \tprivs+=\"\"
@@ -61,6 +70,19 @@ fn a_file_in_the_form_of_aix_is_read() {
     assert_eq!(
         spec.backup.as_deref(),
         Some(Path::new("/backup/with \"quotes\".tar"))
+    );
+    assert_eq!(
+        spec.network,
+        [[
+            "interface=en0",
+            "address=10.0.5.20",
+            "netmask=255.255.255.0"
+        ]]
+    );
+    assert_eq!(spec.routes, [["rtdest=default", "rtgateway=10.0.5.1"]]);
+    assert_eq!(
+        spec.resources,
+        ["active=yes", "shares_CPU=40", "CPU=0%-50%,100%"]
     );
     assert_eq!(spec.file_system, ["size=2097152", "inodes=5000"]);
     assert_eq!(spec.controls, ["preserve_private=no", "preserve_wpars=yes"]);
@@ -106,10 +128,24 @@ fn mistakes_are_told_with_their_line() {
         ("general:\n\tprivateusr = \"maybe\"\n", 2, "'yes' or 'no'"),
         ("options:\n\tusrfrom = \"here\"\n", 2, "must begin with '/'"),
         ("general:\n\tname += \"x\"\n", 2, "no key 'name+='"),
-        ("network:\n\taddress = \"10.0.5.20\"\n", 2, "loopback only"),
+        ("network:\n\taddress = \"10.0.5\"\n", 2, "IPv4 address"),
+        ("network:\n\tadress = \"10.0.5.20\"\n", 2, "no key 'adress'"),
+        (
+            "general:\nnetwork:\n\tinterface = \"en0\"\n",
+            2,
+            "belong to an address",
+        ),
+        ("route:\n\trtdest = \"default\"\n", 1, "rtgateway"),
+        ("route:\n\trtgateway = \"gw\"\n", 2, "it is an address"),
         ("mount:\n\tdirectory = \"/data\"\n", 2, "one file system"),
         ("mount:\n\tsize = \"lots\"\n", 2, "is no size"),
-        ("resources:\n\tshares_CPU = \"40\"\n", 2, "not there yet"),
+        ("resources:\n\tCPU = \"40\"\n", 2, "MIN%-SOFT%,HARD%"),
+        (
+            "resources:\n\tshares_memory = \"40\"\n",
+            2,
+            "no shares of memory",
+        ),
+        ("resources:\n\tcpus = \"4\"\n", 2, "no key 'cpus'"),
         ("security:\n\tprivs-=\"PV_NET_PORT\"\n", 2, "privileges"),
         (
             "device:\n\tdevname = \"/dev/sda\"\n",
@@ -202,6 +238,8 @@ prop_compose! {
         controls in any::<[bool; 2]>(),
         size in prop::option::of(1u64 << 20..1 << 50),
         inodes in prop::option::of(64u64..1 << 40),
+        numbers in prop::collection::vec((1u8..255, any::<bool>()), 0..4),
+        tasks in prop::option::of(8u64..1 << 40),
     ) -> SpecFile {
         let size = size.map(|size| size & !511);
         SpecFile {
@@ -214,6 +252,26 @@ prop_compose! {
                 .map(|(key, value)| format!("{key}={}", if value { "yes" } else { "no" }))
                 .collect(),
             file_system: limit_pairs(SpaceLimits { size, inodes }),
+            routing: auto,
+            routes: numbers
+                .iter()
+                .map(|(n, _)| vec![format!("rtdest=10.{n}.0.0/16"), format!("rtgateway=10.0.0.{n}")])
+                .collect(),
+            network: numbers
+                .iter()
+                .map(|(n, masked)| {
+                    let mask = masked.then(|| "netmask=255.255.0.0".to_owned());
+                    let address = format!("address=10.0.0.{n}");
+                    [Some(format!("interface=en{n}")), Some(address), mask]
+                        .into_iter()
+                        .flatten()
+                        .collect()
+                })
+                .collect(),
+            resources: tasks
+                .map(|tasks| format!("totalThreads={tasks}"))
+                .into_iter()
+                .collect(),
         }
     }
 }
