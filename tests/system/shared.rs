@@ -333,7 +333,7 @@ fn a_backup_without_usr_shares_that_of_a_system_with_the_same_packages() {
 }
 
 #[test]
-fn a_tree_that_is_another_one_is_refused() {
+fn a_tree_that_lends_usr_is_told_of_and_another_one_in_its_place_refused() {
     let world = need!(World::new());
     let tree = world.scratch().join("golden");
     let image = need!(fixture("busybox"));
@@ -346,6 +346,13 @@ fn a_tree_that_is_another_one_is_refused() {
     };
     fill();
     world.ok(&format!("mkwpar -n one --usr-from {}", tree.display()));
+    let told = world.ok("explain one /usr/bin");
+    assert!(told.text().contains(&tree.display().to_string()), "{told}");
+    let target = world.scratch().join("one.diff");
+    world.refused(
+        &format!("savewpar --difference -f {} one", target.display()),
+        &["has the /usr of another system"],
+    );
     fs::rename(&tree, world.scratch().join("before")).unwrap();
     fill();
     world.refused("startwpar one", &["is not the directory any more", "of"]);

@@ -12,7 +12,7 @@ use wpar_mountd::filter::HiddenNames;
 use wpar_mountd::lower::rebased::{Fate, NameList};
 use wpar_mountd::overlay::Overlay;
 use wpar_mountd::overlay::trace::{Layers, Origin, Traced, trace};
-use wpar_mountd::spec::{Access, LowerSpec, MountSpec, SpaceLimits};
+use wpar_mountd::spec::{Access, Graft, LowerSpec, MountSpec, SpaceLimits};
 
 use self::told::{Owner, Told};
 use super::context::{Context, parse_name};
@@ -125,6 +125,19 @@ impl Arguments for ExplainArguments {
     }
 }
 
+/// The system that lends a path, if one does.
+fn lender_of(grafts: &[Graft], path: &[u8]) -> Option<String> {
+    let path = Path::new(std::ffi::OsStr::from_bytes(path));
+    let covering = grafts.iter().filter(|graft| path.starts_with(&graft.point));
+    let graft = covering.max_by_key(|graft| graft.point.len())?;
+    let depth = graft.point.split('/').count();
+    let root = graft.from.as_ref()?.ancestors().nth(depth)?;
+    Some(match root == Path::new("/") {
+        true => "the running system".to_owned(),
+        false => root.display().to_string(),
+    })
+}
+
 /// An existing WPAR, whatever state it is in.
 fn of_wpar(context: &Context, name: &str) -> CliResult<Asked> {
     let registry = context.registry()?;
@@ -233,9 +246,12 @@ impl Asked {
         Ok(all)
     }
 
-    /// Whose a path of the lower is, if the WPAR was synchronized.
+    /// Whose a path of the lower is, if the WPAR was synchronized or has the `/usr` of another system.
     fn lower_of(&self, path: &[u8]) -> Option<String> {
         let mut lower = &self.spec.lower;
+        if let LowerSpec::Joined { grafts, .. } = lower {
+            return lender_of(grafts, path);
+        }
         let LowerSpec::Rebased { .. } = lower else {
             return None;
         };
