@@ -90,7 +90,7 @@ fn a_copy_of_an_older_release_becomes_one_of_the_hosts_and_goes_back() {
     );
     // Something of its own, changed and unchanged configuration, before.
     host.ok("chwpar -C one");
-    host.ok("startwpar one");
+    start(&host);
     host.inside(
         "one",
         "echo mine >/root/note; echo '# ours' >>/etc/login.defs; rm /usr/bin/env",
