@@ -53,6 +53,14 @@ fn kept(root: &Path, name: &str) -> Vec<(PathBuf, Vec<u8>)> {
     found
 }
 
+/// Starts the WPAR and waits until its system is up, so that it can be stopped in order.
+#[track_caller]
+fn start(host: &Elsewhere<'_>) {
+    host.wpar(["startwpar", "--wait", "one"])
+        .timeout(Duration::from_secs(900))
+        .ok();
+}
+
 /// Asserts that a command failed, and said all this.
 #[track_caller]
 fn failed(output: &Output, says: &[&str]) {
@@ -82,7 +90,7 @@ fn a_copy_of_an_older_release_becomes_one_of_the_hosts_and_goes_back() {
     );
     // Something of its own, changed and unchanged configuration, before.
     host.ok("chwpar -C one");
-    host.ok("startwpar one");
+    start(&host);
     host.inside(
         "one",
         "echo mine >/root/note; echo '# ours' >>/etc/login.defs; rm /usr/bin/env",
@@ -104,9 +112,7 @@ fn a_copy_of_an_older_release_becomes_one_of_the_hosts_and_goes_back() {
     host.ok("syncwpar -D one");
     let listed = host.ok("lswpar -qc -a synchronized one");
     assert!(listed.starts_with("1200-"), "{listed}");
-    host.wpar(["startwpar", "--wait", "one"])
-        .timeout(Duration::from_secs(900))
-        .ok();
+    start(&host);
     let inside = |script: &str| host.inside("one", script);
     assert_eq!(inside("dpkg --audit"), "");
     assert_eq!(inside("apt-get check >/dev/null && echo fine"), "fine");
@@ -154,7 +160,7 @@ fn a_copy_of_an_older_release_becomes_one_of_the_hosts_and_goes_back() {
     host.ok("chwpar -n two one");
     host.ok("chwpar -n one two");
     // It is not set up a second time, and needs nothing more.
-    host.ok("startwpar one");
+    start(&host);
     host.ok("stopwpar one");
     of_host.assert_unchanged(&Manifest::of(&root, Times::All, system), "the host");
 
@@ -173,13 +179,13 @@ fn a_copy_of_an_older_release_becomes_one_of_the_hosts_and_goes_back() {
     host.ok("syncwpar -D one");
     let listed = host.ok("lswpar -qc -a synchronized one");
     assert!(listed.contains(",1300-"), "{listed}");
-    host.ok("startwpar one");
+    start(&host);
     assert!(inside("dpkg-query -W bash").contains("9:5.2"));
     assert_eq!(inside("dpkg --audit; env cat /root/note"), "mine");
     host.ok("stopwpar one");
     host.ok("syncwpar -D -R one");
     fs::write(&status, text).expect("status of the host");
-    host.ok("startwpar one");
+    start(&host);
     assert!(!inside("dpkg-query -W bash").contains("9:5.2"));
     host.ok("stopwpar one");
 

@@ -13,6 +13,8 @@
 //! STORE/hydrate.json, STORE/hydration.json    see [`crate::hydrate::note`]
 //! ```
 //!
+//! (`STORE/generations` is the tool's: later stores, which lie above this one.)
+//!
 //! Regular files and directories are inodes of the WPAR (see [`record`] for what they carry); a
 //! symbolic link in `tree` is a whiteout: that name of the lower does not exist here. A symbolic
 //! link in `links` carries the number of names left to an inode that is otherwise still the

@@ -11,7 +11,7 @@ use wpar_mountd::error::FsError;
 use wpar_mountd::lower::rebased::Fate;
 use wpar_mountd::types::FileKind;
 
-use super::stanza::{Digests, conffiles, key, removed, unpacked};
+use super::stanza::{Conffile, Digests, conffiles, key, removed, unpacked};
 use super::{Class, Plan, Situation};
 use crate::model::generation::{PROGRAM, Written};
 use crate::packages::Algorithm;
@@ -143,6 +143,17 @@ impl Work<'_> {
             .collect();
         let mut before: HashMap<_, _> =
             stanzas(&ours).map(|stanza| (key(stanza), stanza)).collect();
+        let moving = Moving {
+            before: stanzas(&ours).flat_map(conffiles).collect(),
+            coming: self
+                .taken
+                .iter()
+                .filter_map(|(host, _)| theirs.get(&named(host)))
+                .flat_map(|stanza| conffiles(stanza))
+                .filter(|(_, file)| !file.is_obsolete)
+                .map(|(path, _)| path)
+                .collect(),
+        };
         let mut made: HashMap<(&[u8], &[u8]), Vec<u8>> = HashMap::new();
         let mut added = Vec::new();
         for (host, own) in self.taken.clone() {
@@ -151,7 +162,7 @@ impl Work<'_> {
             };
             // One that was removed, and has left its configuration, is on record too.
             let here = before.remove(&named(own.unwrap_or(host)));
-            let digests = self.configuration(host, there, here)?;
+            let digests = self.configuration(host, there, here, &moving)?;
             let stanza = unpacked(there, here, &digests);
             match here {
                 Some(here) => {
@@ -183,6 +194,7 @@ impl Work<'_> {
         package: &Package,
         there: &[u8],
         here: Option<&[u8]>,
+        moving: &Moving<'_>,
     ) -> Result<Digests, FsError> {
         let ours = here.map(conffiles).unwrap_or_default();
         let theirs = conffiles(there);
@@ -192,12 +204,14 @@ impl Work<'_> {
             let Some(new) = theirs.get(&shown[..]).filter(|new| !new.is_obsolete) else {
                 continue;
             };
-            let old = ours.get(&shown[..]).map(|old| old.digest);
+            let old = ours.get(&shown[..]);
+            let old = old.or_else(|| moving.before.get(&shown[..]));
+            let old = old.map(|old| old.digest);
             let digest = self.bring(package, file, new.digest, old)?;
             noted.push((shown, digest));
         }
         for (path, old) in ours {
-            if noted.iter().all(|(known, _)| known != path) {
+            if !moving.coming.contains(path) {
                 noted.push((path.to_vec(), [old.digest, b" obsolete"].concat()));
             }
         }
@@ -444,6 +458,15 @@ impl Work<'_> {
         }
         Ok(())
     }
+}
+
+/// Configuration files by the packages that have them: one can be another package's by now, and is still
+/// what it was.
+struct Moving<'a> {
+    /// Those of the copy.
+    before: HashMap<&'a [u8], Conffile<'a>>,
+    /// Those that come.
+    coming: HashSet<&'a [u8]>,
 }
 
 /// By what a package is known in `status`.

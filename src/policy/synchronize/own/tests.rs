@@ -456,6 +456,29 @@ fn configuration_that_nobody_changed_is_renewed_and_the_rest_is_left_to_dpkg() {
     }
 }
 
+/// `/etc/login.defs` is of `login` in Debian 12, and of a package of its own in 13.
+#[test]
+fn a_configuration_file_that_moves_to_another_package_is_still_unchanged() {
+    let own = format!("login 1#Conffiles:; /etc/login.defs {ONE}");
+    let new = format!("login.defs 2#Conffiles:; /etc/login.defs {TWO}");
+    let case = Case::new(
+        system("12", &[(&own, &[])], &[("etc/login.defs", "one")]),
+        system(
+            "13",
+            &[("login 2#Depends: login.defs", &[]), (&new, &[])],
+            &[("etc/login.defs", "two")],
+        ),
+    );
+    let records = case.records();
+    assert_eq!(records["etc/login.defs"], "two");
+    let status = &records["var/lib/dpkg/status"];
+    assert!(
+        status.contains(&format!(" /etc/login.defs {TWO}\n")),
+        "{status}"
+    );
+    assert!(!status.contains("obsolete"), "{status}");
+}
+
 #[test]
 fn what_the_host_changed_is_not_given_away_as_the_packages() {
     let own = format!("a 1#Conffiles:; /etc/plain {ONE}");
