@@ -185,8 +185,13 @@ impl PartialFile {
             return Ok(fs::fallocate(self.file(), flags, offset, length)?);
         }
         let _alone = self.changes.write();
+        let (_, modified) = times_of(&fs::fstat(self.file())?);
         self.bring_in_edges(&range)?;
-        fs::fallocate(self.file(), flags, offset, length)?;
+        if let Err(errno) = fs::fallocate(self.file(), flags, offset, length) {
+            // What was brought in has not changed the file.
+            names::set_times(self.file(), None, Some(modified))?;
+            return Err(errno.into());
+        }
         self.map.mark(range)
     }
 
