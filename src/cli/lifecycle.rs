@@ -1,6 +1,6 @@
 //! Watching, starting, stopping and entering: what several verbs do with the launcher.
 //!
-//! The only file of the commands that calls [`crate::launch`].
+//! With `mend`, the only file of the commands that calls [`crate::launch`].
 
 use std::fs::{self, DirBuilder};
 use std::io::{self, IsTerminal};
@@ -15,8 +15,8 @@ use super::create::running_host;
 use super::error::{CliError, CliResult};
 use super::exit::Exit;
 use super::interrupt::SIGNALS;
-use super::output;
 use super::progress::IndexProgress;
+use super::{mend, output};
 use crate::launch::{
     self, LaunchError, LaunchSpec, Launcher, Limits, Observation, Payload, RootSource, Session,
     StartEvent, Started, StopMode,
@@ -44,8 +44,19 @@ pub(super) struct Sight {
     pub(super) observation: Observation,
 }
 
-/// Looks at a WPAR. `ours` says that this command itself holds its lock.
+/// Looks at a WPAR, and puts right what a supervisor that died has left, as far as that can be.
+/// `ours` says that this command itself holds its lock.
 pub(super) fn look(registry: &Registry, record: &WparRecord, ours: bool) -> Sight {
+    let sight = glance(registry, record, ours);
+    if mend::mend(registry, record, &sight, ours) {
+        glance(registry, record, ours)
+    } else {
+        sight
+    }
+}
+
+/// Looks at a WPAR, and only that.
+pub(super) fn glance(registry: &Registry, record: &WparRecord, ours: bool) -> Sight {
     let name = &record.name;
     // What an earlier boot of the host wrote is not even read.
     let mut observation = if registry.is_this_boot() {
@@ -119,6 +130,16 @@ pub(super) fn start(
     };
     let unwanted = || context.interrupts.pending();
     let started = Launcher::default().start_unless(&spec, &mut progress, &unwanted);
+    if let Err(error @ LaunchError::Lost(_)) = started {
+        // Whoever should have undone the start is gone.
+        return Err(match look(registry, record, true).state {
+            WparState::Defined => named(name, error).hint("nothing of it is left; try again"),
+            WparState::Broken => broken(name, WparState::Broken),
+            _ => named(name, error).hint(format!(
+                "it was started all the same, and is looked after; 'stopwpar {name}' stops it"
+            )),
+        });
+    }
     if started.is_ok() && spec.conversion.is_some() {
         note_conversion(context, registry, name);
     }
@@ -291,7 +312,7 @@ fn await_supervisor(
     context: &Context,
     name: &WparName,
     request: impl FnOnce() -> Result<(), LaunchError> + Send + 'static,
-) -> CliResult<()> {
+) -> CliResult<Asked> {
     let (sender, answer) = mpsc::channel();
     thread::spawn(move || {
         // Nobody listens any more if this command was interrupted.
@@ -299,7 +320,9 @@ fn await_supervisor(
     });
     loop {
         match answer.recv_timeout(SIGNAL_CHECK) {
-            Ok(result) => return result.map_err(|error| not_stopped(name, error)),
+            Ok(Ok(())) => return Ok(Asked::Done),
+            Ok(Err(LaunchError::Lost(_))) => return Ok(Asked::Lost),
+            Ok(Err(error)) => return Err(not_stopped(name, error)),
             Err(mpsc::RecvTimeoutError::Timeout) => context.interrupts.check_saying(&format!(
                 "interrupted; {name} goes on with what it was told"
             ))?,
@@ -340,15 +363,46 @@ pub(super) fn stop(
         state @ WparState::Broken => Err(broken(name, state)),
         _ => {
             let run_dir = registry.layout().run_dir(name);
-            await_supervisor(context, name, move || {
+            let asked = await_supervisor(context, name, move || {
                 let ask = if restart {
                     launch::reboot
                 } else {
                     launch::stop
                 };
                 ask(&run_dir, mode, timeout)
-            })
+            });
+            match asked {
+                Ok(Asked::Done) => Ok(()),
+                Ok(Asked::Lost) => after_loss(registry, record, restart),
+                Err(error) => Err(error),
+            }
         }
+    }
+}
+
+/// What came of a request.
+enum Asked {
+    Done,
+    /// The supervisor died over it.
+    Lost,
+}
+
+/// The supervisor died while it stopped the WPAR: how that ended, as the kernel tells.
+fn after_loss(registry: &Registry, record: &WparRecord, restart: bool) -> CliResult<()> {
+    let name = &record.name;
+    match look(registry, record, true).state {
+        WparState::Defined if !restart => Ok(()),
+        WparState::Defined => Err(CliError::new(format!(
+            "{name}: its supervisor died before it could start it again"
+        ))
+        .hint(format!("start it with 'startwpar {name}'"))),
+        WparState::Broken => Err(broken(name, WparState::Broken)),
+        _ => Err(CliError::new(format!(
+            "{name}: its supervisor died while it stopped it; another one goes on with that"
+        ))
+        .hint(format!(
+            "see 'lswpar {name}'; 'stopwpar -F {name}' stops it by force"
+        ))),
     }
 }
 

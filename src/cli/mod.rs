@@ -35,6 +35,7 @@ mod lifecycle;
 mod lsmksysb;
 mod lswpar;
 mod manual;
+mod mend;
 mod mksysb;
 mod mkszfile;
 mod mkwpar;

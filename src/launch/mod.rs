@@ -9,6 +9,9 @@
 //!   `exec`;
 //! * the *session* (`session`), which enters a running WPAR for one command.
 //!
+//! A supervisor that died is followed by another one (`adopt`), which the next command starts; what
+//! it needs and nobody could open again the file system daemon holds (`held`).
+//!
 //! A fifth (`ahead`) reads, for some milliseconds, what the last start of the same source read.
 //!
 //! They talk in typed messages (`message`); what must survive the supervisor stands in the run
@@ -22,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use wpar_mountd::spec::MountSpec;
 
 mod account;
+mod adopt;
 mod ahead;
 mod cgroup;
 pub(crate) mod channel;
@@ -34,7 +38,9 @@ mod convert;
 mod devices;
 mod error;
 mod execute;
+mod fault;
 mod foreground;
+mod held;
 mod identity;
 mod init;
 pub(crate) mod inquiry;
@@ -45,6 +51,7 @@ pub(crate) mod mountinfo;
 pub(crate) mod note;
 mod notify;
 mod reaper;
+mod remedy;
 pub(crate) mod revive;
 mod root;
 mod seccomp;
@@ -57,12 +64,14 @@ mod terminal;
 mod userns;
 pub(crate) mod watch;
 
+pub use adopt::adopt;
 pub use cleanup::clean_up;
 pub use client::{Launcher, Started, enter, reboot, start, stop};
 pub use convert::Conversion;
 pub use error::{Failure, LaunchError};
 pub use identity::ProcessId;
 pub use init::InitKind;
+pub use remedy::{Remedy, remedy};
 pub use session::session_main;
 pub use state::{Leftover, Observation, observe};
 pub use supervisor::supervisor_main;

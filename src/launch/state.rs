@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cgroup::Groups;
 use super::error::{Doing, LaunchError};
-use super::{IdRange, InitKind, LaunchSpec, ProcessId, mountinfo};
+use super::{IdRange, InitKind, LaunchSpec, ProcessId, StopMode, mountinfo};
 
 /// Names in the run directory.
 pub(crate) const RUN_FILE: &str = "run.json";
@@ -39,6 +39,9 @@ pub(crate) struct RunState {
     pub(crate) executed: bool,
     pub(crate) ready: bool,
     pub(crate) stopping: bool,
+    /// What was asked for then.
+    #[serde(default)]
+    pub(crate) asked: Option<Asked>,
     /// Seconds since 1970.
     pub(crate) started_at: u64,
     pub(crate) restarts: u32,
@@ -46,6 +49,14 @@ pub(crate) struct RunState {
     pub(crate) status: Option<String>,
     /// Why it came to an end that nobody asked for.
     pub(crate) failure: Option<String>,
+}
+
+/// How a WPAR was told to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Asked {
+    pub(crate) mode: StopMode,
+    /// Whether it is to start again.
+    pub(crate) restart: bool,
 }
 
 impl RunState {
@@ -65,6 +76,7 @@ impl RunState {
             executed: false,
             ready: false,
             stopping: false,
+            asked: None,
             started_at: now(),
             restarts: 0,
             status: None,

@@ -10,6 +10,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod adopt;
 mod ahead;
 mod backup;
 mod bad_input;

@@ -224,7 +224,7 @@ fn wpar(context: &Context, registry: &Registry, mut record: WparRecord) -> CliRe
     let lock = context.lock(registry, &name)?;
     // Another command may have ended meanwhile.
     record = lifecycle::record(registry, &name)?;
-    let state = lifecycle::look(registry, &record, true).state;
+    let state = lifecycle::glance(registry, &record, true).state;
     let spec = match state {
         WparState::Defined => offline(context, registry, &mut record)?,
         // Its daemon has the store. What it shows is what the WPAR has written, to the last byte;

@@ -237,7 +237,7 @@ fn wpar(context: &Context, name: &str) -> CliResult<Subject> {
     let registry = context.registry()?;
     let record = lifecycle::record(&registry, &name)?;
     let _lock = context.lock(&registry, &name)?;
-    let files: Box<dyn Files> = match lifecycle::look(&registry, &record, true).state {
+    let files: Box<dyn Files> = match lifecycle::glance(&registry, &record, true).state {
         WparState::Defined => {
             Box::new(levels::offline(context, &registry, &record)?.into_overlay())
         }
