@@ -450,7 +450,7 @@ pub(super) fn enter(
 ) -> CliResult<Exit> {
     let name = &record.name;
     let sight = look(registry, record, false);
-    if sight.observation.init.is_none() {
+    if sight.observation.init.is_none() || sight.state == WparState::Broken {
         let hint = match sight.state {
             WparState::Broken => format!("clean up with 'stopwpar -F {name}'"),
             WparState::Transitional => {

@@ -28,7 +28,7 @@ use super::root::Root;
 use super::state::{self, RunState};
 use super::supervisor::{Init, Starter, Supervisor, open_log};
 use super::terminal::Size;
-use super::{LaunchSpec, Payload, ProcessId, mountinfo};
+use super::{LaunchSpec, Payload, ProcessId, RootSource, mountinfo};
 use crate::mountd_client::{self, Adopted};
 
 /// Lets another supervisor take over the WPAR of `run_dir`, whose supervisor died.
@@ -107,6 +107,9 @@ impl Supervisor {
         let number = i32::try_from(init.pid).ok().and_then(Pid::from_raw);
         let pid = number.ok_or(LaunchError::NotActive)?;
         let process = init.open().ok_or(LaunchError::NotActive)?;
+        let RootSource::Mount(files) = &spec.root else {
+            return Err(LaunchError::other("its files are a directory of the host"));
+        };
         let daemon = state
             .daemon
             .ok_or(LaunchError::Lost("file system daemon"))?;
@@ -121,7 +124,7 @@ impl Supervisor {
             connection,
             mut inheritance,
             held,
-        } = mountd_client::adopt(daemon.pid, daemon_process)
+        } = mountd_client::adopt(files, daemon.pid, daemon_process)
             .doing("take over the file system daemon")?;
         let held = Held::from_descriptors(held)
             .ok_or_else(|| LaunchError::other("the file system daemon holds nothing for others"))?

@@ -41,7 +41,7 @@ mod execute;
 mod fault;
 mod foreground;
 mod held;
-mod identity;
+pub(crate) mod identity;
 mod init;
 pub(crate) mod inquiry;
 mod inside;

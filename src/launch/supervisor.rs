@@ -23,6 +23,7 @@ use super::control::ControlSocket;
 use super::error::{Doing, LaunchError};
 use super::fault;
 use super::held::Held;
+use super::identity::ended_as;
 use super::inquiry::Inquiry;
 use super::message::{FromInit, Order, Report, ToInit};
 use super::note::note;
@@ -41,7 +42,6 @@ use super::{
 };
 use crate::mountd_client::{Daemon, Inheritance};
 use crate::sys::descriptors::close_others;
-use crate::sys::pidfd;
 use crate::sys::process::{Birth, spawn};
 use crate::sys::signals::SignalDescriptor;
 
@@ -613,7 +613,11 @@ pub(super) fn reap(init: &Init) -> ExitStatus {
     match waitpid(Some(init.pid), WaitOptions::empty()) {
         Ok(Some((_, status))) => exit_status(status),
         // Of one that was adopted, the kernel alone knows.
-        _ => pidfd::wait_status(init.process.as_fd()).map_or(ExitStatus::Exited(0), of_wait_status),
+        _ => ended_as(
+            init.pid.as_raw_nonzero().get().cast_unsigned(),
+            init.process.as_fd(),
+        )
+        .map_or(ExitStatus::Exited(0), of_wait_status),
     }
 }
 

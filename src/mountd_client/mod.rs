@@ -30,9 +30,9 @@ use wpar_mountd::takeover::Kept;
 use wpar_mountd::trail::{self, Trail};
 use wpar_mountd::wire::{self, Transport};
 
+use crate::launch::identity::ended_as;
 use crate::launch::watch::wait_readable;
 use crate::sys::descriptors::pass;
-use crate::sys::pidfd;
 use crate::sys::process::send_signal;
 
 pub(crate) use adopt::{Adopted, adopt};
@@ -42,6 +42,10 @@ pub const DAEMON: &str = "wpar-mountd";
 
 /// The longest answer of the daemon that is read.
 const LONGEST_ANSWER: u64 = 16 * 1024;
+
+/// The option in front of what a daemon only keeps open: the connection, the kept state, and what
+/// the supervisor wants to be found again.
+const HOLD: &str = "--hold-fd";
 
 /// How long a daemon that was killed may take to be gone.
 const KILL_PATIENCE: Duration = Duration::from_secs(10);
@@ -130,10 +134,8 @@ impl Inheritance {
     /// # Errors
     /// Those of making files in memory.
     pub fn new(spec: &MountSpec) -> io::Result<Self> {
-        let mut file = File::from(memfd_create("wpar-mount-spec", MemfdFlags::CLOEXEC)?);
-        file.write_all(&serde_json::to_vec(spec)?)?;
         Ok(Self {
-            spec: file,
+            spec: spec_file(spec)?,
             kept: Kept::new()?,
             held: Vec::new(),
         })
@@ -143,6 +145,13 @@ impl Inheritance {
     pub(crate) fn hold(&mut self, held: Vec<OwnedFd>) {
         self.held = held;
     }
+}
+
+/// `spec` as a daemon reads it.
+fn spec_file(spec: &MountSpec) -> io::Result<File> {
+    let mut file = File::from(memfd_create("wpar-mount-spec", MemfdFlags::CLOEXEC)?);
+    file.write_all(&serde_json::to_vec(spec)?)?;
+    Ok(file)
 }
 
 /// A daemon that was started.
@@ -179,14 +188,19 @@ impl Daemon {
         let (answer, ready) = UnixStream::pair()?;
         let mut command = Command::new(executable);
         command.arg0(DAEMON);
-        let held = inheritance.held.iter().map(OwnedFd::try_clone);
+        let kept = inheritance.kept.as_fd();
+        // What it serves itself it holds as well: those numbers stay what they are.
+        let held = [connection, kept]
+            .into_iter()
+            .chain(inheritance.held.iter().map(OwnedFd::as_fd));
+        let held = held.map(|fd| fd.try_clone_to_owned());
         let held = held.collect::<io::Result<Vec<_>>>()?;
-        let held = held.into_iter().map(|fd| ("--hold-fd", fd));
+        let held = held.into_iter().map(|fd| (HOLD, fd));
         for (option, fd) in [
             ("--fuse-fd", connection.try_clone_to_owned()?),
             ("--spec-fd", OwnedFd::from(inheritance.spec.try_clone()?)),
             ("--ready-fd", OwnedFd::from(ready)),
-            ("--kept-fd", inheritance.kept.as_fd().try_clone_to_owned()?),
+            ("--kept-fd", kept.try_clone_to_owned()?),
         ]
         .into_iter()
         .chain(held)
@@ -291,11 +305,11 @@ impl Daemon {
     ///
     /// # Errors
     /// Those of `waitpid(2)`.
-    pub fn end(self) -> io::Result<ExitStatus> {
+    pub fn end(mut self) -> io::Result<ExitStatus> {
         match self.handle {
-            Handle::Child(mut child) => child.wait(),
+            Handle::Child(ref mut child) => child.wait(),
             Handle::Foreign(_) => {
-                let status = pidfd::wait_status(self.process.as_fd());
+                let status = ended_as(self.pid(), self.process.as_fd());
                 // Where the kernel does not say, it died: a mount that is gone shows soon enough.
                 Ok(ExitStatus::from_raw(status.unwrap_or(libc::SIGKILL)))
             }
