@@ -73,6 +73,8 @@ pub(super) fn glance(registry: &Registry, record: &WparRecord, ours: bool) -> Si
         mounted: observation.mounted,
         populated: observation.populated,
         stopping: observation.stopping,
+        frozen: observation.frozen,
+        maintenance: observation.maintenance,
         leftovers: !observation.leftovers.is_empty(),
     };
     Sight {
@@ -111,6 +113,14 @@ pub(super) fn start(
             ));
         }
         state @ WparState::Broken => return Err(broken(name, state)),
+        state @ WparState::Frozen => {
+            let hint = format!("let it go on with 'wpar resume {name}'");
+            return Err(CliError::wrong_state(name, state, hint));
+        }
+        state @ WparState::Loaded => {
+            let hint = format!("end its maintenance with 'stopwpar {name}' first");
+            return Err(CliError::wrong_state(name, state, hint));
+        }
         state => {
             return Err(CliError::wrong_state(
                 name,
@@ -144,7 +154,7 @@ pub(super) fn start(
         note_conversion(context, registry, name);
     }
     started.map_err(|error| match &spec.payload {
-        Payload::Init => {
+        Payload::Init | Payload::Maintenance => {
             let hint = format!("the console log is {}", spec.console_log.display());
             named(name, error).hint(hint)
         }
@@ -450,9 +460,11 @@ pub(super) fn enter(
 ) -> CliResult<Exit> {
     let name = &record.name;
     let sight = look(registry, record, false);
-    if sight.observation.init.is_none() || sight.state == WparState::Broken {
+    let closed = matches!(sight.state, WparState::Broken | WparState::Frozen);
+    if sight.observation.init.is_none() || closed {
         let hint = match sight.state {
             WparState::Broken => format!("clean up with 'stopwpar -F {name}'"),
+            WparState::Frozen => format!("let it go on with 'wpar resume {name}'"),
             WparState::Transitional => {
                 "try again when the command that works on it has finished".to_owned()
             }
@@ -491,7 +503,7 @@ pub(super) fn run_command(
     }
 }
 
-fn named(name: &WparName, error: LaunchError) -> CliError {
+pub(super) fn named(name: &WparName, error: LaunchError) -> CliError {
     let error = CliError::from(error);
     CliError {
         message: format!("{name}: {}", error.message),

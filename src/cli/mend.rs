@@ -37,7 +37,19 @@ fn is_for_us(sight: &Sight) -> bool {
 
 fn try_mend(registry: &Registry, record: &WparRecord, sight: &Sight) -> bool {
     match remedy(&sight.observation) {
-        Remedy::CleanUp => lifecycle::clean_up(registry, record).is_ok(),
+        Remedy::CleanUp => {
+            let seen = &sight.observation;
+            let what = if seen.executed {
+                "its supervisor had died and its init had ended; what was left was taken away"
+            } else {
+                "its start was cut off; what was left was taken away"
+            };
+            let mended = lifecycle::clean_up(registry, record).is_ok();
+            let log = launch::error_log(&registry.layout().console_log(&record.name));
+            // To know it later is worth no failure now.
+            let _ = launch::keep_error(&log, what);
+            mended
+        }
         Remedy::Adopt => matches!(
             launch::adopt(&registry.layout().run_dir(&record.name)),
             Ok(()) | Err(LaunchError::AlreadyActive(_))

@@ -6,9 +6,9 @@ use super::context::Context;
 use super::error::{CliError, CliResult};
 use super::exit::Exit;
 use super::{
-    chwpar, clogin, diff, explain, generate, index, install_links, lsmksysb, lswpar, mksysb,
-    mkszfile, mkwpar, mount, oslevel, rebootwpar, restwpar, rmwpar, savewpar, startwpar, stopwpar,
-    umount, wparexec,
+    chwpar, clogin, diff, explain, generate, index, install_links, logs, lsmksysb, lswpar, mksysb,
+    mkszfile, mkwpar, mount, oslevel, pause, rebootwpar, restwpar, rmwpar, savewpar, startwpar,
+    stopwpar, umount, wparexec,
 };
 
 /// One verb.
@@ -99,11 +99,15 @@ pub static ALL: &[Verb] = &[
     startwpar::VERB,
     stopwpar::VERB,
     rebootwpar::VERB,
+    pause::PAUSE,
+    pause::RESUME,
     rmwpar::VERB,
     lswpar::VERB,
     chwpar::VERB,
     oslevel::VERB,
     clogin::VERB,
+    logs::LOGS,
+    logs::ERRORS,
     wparexec::VERB,
     mount::VERB,
     umount::VERB,

@@ -19,6 +19,7 @@ use super::client::{Asker, supervisor_command};
 use super::console::ConsoleLog;
 use super::control::ControlSocket;
 use super::error::{Doing, LaunchError};
+use super::errors;
 use super::held::Held;
 use super::message::{Order, Report};
 use super::note::note;
@@ -91,10 +92,11 @@ impl Supervisor {
             (Some(init), Some(kind)) => (init.pid.as_raw_nonzero().get().cast_unsigned(), kind),
             _ => return Err(LaunchError::NotActive),
         };
-        note(format_args!(
+        let what = format!(
             "the supervisor died; process {} went on in its place",
             std::process::id()
-        ));
+        );
+        errors::keep(&new.spec, what);
         let _ = starter.send(&Report::Executed { pid, kind });
         Ok(new)
     }

@@ -37,9 +37,11 @@ mod control;
 mod convert;
 mod devices;
 mod error;
+mod errors;
 mod execute;
 mod fault;
 mod foreground;
+mod freeze;
 mod held;
 pub(crate) mod identity;
 mod init;
@@ -69,6 +71,8 @@ pub use cleanup::clean_up;
 pub use client::{Launcher, Started, enter, reboot, start, stop};
 pub use convert::Conversion;
 pub use error::{Failure, LaunchError};
+pub(crate) use errors::{append as keep_error, last as last_errors, path as error_log};
+pub use freeze::{pause, resume};
 pub use identity::ProcessId;
 pub use init::InitKind;
 pub use remedy::{Remedy, remedy};
@@ -149,6 +153,8 @@ pub struct IdRange {
 pub enum Payload {
     /// Its own init; the built-in one, which only reaps, if it has none.
     Init,
+    /// Nothing but the built-in init: for those who look after the WPAR by logging in.
+    Maintenance,
     /// One command; the WPAR ends with it.
     Command {
         /// The program, looked up in `PATH` inside, and its arguments.

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cgroup::Groups;
 use super::error::{Doing, LaunchError};
-use super::{IdRange, InitKind, LaunchSpec, ProcessId, StopMode, mountinfo};
+use super::{IdRange, InitKind, LaunchSpec, Payload, ProcessId, StopMode, mountinfo};
 
 /// Names in the run directory.
 pub(crate) const RUN_FILE: &str = "run.json";
@@ -35,6 +35,9 @@ pub(crate) struct RunState {
     pub(crate) daemon: Option<ProcessId>,
     pub(crate) init: Option<ProcessId>,
     pub(crate) init_kind: Option<InitKind>,
+    /// Whether nothing of its own runs, for maintenance.
+    #[serde(default)]
+    pub(crate) maintenance: bool,
     /// Whether init was executed.
     pub(crate) executed: bool,
     pub(crate) ready: bool,
@@ -73,6 +76,7 @@ impl RunState {
             daemon: None,
             init: None,
             init_kind: None,
+            maintenance: spec.payload == Payload::Maintenance,
             executed: false,
             ready: false,
             stopping: false,
@@ -191,6 +195,10 @@ pub struct Observation {
     pub ready: bool,
     /// Whether it was told to end.
     pub stopping: bool,
+    /// Whether nothing of its own runs, for maintenance.
+    pub maintenance: bool,
+    /// Whether all its processes stand still.
+    pub frozen: bool,
     /// Whether its files are mounted.
     pub mounted: bool,
     /// Whether any process is in its control group.
@@ -233,6 +241,8 @@ pub fn observe(run_dir: &Path) -> Observation {
         executed: state.executed,
         ready: state.ready,
         stopping: state.stopping,
+        maintenance: state.maintenance,
+        frozen: groups.as_ref().is_some_and(Groups::is_frozen),
         mounted: mountinfo::is_mounted(&state.mount_point),
         populated: groups.as_ref().is_some_and(Groups::is_populated),
         started_at: Some(state.started_at),

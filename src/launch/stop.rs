@@ -11,6 +11,7 @@ use super::control::Client;
 use super::error::{Doing, LaunchError};
 use super::fault;
 use super::message::Answer;
+use super::note::note;
 use super::state::Asked;
 use super::supervisor::Supervisor;
 use super::{InitKind, StopMode};
@@ -102,6 +103,12 @@ impl Supervisor {
         client: Option<(Client, Option<Duration>)>,
     ) {
         let now = Instant::now();
+        if let Some(groups) = &self.groups
+            && groups.is_frozen()
+            && let Err(error) = groups.freeze(false)
+        {
+            note(format_args!("cannot let the processes go on: {error}"));
+        }
         let mut stopping = self.stopping.take().unwrap_or(Stopping {
             mode,
             restart,

@@ -21,6 +21,7 @@ use super::channel::Channel;
 use super::console::ConsoleLog;
 use super::control::ControlSocket;
 use super::error::{Doing, LaunchError};
+use super::errors;
 use super::fault;
 use super::held::Held;
 use super::identity::ended_as;
@@ -220,7 +221,7 @@ impl Supervisor {
                 ExitCode::SUCCESS
             }
             Err(error) => {
-                note(&error);
+                errors::keep(&self.spec, &error);
                 self.report(&Report::Failed(error.to_failure()));
                 asked
                     .into_iter()
@@ -436,7 +437,7 @@ impl Supervisor {
         // A command's terminal is its starter's; the console of a system is the log's.
         let terminal = match self.spec.payload {
             Payload::Command { .. } => self.init.as_mut().and_then(|init| init.console.take()),
-            Payload::Init => None,
+            Payload::Init | Payload::Maintenance => None,
         };
         let fds: Vec<_> = terminal.iter().map(AsFd::as_fd).collect();
         if let Some(starter) = &self.starter {

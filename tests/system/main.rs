@@ -38,6 +38,7 @@ mod looking;
 mod root_group;
 mod session;
 mod source;
+mod states;
 mod store;
 mod takeover;
 mod throw_away;

@@ -241,10 +241,12 @@ fn wpar(context: &Context, name: &str) -> CliResult<Subject> {
         WparState::Defined => {
             Box::new(levels::offline(context, &registry, &record)?.into_overlay())
         }
-        WparState::Active => Box::new(Below::open(&record.directory).map_err(|error| {
-            let error = std::io::Error::from(error.errno());
-            CliError::io(format!("cannot open the base directory of {name}"), &error)
-        })?),
+        WparState::Active | WparState::Frozen | WparState::Loaded => {
+            Box::new(Below::open(&record.directory).map_err(|error| {
+                let error = std::io::Error::from(error.errno());
+                CliError::io(format!("cannot open the base directory of {name}"), &error)
+            })?)
+        }
         state => {
             let hint = format!("stop it with 'stopwpar -F {name}' first");
             return Err(CliError::wrong_state(&name, state, hint));
