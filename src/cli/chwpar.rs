@@ -9,7 +9,7 @@ use super::create;
 use super::error::{CliError, CliResult};
 use super::exit::Exit;
 use super::verbs::{Arguments, Verb, Words};
-use super::{levels, lifecycle, output};
+use super::{levels, lifecycle, output, script};
 use crate::model::space_limits::AttributeError;
 use crate::model::{FileSystemAttributes, Source, WparKind, WparName, WparRecord, WparState};
 use crate::registry::Registry;
@@ -31,10 +31,14 @@ pub(super) const VERB: Verb = Verb::aix::<ChangeArguments>(Words {
             "Start it with the host, and no longer",
             "chwpar -A wpar1; chwpar -K -A wpar1",
         ),
+        (
+            "Run a script of the host at its start and stop",
+            "chwpar -u /usr/local/sbin/announce wpar1",
+        ),
         ("Let it write more", "chwpar -M size=20G wpar1"),
         ("Take its limits away", "chwpar -K -M size inodes wpar1"),
     ],
-    compatibility: "-A, -d, -h, -K, -M and -n are AIX's. In AIX -M adds file systems and -K -M removes them; here \
+    compatibility: "-A, -d, -h, -K, -M, -n and -u are AIX's. In AIX -M adds file systems and -K -M removes them; here \
         they change and remove the limits of the one that there is. -C (versioned) is an addition; \
         AIX decides that when a WPAR is made. The host name is changed only while the WPAR is \
         stopped. Network, devices, resources and privileges cannot be changed yet.",
@@ -44,7 +48,7 @@ pub(super) const VERB: Verb = Verb::aix::<ChangeArguments>(Words {
 #[derive(Debug, clap::Args)]
 pub(super) struct ChangeArguments {
     /// Name of the WPAR
-    #[arg(value_name = "NAME", required_unless_present_any = ["file_system", "hostname", "directory"])]
+    #[arg(value_name = "NAME", required_unless_present_any = ["file_system", "hostname", "directory", "script"])]
     name: Option<String>,
 
     /// New name
@@ -69,6 +73,11 @@ pub(super) struct ChangeArguments {
     /// Mark it to be started with the host
     #[arg(short = 'A', long = "auto")]
     auto: bool,
+
+    /// A script of the host that is run at its start and stop; with -K, none
+    #[arg(short = 'u', long = "script", value_name = "FILE", num_args = 0..=1)]
+    #[arg(default_missing_value = "")]
+    script: Option<String>,
 
     /// Make it versioned: it may run at a level that is not the host's
     #[arg(short = 'C', long = "versioned")]
@@ -103,6 +112,12 @@ impl Arguments for ChangeArguments {
             require_system(&record)?;
             record.versioned = !self.remove;
         }
+        if let Some(asked) = &self.script {
+            let path = self.value(asked)?.map(std::path::absolute).transpose();
+            record.script =
+                path.map_err(|error| CliError::io(format!("cannot use {asked}"), &error))?;
+            record.script.as_deref().map_or(Ok(()), script::check)?;
+        }
         if let Some(asked) = &self.hostname {
             let asked = self.value(asked)?;
             let own = new_name.as_ref().unwrap_or(&name);
@@ -136,7 +151,7 @@ impl ChangeArguments {
             {
                 self.file_system.pop()
             }
-            None if self.remove => [&mut self.hostname, &mut self.directory]
+            None if self.remove => [&mut self.hostname, &mut self.directory, &mut self.script]
                 .into_iter()
                 .flatten()
                 .find(|value| !value.is_empty())
@@ -152,6 +167,7 @@ impl ChangeArguments {
             || self.new_name.is_some()
             || self.hostname.is_some()
             || self.directory.is_some()
+            || self.script.is_some()
             || !self.file_system.is_empty();
         match named {
             true => Ok(()),

@@ -16,6 +16,7 @@ use super::error::{CliError, CliResult};
 use super::exit::Exit;
 use super::interrupt::SIGNALS;
 use super::progress::IndexProgress;
+use super::script::{self, Occasion};
 use super::{mend, output};
 use crate::launch::{
     self, LaunchError, LaunchSpec, Launcher, Limits, Observation, Payload, RootSource, Session,
@@ -160,6 +161,32 @@ pub(super) fn start(
         }
         Payload::Command { .. } => not_run(name, error),
     })
+}
+
+/// Runs the administrator's script of a WPAR that was started; if it fails, the start is undone.
+pub(super) fn announce(
+    context: &Context,
+    registry: &Registry,
+    record: &WparRecord,
+    started: Started,
+) -> CliResult<Started> {
+    match script::run(context, record, Occasion::Start, Some(started.pid())) {
+        Ok(()) => Ok(started),
+        Err(error) => {
+            end(registry, record)?;
+            Err(error.hint("the start is undone"))
+        }
+    }
+}
+
+/// Runs the administrator's script of a WPAR that is to be stopped. That it fails keeps nothing
+/// from being stopped.
+fn renounce(context: &Context, record: &WparRecord, sight: &Sight) {
+    let runs = matches!(sight.state, WparState::Active);
+    if runs && let Err(error) = script::run(context, record, Occasion::Stop, sight.observation.init)
+    {
+        context.note(format_args!("warning: {error}"));
+    }
 }
 
 /// Keeps the signals that would end this process until the value is dropped.
@@ -366,7 +393,11 @@ pub(super) fn stop(
         timeout,
         restart,
     } = ending;
-    match look(registry, record, true).state {
+    let sight = look(registry, record, true);
+    if !restart {
+        renounce(context, record, &sight);
+    }
+    match sight.state {
         WparState::Defined => Err(CliError::new(format!("{name} is not active"))
             .hint(format!("start it with 'startwpar {name}'"))),
         WparState::Broken if mode == StopMode::Force && !restart => clean_up(registry, record),

@@ -192,6 +192,7 @@ impl RestoreArguments {
             uuid: None,
             versioned: self.versioned || about.get("VERSIONED") == Some("yes"),
             auto: about.get("AUTO") == Some("yes"),
+            script: None,
             devices: Vec::new(),
             owner: None,
             kept: None,

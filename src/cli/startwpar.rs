@@ -42,7 +42,7 @@ pub(super) const VERB: Verb = Verb::aix::<StartArguments>(Words {
             "startwpar -v --wait wpar1",
         ),
     ],
-    compatibility: "--wait, -F and --auto are additions; AIX has rc.wpars for the last. -a, -1, -2, -e, -I and -R do not exist yet. A WPAR in state B must be \
+    compatibility: "--wait, -F and --auto are additions; AIX has rc.wpars for the last, as 'wpar rc' is. -a, -1, -2, -e, -I and -R do not exist yet. A WPAR in state B must be \
         cleaned up with 'stopwpar -F' first.",
 });
 
@@ -160,6 +160,9 @@ pub(super) fn start(
         Payload::Init
     };
     let mut started = lifecycle::start(context, registry, record, payload, verbose)?;
+    if !how.maintenance {
+        started = lifecycle::announce(context, registry, record, started)?;
+    }
     let waited = if how.wait {
         lifecycle::wait_ready(context, record, &mut started, verbose)
     } else {

@@ -7,7 +7,7 @@ use super::error::{CliError, CliResult};
 use super::exit::Exit;
 use super::{
     chwpar, clogin, diff, explain, generate, index, install_links, logs, lsmksysb, lswpar, mksysb,
-    mkszfile, mkwpar, mount, oslevel, pause, rebootwpar, restwpar, rmwpar, savewpar, startwpar,
+    mkszfile, mkwpar, mount, oslevel, pause, rc, rebootwpar, restwpar, rmwpar, savewpar, startwpar,
     stopwpar, umount, wparexec,
 };
 
@@ -99,6 +99,7 @@ pub static ALL: &[Verb] = &[
     startwpar::VERB,
     stopwpar::VERB,
     rebootwpar::VERB,
+    rc::VERB,
     pause::PAUSE,
     pause::RESUME,
     rmwpar::VERB,

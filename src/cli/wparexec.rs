@@ -123,6 +123,7 @@ impl ExecArguments {
             uuid: None,
             versioned: false,
             auto: false,
+            script: None,
             devices: Vec::new(),
             owner: Some(owner),
             kept: None,

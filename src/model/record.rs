@@ -9,7 +9,7 @@ use super::{CopyControls, DeviceName, Hostname, IdRange, Level, SpaceLimits, Wpa
 
 /// Newest version of the format of a [`WparRecord`]. A newer one is refused, not guessed. A record
 /// has the oldest version that can say what it says ([`WparRecord::needed_version`]).
-pub const RECORD_VERSION: u32 = 3;
+pub const RECORD_VERSION: u32 = 4;
 
 /// One WPAR on record. Its state is not in here: see [`super::WparState::derive`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +52,9 @@ pub struct WparRecord {
     /// record starts at any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub level: Option<Level>,
+    /// The host's script that is run when it starts and stops. Since version 4.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub script: Option<PathBuf>,
     /// When it was made, in seconds since 1970.
     pub created: u64,
     /// The command that it lives and dies with, for a throw-away one.
@@ -62,7 +65,9 @@ pub struct WparRecord {
 impl WparRecord {
     /// The oldest version of the format that knows everything in this record.
     pub fn needed_version(&self) -> u32 {
-        let own = if self.versioned || self.level.is_some() || !self.devices.is_empty() {
+        let own = if self.script.is_some() {
+            4
+        } else if self.versioned || self.level.is_some() || !self.devices.is_empty() {
             3
         } else {
             1

@@ -96,7 +96,7 @@ mod tests {
             b"wpar-mountd\0--fuse-fd\x009\0--spec-fd\x0011\0",
             b"wpar-mountd\0--hold-fd\0nine\0--hold-fd\0",
         ] {
-            assert_eq!(held_numbers(line), [], "{line:?}");
+            assert!(held_numbers(line).is_empty(), "{line:?}");
         }
     }
 }

@@ -31,6 +31,8 @@ pub struct SpecFile {
     pub directory: Option<PathBuf>,
     /// Whether it starts with the host.
     pub auto: Option<bool>,
+    /// The host's script that is run when it starts and stops.
+    pub script: Option<PathBuf>,
     /// Its identity.
     pub uuid: Option<String>,
     /// Whether it is a system copy.
@@ -83,6 +85,7 @@ impl SpecFile {
     pub fn template(record: &WparRecord) -> Self {
         Self {
             auto: Some(record.auto),
+            script: record.script.clone(),
             system_copy: Some(true),
             backup: match &record.source {
                 Source::Host => None,
@@ -105,6 +108,7 @@ impl SpecFile {
             hostname: self.hostname.or(below.hostname),
             directory: self.directory.or(below.directory),
             auto: self.auto.or(below.auto),
+            script: self.script.or(below.script),
             uuid: self.uuid.or(below.uuid),
             backup: if says_source {
                 self.backup
@@ -158,6 +162,7 @@ impl SpecFile {
                 ("hostname", self.hostname.clone()),
                 ("directory", path("directory", &self.directory)?),
                 ("auto", self.auto.map(yes_no)),
+                ("script", path("script", &self.script)?),
                 ("uuid", self.uuid.clone()),
             ],
         )?;
