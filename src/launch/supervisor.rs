@@ -77,7 +77,7 @@ pub(super) type Starter = Channel<Report, Order>;
 
 /// What the supervisor was started for.
 enum Asked {
-    Start(Start),
+    Start(Box<Start>),
     /// To look after the WPAR of this run directory.
     Adopt(Starter, PathBuf),
 }
@@ -102,12 +102,12 @@ fn receive_order() -> Result<Asked, LaunchError> {
     rustix::process::chdir("/").doing("enter /")?;
     let starter = Starter::from_socket(socket);
     match starter.receive().doing("receive the order")? {
-        Some((Order::Start { spec, size }, files)) => Ok(Asked::Start(Start {
+        Some((Order::Start { spec, size }, files)) => Ok(Asked::Start(Box::new(Start {
             starter,
             spec: *spec,
             size,
             files,
-        })),
+        }))),
         Some((Order::Adopt { run_dir }, _)) => Ok(Asked::Adopt(starter, run_dir)),
         _ => Err(LaunchError::Lost("starter")),
     }
@@ -152,7 +152,7 @@ pub(super) struct Supervisor {
 }
 
 impl Supervisor {
-    fn new(asked: Start) -> Result<Self, LaunchError> {
+    fn new(asked: Box<Start>) -> Result<Self, LaunchError> {
         let state = RunState::new(&asked.spec)?;
         let starter = Some(asked.starter);
         Self::bare(asked.spec, state, starter, asked.files, asked.size)

@@ -71,7 +71,7 @@ fn the_unit_and_the_script_for_the_host_are_sound() {
     let unit = fs::read_to_string(contrib("wpars.service")).expect("the unit");
     assert_eq!(unit.matches("/usr/local/bin/wpar rc ").count(), 2);
     let unit = unit.replace("/usr/local/bin/wpar", env!("CARGO_BIN_EXE_wpar"));
-    let unit = unit.replace("Documentation=man:wpar-rc(1)\n", "");
+    let unit = unit.replace("Documentation=man:wpar-rc(8)\n", "");
     let path = dir.path().join("wpars.service");
     fs::write(&path, unit).expect("a unit");
     let output = Run::new("systemd-analyze", ["verify".as_ref(), path.as_os_str()]).output();
