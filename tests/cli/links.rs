@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::support::{PROGRAM, Root, Test};
 
-const VERBS: [&str; 15] = [
+const VERBS: [&str; 16] = [
     "chwpar",
     "clogin",
     "lsmksysb",
@@ -19,6 +19,7 @@ const VERBS: [&str; 15] = [
     "savewpar",
     "startwpar",
     "stopwpar",
+    "wparerr",
     "wparexec",
 ];
 
