@@ -65,6 +65,21 @@ fn remove_temporaries(path: &Path) {
     }
 }
 
+/// Removes what writers have left in `dir` that were killed: their number is in the name, and no
+/// process has it.
+pub fn remove_abandoned(dir: &Path) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let parts = name.to_str().and_then(|name| name.rsplit_once('.'));
+        let writer = parts
+            .filter(|(file, _)| file.starts_with('.') && file.ends_with(".json"))
+            .and_then(|(_, number)| number.parse::<u32>().ok());
+        if writer.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
 /// Moves a file within the registry; when this returns, on disk too.
 ///
 /// # Errors
@@ -136,5 +151,27 @@ mod tests {
             .collect();
         names.sort();
         assert_eq!(names, [".a.json.x", ".b.json.4711", "a.json.1"]);
+    }
+
+    #[test]
+    fn regression_what_a_writer_left_whose_file_never_was_goes_when_it_is_dead() {
+        let directory = tempfile::tempdir().unwrap();
+        let own = format!(".a.json.{}", std::process::id());
+        // No process has a number as large as that.
+        for left in [
+            ".a.json.4294967295",
+            ".b.pending.json.4294967295",
+            "c.json",
+            &own,
+        ] {
+            fs::write(directory.path().join(left), b"half").unwrap();
+        }
+        remove_abandoned(directory.path());
+        let mut names: Vec<_> = fs::read_dir(directory.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        assert_eq!(names, [own, "c.json".to_owned()]);
     }
 }
