@@ -8,6 +8,8 @@
 //! the starter asks for something on each processor, for what waits there. The daemon could not: it
 //! would not end while it waited for itself. When the starter says no more on that socket (it closes it, or
 //! shuts its side down), the daemon tells what was read until then, a [`Trail`], and closes it too.
+//! Each `--hold-fd N`, of which there may be some, is kept open and never touched: what the starter
+//! wants to find again if it dies itself.
 //!
 //! [`Trail`]: crate::trail::Trail
 
@@ -32,7 +34,7 @@ use crate::trail::Trail;
 const SPEC_MAX: u64 = 64 << 20;
 
 const USAGE: &str = "usage: wpar-mountd --fuse-fd N --spec-fd N --ready-fd N --kept-fd N \
-                     (it is started by wpar, not by hand)";
+                     [--hold-fd N] (it is started by wpar, not by hand)";
 
 #[derive(Debug, Error)]
 enum DaemonError {
@@ -57,7 +59,12 @@ struct Descriptors {
     spec: OwnedFd,
     ready: OwnedFd,
     kept: OwnedFd,
+    /// Open as long as the daemon lives.
+    held: Vec<OwnedFd>,
 }
+
+/// The most descriptors that are held for a starter.
+const HELD_MAX: usize = 8;
 
 /// Runs the daemon with the arguments after its own name.
 pub fn main<I: IntoIterator<Item = OsString>>(arguments: I) -> ExitCode {
@@ -66,6 +73,7 @@ pub fn main<I: IntoIterator<Item = OsString>>(arguments: I) -> ExitCode {
         Err(error) => return fail(&error),
     };
     logger::begin();
+    let _held = descriptors.held;
     let mut ready = File::from(descriptors.ready);
     let kept = Kept::from_descriptor(descriptors.kept);
     let started = read_spec(descriptors.spec)
@@ -123,23 +131,28 @@ fn fail(error: &DaemonError) -> ExitCode {
 
 fn parse<I: IntoIterator<Item = OsString>>(arguments: I) -> Result<Descriptors, DaemonError> {
     let mut numbers: [Option<RawFd>; 4] = [None; 4];
+    let mut held = Vec::new();
     let mut arguments = arguments.into_iter();
     while let Some(option) = arguments.next() {
+        let mut another = None;
         let slot = match option.to_str() {
             Some("--fuse-fd") => &mut numbers[0],
             Some("--spec-fd") => &mut numbers[1],
             Some("--ready-fd") => &mut numbers[2],
             Some("--kept-fd") => &mut numbers[3],
+            Some("--hold-fd") if held.len() < HELD_MAX => &mut another,
             _ => return Err(DaemonError::Usage),
         };
         *slot = arguments
             .next()
             .and_then(|number| number.to_str()?.parse().ok());
+        held.extend(another);
     }
     let [Some(fuse), Some(spec), Some(ready), Some(kept)] = numbers else {
         return Err(DaemonError::Usage);
     };
-    let mut different = [fuse, spec, ready, kept];
+    let mut different = vec![fuse, spec, ready, kept];
+    different.extend(&held);
     different.sort_unstable();
     if different.windows(2).any(|two| two[0] == two[1]) {
         return Err(DaemonError::Usage);
@@ -156,6 +169,10 @@ fn parse<I: IntoIterator<Item = OsString>>(arguments: I) -> Result<Descriptors, 
         spec: take("--spec-fd", spec)?,
         ready: take("--ready-fd", ready)?,
         kept: take("--kept-fd", kept)?,
+        held: held
+            .into_iter()
+            .map(|number| take("--hold-fd", number))
+            .collect::<Result<_, _>>()?,
     })
 }
 
@@ -181,6 +198,7 @@ mod tests {
             "--fuse-fd 3 --spec-fd 4 --ready-fd 5",
             "--fuse-fd 3 --spec-fd 4 --ready-fd x --kept-fd 6",
             "--fuse-fd 3 --spec-fd 3 --ready-fd 4 --kept-fd 6",
+            "--fuse-fd 3 --spec-fd 4 --ready-fd 5 --kept-fd 6 --hold-fd 3",
             "--verbose",
         ] {
             let arguments = bad.split_whitespace().map(OsString::from);

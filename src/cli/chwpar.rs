@@ -11,7 +11,7 @@ use super::create;
 use super::error::{CliError, CliResult};
 use super::exit::Exit;
 use super::verbs::{Arguments, Verb, Words};
-use super::{levels, lifecycle, output};
+use super::{levels, lifecycle, output, script};
 use crate::model::space_limits::AttributeError;
 use crate::model::{
     BaseSystem, FileSystemAttributes, Source, WparKind, WparName, WparRecord, WparState,
@@ -38,6 +38,10 @@ pub(super) const VERB: Verb = Verb::aix::<ChangeArguments>(Words {
             "Start it with the host, and no longer",
             "chwpar -A wpar1; chwpar -K -A wpar1",
         ),
+        (
+            "Run a script of the host at its start and stop",
+            "chwpar -u /usr/local/sbin/announce wpar1",
+        ),
         ("Let it write more", "chwpar -M size=20G wpar1"),
         (
             "Give it another address, at once",
@@ -49,7 +53,7 @@ pub(super) const VERB: Verb = Verb::aix::<ChangeArguments>(Words {
         ),
         ("Take its limits away", "chwpar -K -M size inodes wpar1"),
     ],
-    compatibility: "-A, -d, -h, -i, -I, -K, -M, -n, -N and -R are AIX's. In AIX -M adds file systems and -K -M removes them; here \
+    compatibility: "-A, -d, -h, -i, -I, -K, -M, -n, -N, -R and -u are AIX's. In AIX -M adds file systems and -K -M removes them; here \
         they change and remove the limits of the one that there is. -C (versioned) is an addition; \
         AIX decides that when a WPAR is made. The host name is changed only while the WPAR is \
          stopped. Whether /usr is shared (-l, --shared) is decided when a WPAR is made, as in AIX. Devices and privileges cannot be changed yet.",
@@ -60,7 +64,7 @@ pub(super) const VERB: Verb = Verb::aix::<ChangeArguments>(Words {
 pub(super) struct ChangeArguments {
     /// Name of the WPAR
     #[arg(value_name = "NAME", required_unless_present_any = [
-        "file_system", "hostname", "directory", "network", "routes", "resources",
+        "file_system", "hostname", "directory", "network", "routes", "resources", "script",
     ])]
     name: Option<String>,
 
@@ -86,6 +90,11 @@ pub(super) struct ChangeArguments {
     /// Mark it to be started with the host
     #[arg(short = 'A', long = "auto")]
     auto: bool,
+
+    /// A script of the host that is run at its start and stop; with -K, none
+    #[arg(short = 'u', long = "script", value_name = "FILE", num_args = 0..=1)]
+    #[arg(default_missing_value = "")]
+    script: Option<String>,
 
     /// Make it versioned: it may run at a level that is not the host's
     #[arg(short = 'C', long = "versioned")]
@@ -131,6 +140,12 @@ impl Arguments for ChangeArguments {
         if self.versioned {
             require_system(&record)?;
             record.versioned = !self.remove;
+        }
+        if let Some(asked) = &self.script {
+            let path = self.value(asked)?.map(std::path::absolute).transpose();
+            record.script =
+                path.map_err(|error| CliError::io(format!("cannot use {asked}"), &error))?;
+            record.script.as_deref().map_or(Ok(()), script::check)?;
         }
         if let Some(asked) = &self.hostname {
             let asked = self.value(asked)?;
@@ -189,7 +204,7 @@ impl ChangeArguments {
         let mistaken = of_file_system
             .or_else(|| self.controls.take_stray(self.remove))
             .or_else(|| match self.remove {
-                true => [&mut self.hostname, &mut self.directory]
+                true => [&mut self.hostname, &mut self.directory, &mut self.script]
                     .into_iter()
                     .flatten()
                     .find(|value| !value.is_empty())
@@ -223,6 +238,7 @@ impl ChangeArguments {
             || self.new_name.is_some()
             || self.hostname.is_some()
             || self.directory.is_some()
+            || self.script.is_some()
             || !self.file_system.is_empty()
             || !self.controls.is_empty();
         match named {

@@ -60,6 +60,8 @@ pub(super) struct Plan {
     pub(super) versioned: bool,
     /// Whether it is to start with the host.
     pub(super) auto: bool,
+    /// The host's script that is run when it starts and stops.
+    pub(super) script: Option<PathBuf>,
     /// Devices of the host that it gets.
     pub(super) devices: Vec<DeviceName>,
     /// How it is connected.
@@ -346,6 +348,7 @@ impl<'a> Creation<'a> {
             resources: plan.resources,
             ids,
             auto: plan.auto,
+            script: plan.script,
             versioned: plan.versioned,
             level: None,
             created: SystemTime::now()

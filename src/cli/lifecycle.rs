@@ -1,6 +1,6 @@
 //! Watching, starting, stopping and entering: what several verbs do with the launcher.
 //!
-//! The only file of the commands that calls [`crate::launch`].
+//! With `mend`, the only file of the commands that calls [`crate::launch`].
 
 use std::fs::{self, DirBuilder};
 use std::io::{self, IsTerminal};
@@ -16,8 +16,9 @@ use super::create::running_host;
 use super::error::{CliError, CliResult};
 use super::exit::Exit;
 use super::interrupt::SIGNALS;
-use super::output;
 use super::progress::IndexProgress;
+use super::script::{self, Occasion};
+use super::{mend, output};
 use crate::launch::{
     self, LaunchError, LaunchSpec, Launcher, Limits, Observation, Payload, RootSource, Session,
     StartEvent, Started, StopMode,
@@ -49,8 +50,19 @@ pub(super) struct Sight {
     pub(super) observation: Observation,
 }
 
-/// Looks at a WPAR. `ours` says that this command itself holds its lock.
+/// Looks at a WPAR, and puts right what a supervisor that died has left, as far as that can be.
+/// `ours` says that this command itself holds its lock.
 pub(super) fn look(registry: &Registry, record: &WparRecord, ours: bool) -> Sight {
+    let sight = glance(registry, record, ours);
+    if mend::mend(registry, record, &sight, ours) {
+        glance(registry, record, ours)
+    } else {
+        sight
+    }
+}
+
+/// Looks at a WPAR, and only that.
+pub(super) fn glance(registry: &Registry, record: &WparRecord, ours: bool) -> Sight {
     let name = &record.name;
     // What an earlier boot of the host wrote is not even read.
     let mut observation = if registry.is_this_boot() {
@@ -67,6 +79,8 @@ pub(super) fn look(registry: &Registry, record: &WparRecord, ours: bool) -> Sigh
         mounted: observation.mounted,
         populated: observation.populated,
         stopping: observation.stopping,
+        frozen: observation.frozen,
+        maintenance: observation.maintenance,
         leftovers: !observation.leftovers.is_empty(),
     };
     Sight {
@@ -105,6 +119,14 @@ pub(super) fn start(
             ));
         }
         state @ WparState::Broken => return Err(broken(name, state)),
+        state @ WparState::Frozen => {
+            let hint = format!("let it go on with 'wpar resume {name}'");
+            return Err(CliError::wrong_state(name, state, hint));
+        }
+        state @ WparState::Loaded => {
+            let hint = format!("end its maintenance with 'stopwpar {name}' first");
+            return Err(CliError::wrong_state(name, state, hint));
+        }
         state => {
             return Err(CliError::wrong_state(
                 name,
@@ -124,16 +146,52 @@ pub(super) fn start(
     };
     let unwanted = || context.interrupts.pending();
     let started = Launcher::default().start_unless(&spec, &mut progress, &unwanted);
+    if let Err(error @ LaunchError::Lost(_)) = started {
+        // Whoever should have undone the start is gone.
+        return Err(match look(registry, record, true).state {
+            WparState::Defined => named(name, error).hint("nothing of it is left; try again"),
+            WparState::Broken => broken(name, WparState::Broken),
+            _ => named(name, error).hint(format!(
+                "it was started all the same, and is looked after; 'stopwpar {name}' stops it"
+            )),
+        });
+    }
     if started.is_ok() && spec.conversion.is_some() {
         note_conversion(context, registry, name);
     }
     started.map_err(|error| match &spec.payload {
-        Payload::Init => {
+        Payload::Init | Payload::Maintenance => {
             let hint = format!("the console log is {}", spec.console_log.display());
             named(name, error).hint(hint)
         }
         Payload::Command { .. } => not_run(name, error),
     })
+}
+
+/// Runs the administrator's script of a WPAR that was started; if it fails, the start is undone.
+pub(super) fn announce(
+    context: &Context,
+    registry: &Registry,
+    record: &WparRecord,
+    started: Started,
+) -> CliResult<Started> {
+    match script::run(context, record, Occasion::Start, Some(started.pid())) {
+        Ok(()) => Ok(started),
+        Err(error) => {
+            end(registry, record)?;
+            Err(error.hint("the start is undone"))
+        }
+    }
+}
+
+/// Runs the administrator's script of a WPAR that is to be stopped. That it fails keeps nothing
+/// from being stopped.
+fn renounce(context: &Context, record: &WparRecord, sight: &Sight) {
+    let runs = matches!(sight.state, WparState::Active);
+    if runs && let Err(error) = script::run(context, record, Occasion::Stop, sight.observation.init)
+    {
+        context.note(format_args!("warning: {error}"));
+    }
 }
 
 /// Keeps the signals that would end this process until the value is dropped.
@@ -320,7 +378,7 @@ fn await_supervisor(
     context: &Context,
     name: &WparName,
     request: impl FnOnce() -> Result<(), LaunchError> + Send + 'static,
-) -> CliResult<()> {
+) -> CliResult<Asked> {
     let (sender, answer) = mpsc::channel();
     thread::spawn(move || {
         // Nobody listens any more if this command was interrupted.
@@ -328,7 +386,9 @@ fn await_supervisor(
     });
     loop {
         match answer.recv_timeout(SIGNAL_CHECK) {
-            Ok(result) => return result.map_err(|error| not_stopped(name, error)),
+            Ok(Ok(())) => return Ok(Asked::Done),
+            Ok(Err(LaunchError::Lost(_))) => return Ok(Asked::Lost),
+            Ok(Err(error)) => return Err(not_stopped(name, error)),
             Err(mpsc::RecvTimeoutError::Timeout) => context.interrupts.check_saying(&format!(
                 "interrupted; {name} goes on with what it was told"
             ))?,
@@ -362,22 +422,57 @@ pub(super) fn stop(
         timeout,
         restart,
     } = ending;
-    match look(registry, record, true).state {
+    let sight = look(registry, record, true);
+    if !restart {
+        renounce(context, record, &sight);
+    }
+    match sight.state {
         WparState::Defined => Err(CliError::new(format!("{name} is not active"))
             .hint(format!("start it with 'startwpar {name}'"))),
         WparState::Broken if mode == StopMode::Force && !restart => clean_up(registry, record),
         state @ WparState::Broken => Err(broken(name, state)),
         _ => {
             let run_dir = registry.layout().run_dir(name);
-            await_supervisor(context, name, move || {
+            let asked = await_supervisor(context, name, move || {
                 let ask = if restart {
                     launch::reboot
                 } else {
                     launch::stop
                 };
                 ask(&run_dir, mode, timeout)
-            })
+            });
+            match asked {
+                Ok(Asked::Done) => Ok(()),
+                Ok(Asked::Lost) => after_loss(registry, record, restart),
+                Err(error) => Err(error),
+            }
         }
+    }
+}
+
+/// What came of a request.
+enum Asked {
+    Done,
+    /// The supervisor died over it.
+    Lost,
+}
+
+/// The supervisor died while it stopped the WPAR: how that ended, as the kernel tells.
+fn after_loss(registry: &Registry, record: &WparRecord, restart: bool) -> CliResult<()> {
+    let name = &record.name;
+    match look(registry, record, true).state {
+        WparState::Defined if !restart => Ok(()),
+        WparState::Defined => Err(CliError::new(format!(
+            "{name}: its supervisor died before it could start it again"
+        ))
+        .hint(format!("start it with 'startwpar {name}'"))),
+        WparState::Broken => Err(broken(name, WparState::Broken)),
+        _ => Err(CliError::new(format!(
+            "{name}: its supervisor died while it stopped it; another one goes on with that"
+        ))
+        .hint(format!(
+            "see 'lswpar {name}'; 'stopwpar -F {name}' stops it by force"
+        ))),
     }
 }
 
@@ -425,9 +520,11 @@ pub(super) fn enter(
 ) -> CliResult<Exit> {
     let name = &record.name;
     let sight = look(registry, record, false);
-    if sight.observation.init.is_none() {
+    let closed = matches!(sight.state, WparState::Broken | WparState::Frozen);
+    if sight.observation.init.is_none() || closed {
         let hint = match sight.state {
             WparState::Broken => format!("clean up with 'stopwpar -F {name}'"),
+            WparState::Frozen => format!("let it go on with 'wpar resume {name}'"),
             WparState::Transitional => {
                 "try again when the command that works on it has finished".to_owned()
             }
@@ -466,7 +563,7 @@ pub(super) fn run_command(
     }
 }
 
-fn named(name: &WparName, error: LaunchError) -> CliError {
+pub(super) fn named(name: &WparName, error: LaunchError) -> CliError {
     let error = CliError::from(error);
     CliError {
         message: format!("{name}: {}", error.message),

@@ -15,6 +15,7 @@ use super::levels::{self, Insist};
 use super::lifecycle;
 use super::prepared::Prepared;
 use super::remove::{self, StoreFate};
+use super::script;
 use super::shared_copy;
 use super::verbs::{Arguments, Verb, Words};
 use super::{output, specification};
@@ -119,7 +120,12 @@ pub(super) const VERB: Verb = Verb::aix::<MakeArguments>(Words {
         the copy, run inside, in the order of their names, before it starts for the first time.\n\n\
         With -D the WPAR gets a device of the host, if the file /etc/wpars/devexports names it: in \
         it, a line 'name:' begins an entry with value = \"/dev/PATTERN\" and auto = \"yes\" or \
-        \"no\", yes for devices that every new WPAR gets.",
+        \"no\", yes for devices that every new WPAR gets.\n\n\
+        The script of -u is run on the host, as root: 'SCRIPT start NAME' when the WPAR's init \
+        runs, 'SCRIPT stop NAME' before it is stopped, except by 'rmwpar -F'; not at a restart of \
+        what runs, nor for maintenance. WPAR_NAME, WPAR_HOSTNAME, WPAR_DIRECTORY, WPAR_UUID and \
+        WPAR_PID (init's number on the host) are in its environment. If it fails at the start, the \
+        start fails and is undone; at a stop that is a warning. Only root may be able to change it.",
     examples: &[
         (
             "Make a WPAR from a backup and start it",
@@ -195,6 +201,10 @@ pub(super) const VERB: Verb = Verb::aix::<MakeArguments>(Words {
             "mkwpar -t -B /backup/web.tar.zst -M size=10G -n web1 -w -o web.spec; mkwpar -f web.spec; mkwpar -f web.spec -n web2",
         ),
         (
+            "Let a script of the host announce it",
+            "mkwpar -t -n web2 -u /usr/local/sbin/announce",
+        ),
+        (
             "Use a store again that 'rmwpar -p' kept",
             "mkwpar -p -n web1",
         ),
@@ -260,6 +270,10 @@ pub(super) struct MakeArguments {
     /// Mark it to be started with the host
     #[arg(short = 'A', long = "auto")]
     auto: bool,
+
+    /// A script of the host that is run at its start and stop
+    #[arg(short = 'u', long = "script", value_name = "FILE")]
+    script: Option<PathBuf>,
 
     /// Copy controls: preserve_private=yes|no, preserve_wpars=yes|no, include=MOUNT, exclude=PATH, snapshot=auto|require|no, hydrate=yes|no, source=DIR
     #[arg(short = 'T', long = "copy-controls", value_name = "NAME=VALUE", num_args = 1..)]
@@ -327,6 +341,9 @@ impl Arguments for MakeArguments {
         let resources = controls::resources(Resources::default(), &settings.resources)?;
         let requests = DeviceRequest::parse(&self.devices)
             .map_err(|error| CliError::usage(error.to_string()))?;
+        if let Some(script) = &settings.script {
+            script::check(script)?;
+        }
         // As in AIX, a versioned WPAR is always a copy of a whole system.
         let is_copy = settings.system_copy == Some(true) || settings.versioned == Some(true);
         let is_standard = !is_copy && self.preserved.is_none();
@@ -486,6 +503,7 @@ fn plan(
         uuid: settings.uuid.clone(),
         versioned: settings.versioned == Some(true),
         auto: settings.auto == Some(true),
+        script: settings.script.clone(),
         owner: None,
         kept: None,
     };
@@ -517,6 +535,7 @@ impl MakeArguments {
             hostname: self.hostname.clone(),
             directory: self.directory.as_deref().map(absolute).transpose()?,
             auto: self.auto.then_some(true),
+            script: self.script.as_deref().map(absolute).transpose()?,
             uuid: None,
             system_copy: self.system_copy.then_some(true),
             backup: self.image.as_deref().map(absolute).transpose()?,
@@ -641,6 +660,7 @@ impl MakeArguments {
             uuid: None,
             versioned: settings.versioned.unwrap_or(kept.versioned),
             auto: settings.auto.unwrap_or(kept.auto),
+            script: settings.script.clone().or_else(|| kept.script.clone()),
             devices: kept.devices.clone(),
             network: kept.network.clone(),
             leave_clashes_out: false,
@@ -683,6 +703,8 @@ pub(super) fn start_new(
         remove::remove(context, registry, record, fate, lock)?;
         return Err(interrupt);
     }
+    let started =
+        started.and_then(|started| lifecycle::announce(context, registry, record, started));
     started.map_err(|error| CliError {
         message: format!("{name} was made but did not start: {}", error.message),
         ..error

@@ -193,6 +193,7 @@ impl RestoreArguments {
             uuid: None,
             versioned: self.versioned || about.get("VERSIONED") == Some("yes"),
             auto: about.get("AUTO") == Some("yes"),
+            script: None,
             devices: Vec::new(),
             network: Network::default(),
             leave_clashes_out: false,

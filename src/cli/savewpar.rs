@@ -110,7 +110,9 @@ impl Arguments for SaveArguments {
                 WparState::Active,
                 format!("stop it with 'stopwpar {name}', or leave --difference out"),
             )),
-            WparState::Active => self.save_active(context, &record, &target, excludes),
+            WparState::Active | WparState::Frozen | WparState::Loaded => {
+                self.save_active(context, &record, &target, excludes)
+            }
             state => Err(CliError::wrong_state(
                 &name,
                 state,

@@ -8,8 +8,8 @@ use super::error::{CliError, CliResult};
 use super::exit::Exit;
 use super::lender;
 use super::levels::{self, Insist};
-use super::lifecycle;
 use super::verbs::{Arguments, Verb, Words};
+use super::{lifecycle, output};
 use crate::launch::Payload;
 use crate::model::{WparName, WparRecord, WparState};
 use crate::registry::Registry;
@@ -22,6 +22,8 @@ pub(super) const VERB: Verb = Verb::aix::<StartArguments>(Words {
         the system has none. The command returns when the init runs; --wait waits until the \
         system says that it is up, if its init ever does (systemd). On a terminal, or with -v, it \
         says how long that took.\n\n\
+        -m is for maintenance: the WPAR is mounted and set up as for a start, but nothing in it \
+        runs, and it is in state L. clogin works; stopwpar ends it.\n\n\
         A copy of an image starts if it is at the level of the host (oslevel: the same \
         distribution, release and architecture), or if it is a versioned WPAR ('mkwpar -C', \
         'chwpar -C'). Either is refused if its programs cannot run on this host: they are for \
@@ -36,11 +38,15 @@ pub(super) const VERB: Verb = Verb::aix::<StartArguments>(Words {
             "startwpar --auto",
         ),
         (
+            "Repair one that does not boot, without starting it",
+            "startwpar -m wpar1; clogin wpar1; stopwpar wpar1",
+        ),
+        (
             "Wait until it is up, and watch",
             "startwpar -v --wait wpar1",
         ),
     ],
-    compatibility: "--wait, -F and --auto are additions; AIX has rc.wpars for the last. -a resolves clashes of addresses alone. -m, -1, -2, -e, -I and -R do not exist yet. A WPAR in state B must be \
+    compatibility: "--wait, -F and --auto are additions; AIX has rc.wpars for the last, as 'wpar rc' is. -a resolves clashes of addresses alone. -1, -2, -e, -I and -R do not exist yet. A WPAR in state B must be \
         cleaned up with 'stopwpar -F' first.",
 });
 
@@ -66,6 +72,9 @@ pub(super) struct StartArguments {
     /// Leave addresses out, for good, that this host or another WPAR has by now
     #[arg(short = 'a', long = "resolve")]
     resolve: bool,
+    /// For maintenance: mounted and set up, with nothing running but what clogin starts
+    #[arg(short = 'm', long = "maintenance", conflicts_with_all = ["auto", "wait"])]
+    maintenance: bool,
 
     /// Say what happens
     #[arg(short = 'v', long = "verbose")]
@@ -99,7 +108,11 @@ impl StartArguments {
             context,
             registry,
             &record,
-            (self.wait, insist),
+            How {
+                wait: self.wait,
+                insist,
+                maintenance: self.maintenance,
+            },
             self.verbose,
         )
     }
@@ -132,21 +145,39 @@ impl StartArguments {
     }
 }
 
+/// How a WPAR is started.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct How {
+    /// Until it says that it is up.
+    pub(super) wait: bool,
+    pub(super) insist: Insist,
+    /// With nothing of its own running.
+    pub(super) maintenance: bool,
+}
+
 /// Starts the WPAR and says so; an interrupted start is undone.
 pub(super) fn start(
     context: &Context,
     registry: &Registry,
     record: &WparRecord,
-    (wait, insist): (bool, Insist),
+    how: How,
     verbose: bool,
 ) -> CliResult<()> {
     let begun = Instant::now();
     for record in lender::behind(&context.layout, std::iter::once(record)) {
         context.note(lender::behind_note(record));
     }
-    levels::require(context, registry, record, insist)?;
-    let mut started = lifecycle::start(context, registry, record, Payload::Init, verbose)?;
-    let waited = if wait {
+    levels::require(context, registry, record, how.insist)?;
+    let payload = if how.maintenance {
+        Payload::Maintenance
+    } else {
+        Payload::Init
+    };
+    let mut started = lifecycle::start(context, registry, record, payload, verbose)?;
+    if !how.maintenance {
+        started = lifecycle::announce(context, registry, record, started)?;
+    }
+    let waited = if how.wait {
         lifecycle::wait_ready(context, record, &mut started, verbose)
     } else {
         Ok(())
@@ -156,6 +187,13 @@ pub(super) fn start(
         return Err(interrupt);
     }
     waited?;
-    lifecycle::say_active_since(&record.name, begun, verbose);
+    if how.maintenance {
+        output::say(format_args!(
+            "{name} is ready for maintenance: 'clogin {name}', then 'stopwpar {name}'",
+            name = record.name
+        ));
+    } else {
+        lifecycle::say_active_since(&record.name, begun, verbose);
+    }
     Ok(())
 }

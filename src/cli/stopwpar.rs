@@ -7,8 +7,9 @@ use super::error::CliResult;
 use super::exit::Exit;
 use super::levels::Insist;
 use super::lifecycle::Ending;
+use super::startwpar::{self, How};
 use super::verbs::{Arguments, Verb, Words};
-use super::{lifecycle, output, startwpar};
+use super::{lifecycle, output};
 use crate::launch::StopMode;
 
 pub(super) const VERB: Verb = Verb::aix::<StopArguments>(Words {
@@ -113,7 +114,11 @@ impl Arguments for StopArguments {
                 context,
                 &registry,
                 &record,
-                (false, Insist::No),
+                How {
+                    wait: false,
+                    insist: Insist::No,
+                    maintenance: false,
+                },
                 self.verbose,
             )?;
         } else {

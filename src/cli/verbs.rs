@@ -6,9 +6,9 @@ use super::context::Context;
 use super::error::{CliError, CliResult};
 use super::exit::Exit;
 use super::{
-    chwpar, clogin, diff, explain, generate, hydrate, index, install_links, lsmksysb, lswpar,
-    mksysb, mkszfile, mkwpar, mount, oslevel, rebootwpar, restwpar, rmwpar, savewpar, startwpar,
-    stopwpar, syncwpar, top, umount, wparexec,
+    chwpar, clogin, diff, explain, generate, hydrate, index, install_links, logs, lsmksysb, lswpar,
+    mksysb, mkszfile, mkwpar, mount, oslevel, pause, rc, rebootwpar, restwpar, rmwpar, savewpar,
+    startwpar, stopwpar, syncwpar, top, umount, wparexec,
 };
 
 /// One verb.
@@ -99,12 +99,17 @@ pub static ALL: &[Verb] = &[
     startwpar::VERB,
     stopwpar::VERB,
     rebootwpar::VERB,
+    rc::VERB,
+    pause::PAUSE,
+    pause::RESUME,
     rmwpar::VERB,
     lswpar::VERB,
     chwpar::VERB,
     syncwpar::VERB,
     oslevel::VERB,
     clogin::VERB,
+    logs::LOGS,
+    logs::ERRORS,
     wparexec::VERB,
     mount::VERB,
     umount::VERB,

@@ -145,6 +145,7 @@ impl ExecArguments {
             uuid: None,
             versioned: false,
             auto: false,
+            script: None,
             devices: Vec::new(),
             network,
             leave_clashes_out: said.resolve_clashes,

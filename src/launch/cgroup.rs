@@ -225,6 +225,18 @@ impl Groups {
             .is_ok_and(|events| events.lines().any(|line| line == "populated 1"))
     }
 
+    /// Halts all processes in the group of cgroup2, or lets them go on.
+    pub(crate) fn freeze(&self, halt: bool) -> io::Result<()> {
+        let word = if halt { "1" } else { "0" };
+        write(&self.unified().join("cgroup.freeze"), word)
+    }
+
+    /// Whether all processes in the group of cgroup2 stand still because of that.
+    pub(crate) fn is_frozen(&self) -> bool {
+        fs::read_to_string(self.unified().join("cgroup.events"))
+            .is_ok_and(|events| events.lines().any(|line| line == "frozen 1"))
+    }
+
     /// Groups that exist.
     pub(crate) fn existing(&self) -> Vec<PathBuf> {
         let groups = self

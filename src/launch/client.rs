@@ -15,6 +15,7 @@ use super::channel::Channel;
 use super::cleanup::clean_up;
 use super::control::ask;
 use super::error::{Doing, LaunchError};
+use super::fault;
 use super::foreground;
 use super::message::{Answer, Control, Order, Report};
 use super::state::RunState;
@@ -101,13 +102,7 @@ impl Launcher {
         // The supervisor looks again; from here the answer is of a kind that can be told apart.
         super::state::check_free(&spec.run_dir)?;
         let (channel, theirs) = Asker::pair().doing("make a channel")?;
-        let child = Command::new(&self.executable)
-            .arg0(SUPERVISOR)
-            .env_clear()
-            // It starts the file system's daemon, which is told by this.
-            .envs(wire::environment())
-            .stdin(Stdio::from(theirs.into_socket()))
-            .stdout(Stdio::null())
+        let child = supervisor_command(&self.executable, theirs)
             .spawn()
             .doing("start the supervisor")?;
         let mut started = Started {
@@ -210,6 +205,20 @@ fn await_session(channel: &Asker) -> Result<ExitStatus, LaunchError> {
 fn session_command(command: &mut Command, socket: OwnedFd) {
     let number = pass(command, socket);
     command.arg0(SESSION).arg(number.to_string()).env_clear();
+}
+
+/// A supervisor with the end `theirs` of its channel.
+pub(super) fn supervisor_command(executable: &Path, theirs: Channel<Report, Order>) -> Command {
+    let mut command = Command::new(executable);
+    command
+        .arg0(SUPERVISOR)
+        .env_clear()
+        // It starts the file system's daemon, which is told by this.
+        .envs(wire::environment())
+        .envs(fault::environment())
+        .stdin(Stdio::from(theirs.into_socket()))
+        .stdout(Stdio::null());
+    command
 }
 
 /// The end of a session's channel that orders.

@@ -1,9 +1,11 @@
 //! A process that can be recognised again after its number has been given to another.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::{Deserialize, Serialize};
+
+use crate::sys::pidfd;
 
 /// Number of a process and the time of its start, in clock ticks since the boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +37,21 @@ impl ProcessId {
         // Only now it is certain that the descriptor is that of the process which was meant.
         self.is_alive().then_some(descriptor)
     }
+}
+
+/// The status, as `waitpid(2)` gives it, of a process that has ended and is no child of this one;
+/// `None` if the kernel does not say.
+pub(crate) fn ended_as(pid: u32, process: BorrowedFd<'_>) -> Option<i32> {
+    // Its parent may take its time, and may be one that does not care.
+    of_zombie(pid).or_else(|| pidfd::wait_status(process))
+}
+
+/// Field `exit_code`, the last one, of a process that nobody has waited for yet.
+fn of_zombie(pid: u32) -> Option<i32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (state, _) = parse_stat(&stat)?;
+    let code = stat.split_ascii_whitespace().next_back()?;
+    (state == 'Z').then(|| code.parse().ok()).flatten()
 }
 
 /// State and start time out of a `/proc/PID/stat`. The name in parentheses may hold anything.

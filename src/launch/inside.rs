@@ -391,6 +391,7 @@ fn run_payload(plan: &Plan) -> Result<i32, LaunchError> {
             convert(plan)?;
             init::detect()
         }
+        Payload::Maintenance => None,
     };
     let Some((path, kind)) = kind else {
         tell(plan, InitKind::Builtin)?;

@@ -21,6 +21,11 @@ pub(crate) enum Order {
         /// Size of the terminal outside.
         size: Size,
     },
+    /// Look after this WPAR, whose supervisor died.
+    Adopt {
+        /// Where its state is.
+        run_dir: PathBuf,
+    },
     /// Run a command inside a running WPAR.
     Enter {
         /// Where its state is.

@@ -9,6 +9,9 @@
 //!   `exec`;
 //! * the *session* (`session`), which enters a running WPAR for one command.
 //!
+//! A supervisor that died is followed by another one (`adopt`), which the next command starts; what
+//! it needs and nobody could open again the file system daemon holds (`held`).
+//!
 //! A fifth (`ahead`) reads, for some milliseconds, what the last start of the same source read.
 //!
 //! They talk in typed messages (`message`); what must survive the supervisor stands in the run
@@ -22,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use wpar_mountd::spec::MountSpec;
 
 mod account;
+mod adopt;
 mod ahead;
 mod cgroup;
 mod change;
@@ -34,9 +38,13 @@ mod control;
 mod convert;
 mod devices;
 mod error;
+mod errors;
 mod execute;
+mod fault;
 mod foreground;
-mod identity;
+mod freeze;
+mod held;
+pub(crate) mod identity;
 mod init;
 pub(crate) mod inquiry;
 mod inside;
@@ -48,6 +56,7 @@ pub mod network;
 pub(crate) mod note;
 mod notify;
 mod reaper;
+mod remedy;
 pub(crate) mod revive;
 mod root;
 mod seccomp;
@@ -61,14 +70,18 @@ mod usage;
 mod userns;
 pub(crate) mod watch;
 
+pub use adopt::adopt;
 pub use change::{connect, limit};
 pub use cleanup::clean_up;
 pub use client::{Launcher, Started, enter, reboot, start, stop};
 pub use convert::Conversion;
 pub use error::{Failure, LaunchError};
+pub(crate) use errors::{append as keep_error, last as last_errors, path as error_log};
+pub use freeze::{pause, resume};
 pub use identity::ProcessId;
 pub use init::InitKind;
 pub use limits::{Limits, TASKS};
+pub use remedy::{Remedy, remedy};
 pub use session::session_main;
 pub use state::{Leftover, Observation, observe};
 pub use supervisor::supervisor_main;
@@ -153,6 +166,8 @@ pub struct IdRange {
 pub enum Payload {
     /// Its own init; the built-in one, which only reaps, if it has none.
     Init,
+    /// Nothing but the built-in init: for those who look after the WPAR by logging in.
+    Maintenance,
     /// One command; the WPAR ends with it.
     Command {
         /// The program, looked up in `PATH` inside, and its arguments.

@@ -48,6 +48,11 @@ impl NotifySocket {
         })
     }
 
+    /// The socket of another process, which it bound to `path`.
+    pub(super) fn from_descriptor(socket: OwnedFd, path: PathBuf) -> Self {
+        Self { socket, path }
+    }
+
     /// Where it is.
     pub(super) fn path(&self) -> &Path {
         &self.path

@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -178,6 +179,15 @@ fn reap(wanted: Option<Pid>) -> Option<ExitStatus> {
 /// The status in this package's own words.
 pub(super) fn exit_status(status: WaitStatus) -> ExitStatus {
     match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => ExitStatus::Exited(code),
+        (None, signal) => ExitStatus::Signaled(signal.unwrap_or(0)),
+    }
+}
+
+/// How a process ended, from its status as `waitpid(2)` gives it.
+pub(super) fn of_wait_status(status: i32) -> ExitStatus {
+    let status = std::process::ExitStatus::from_raw(status);
+    match (status.code(), status.signal()) {
         (Some(code), _) => ExitStatus::Exited(code),
         (None, signal) => ExitStatus::Signaled(signal.unwrap_or(0)),
     }

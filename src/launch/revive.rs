@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use super::ProcessId;
 use super::ahead::Recording;
 use super::error::{Doing, LaunchError};
+use super::errors;
 use super::inquiry::{Inquiry, prompt};
 use super::note::note;
 use super::state;
@@ -119,11 +120,12 @@ impl Supervisor {
             }
             match self.follow(&executable) {
                 Ok(pid) => {
-                    note(format_args!(
+                    let what = format!(
                         "the file system daemon died ({ended}); process {pid} went on in its \
                          place after {} ms",
                         died.elapsed().as_millis()
-                    ));
+                    );
+                    errors::keep(&self.spec, what);
                     return Ok(());
                 }
                 Err(error) => {

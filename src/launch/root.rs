@@ -56,6 +56,19 @@ impl Root {
         })
     }
 
+    /// The FUSE mount that is attached to `point`, with a copy of its connection.
+    pub(super) fn attached(point: &Path, connection: OwnedFd) -> Result<Self, LaunchError> {
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+        let mount =
+            open_tree(CWD, point, flags).doing(format!("copy the mount on {}", point.display()))?;
+        Ok(Self {
+            mount,
+            connection: Some(connection),
+            point: point.to_owned(),
+            attached: true,
+        })
+    }
+
     /// The FUSE connection, if it is one.
     pub(super) fn connection(&self) -> Option<BorrowedFd<'_>> {
         self.connection.as_ref().map(AsFd::as_fd)

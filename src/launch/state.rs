@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cgroup::Groups;
 use super::error::{Doing, LaunchError};
-use super::{IdRange, InitKind, LaunchSpec, ProcessId, mountinfo};
+use super::{IdRange, InitKind, LaunchSpec, Payload, ProcessId, StopMode, mountinfo};
 
 /// Names in the run directory.
 pub(crate) const RUN_FILE: &str = "run.json";
@@ -38,10 +38,16 @@ pub(crate) struct RunState {
     pub(crate) daemon: Option<ProcessId>,
     pub(crate) init: Option<ProcessId>,
     pub(crate) init_kind: Option<InitKind>,
+    /// Whether nothing of its own runs, for maintenance.
+    #[serde(default)]
+    pub(crate) maintenance: bool,
     /// Whether init was executed.
     pub(crate) executed: bool,
     pub(crate) ready: bool,
     pub(crate) stopping: bool,
+    /// What was asked for then.
+    #[serde(default)]
+    pub(crate) asked: Option<Asked>,
     /// Seconds since 1970.
     pub(crate) started_at: u64,
     pub(crate) restarts: u32,
@@ -49,6 +55,14 @@ pub(crate) struct RunState {
     pub(crate) status: Option<String>,
     /// Why it came to an end that nobody asked for.
     pub(crate) failure: Option<String>,
+}
+
+/// How a WPAR was told to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Asked {
+    pub(crate) mode: StopMode,
+    /// Whether it is to start again.
+    pub(crate) restart: bool,
 }
 
 impl RunState {
@@ -66,9 +80,11 @@ impl RunState {
             daemon: None,
             init: None,
             init_kind: None,
+            maintenance: spec.payload == Payload::Maintenance,
             executed: false,
             ready: false,
             stopping: false,
+            asked: None,
             started_at: now(),
             restarts: 0,
             status: None,
@@ -183,6 +199,10 @@ pub struct Observation {
     pub ready: bool,
     /// Whether it was told to end.
     pub stopping: bool,
+    /// Whether nothing of its own runs, for maintenance.
+    pub maintenance: bool,
+    /// Whether all its processes stand still.
+    pub frozen: bool,
     /// Whether its files are mounted.
     pub mounted: bool,
     /// Whether any process is in its control group.
@@ -225,6 +245,8 @@ pub fn observe(run_dir: &Path) -> Observation {
         executed: state.executed,
         ready: state.ready,
         stopping: state.stopping,
+        maintenance: state.maintenance,
+        frozen: groups.as_ref().is_some_and(Groups::is_frozen),
         mounted: mountinfo::is_mounted(&state.mount_point),
         populated: groups.as_ref().is_some_and(Groups::is_populated),
         started_at: Some(state.started_at),

@@ -9,7 +9,10 @@ use std::time::{Duration, Instant};
 use super::client::{Asker, prepare_session};
 use super::control::Client;
 use super::error::{Doing, LaunchError};
+use super::fault;
 use super::message::Answer;
+use super::note::note;
+use super::state::Asked;
 use super::supervisor::Supervisor;
 use super::{InitKind, StopMode};
 use crate::sys::process::send_signal;
@@ -100,6 +103,12 @@ impl Supervisor {
         client: Option<(Client, Option<Duration>)>,
     ) {
         let now = Instant::now();
+        if let Some(groups) = &self.groups
+            && groups.is_frozen()
+            && let Err(error) = groups.freeze(false)
+        {
+            note(format_args!("cannot let the processes go on: {error}"));
+        }
         let mut stopping = self.stopping.take().unwrap_or(Stopping {
             mode,
             restart,
@@ -122,9 +131,30 @@ impl Supervisor {
         stopping.clients.extend(clients);
         self.stopping = Some(stopping);
         self.state.stopping = true;
+        self.state.asked = Some(Asked { mode, restart });
         self.record();
+        fault::point("stop-noted");
         if let Err(error) = self.tell_to_end(mode, restart) {
             self.fail_stop(&error);
+        }
+        fault::point("stop-told");
+    }
+
+    /// Goes on with what the supervisor before this one was asked for.
+    pub(super) fn take_up_stop(&mut self) {
+        let Some(Asked { mode, restart }) = self.state.asked else {
+            return;
+        };
+        // It may have told init already; to tell it twice does no harm.
+        match mode {
+            StopMode::Soft => self.begin_stop(mode, restart, None),
+            StopMode::Hard | StopMode::Force => self.begin_stop(StopMode::Hard, restart, None),
+        }
+        if let Some(stopping) = &mut self.stopping
+            && mode == StopMode::Soft
+        {
+            // Whoever asked set no limit.
+            stopping.kill_at = None;
         }
     }
 
@@ -134,6 +164,7 @@ impl Supervisor {
             stopping.answer(Err(error));
         }
         self.state.stopping = false;
+        self.state.asked = None;
         self.record();
     }
 

@@ -5,7 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -21,11 +21,15 @@ use super::channel::Channel;
 use super::console::ConsoleLog;
 use super::control::ControlSocket;
 use super::error::{Doing, LaunchError};
+use super::errors;
+use super::fault;
+use super::held::Held;
+use super::identity::ended_as;
 use super::inquiry::Inquiry;
 use super::message::{FromInit, Order, Report, ToInit};
 use super::note::note;
 use super::notify::NotifySocket;
-use super::reaper::exit_status;
+use super::reaper::{exit_status, of_wait_status};
 use super::revive::Line;
 use super::root::Root;
 use super::stage::{self, Plan};
@@ -49,7 +53,19 @@ const DAEMON_PATIENCE: Duration = Duration::from_secs(30);
 /// channel to the starter.
 pub fn supervisor_main() -> ExitCode {
     match receive_order() {
-        Ok(asked) => Supervisor::new(asked).map_or(ExitCode::FAILURE, Supervisor::run),
+        Ok(Asked::Start(asked)) => {
+            Supervisor::new(asked).map_or(ExitCode::FAILURE, Supervisor::run)
+        }
+        Ok(Asked::Adopt(starter, run_dir)) => match Supervisor::adopt(&starter, &run_dir) {
+            Ok(adopted) => {
+                drop(starter);
+                adopted.go_on()
+            }
+            Err(error) => {
+                let _ = starter.send(&Report::Failed(error.to_failure()));
+                ExitCode::FAILURE
+            }
+        },
         Err(error) => {
             note(format_args!("{}: {error}", super::SUPERVISOR));
             ExitCode::FAILURE
@@ -57,10 +73,17 @@ pub fn supervisor_main() -> ExitCode {
     }
 }
 
-type Starter = Channel<Report, Order>;
+pub(super) type Starter = Channel<Report, Order>;
 
 /// What the supervisor was started for.
-struct Asked {
+enum Asked {
+    Start(Box<Start>),
+    /// To look after the WPAR of this run directory.
+    Adopt(Starter, PathBuf),
+}
+
+/// A WPAR to start.
+struct Start {
     starter: Starter,
     spec: LaunchSpec,
     size: Size,
@@ -79,12 +102,13 @@ fn receive_order() -> Result<Asked, LaunchError> {
     rustix::process::chdir("/").doing("enter /")?;
     let starter = Starter::from_socket(socket);
     match starter.receive().doing("receive the order")? {
-        Some((Order::Start { spec, size }, files)) => Ok(Asked {
+        Some((Order::Start { spec, size }, files)) => Ok(Asked::Start(Box::new(Start {
             starter,
             spec: *spec,
             size,
             files,
-        }),
+        }))),
+        Some((Order::Adopt { run_dir }, _)) => Ok(Asked::Adopt(starter, run_dir)),
         _ => Err(LaunchError::Lost("starter")),
     }
 }
@@ -119,6 +143,7 @@ pub(super) struct Supervisor {
     pub(super) root: Option<Root>,
     pub(super) daemon: Option<Daemon>,
     pub(super) line: Option<Line>,
+    pub(super) held: Option<Held>,
     pub(super) init: Option<Init>,
     pub(super) console_log: Option<ConsoleLog>,
     pub(super) stopping: Option<Stopping>,
@@ -127,16 +152,29 @@ pub(super) struct Supervisor {
 }
 
 impl Supervisor {
-    fn new(asked: Asked) -> Result<Self, LaunchError> {
+    fn new(asked: Box<Start>) -> Result<Self, LaunchError> {
+        let state = RunState::new(&asked.spec)?;
+        let starter = Some(asked.starter);
+        Self::bare(asked.spec, state, starter, asked.files, asked.size)
+    }
+
+    /// One that has nothing yet.
+    pub(super) fn bare(
+        spec: LaunchSpec,
+        state: RunState,
+        starter: Option<Starter>,
+        standard_files: Vec<OwnedFd>,
+        size: Size,
+    ) -> Result<Self, LaunchError> {
         let signals =
             SignalDescriptor::new(&[libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGCHLD])
                 .doing("take signals")?;
         Ok(Self {
-            state: RunState::new(&asked.spec)?,
-            spec: asked.spec,
-            starter: Some(asked.starter),
-            standard_files: asked.files,
-            size: asked.size,
+            state,
+            spec,
+            starter,
+            standard_files,
+            size,
             signals,
             control: None,
             notify: None,
@@ -144,6 +182,7 @@ impl Supervisor {
             root: None,
             daemon: None,
             line: None,
+            held: None,
             init: None,
             console_log: None,
             stopping: None,
@@ -158,7 +197,19 @@ impl Supervisor {
             self.report(&Report::Failed(error.to_failure()));
             return ExitCode::FAILURE;
         }
+        fault::point("run-directory");
         let outcome = self.make().and_then(|()| self.live());
+        self.finish(outcome)
+    }
+
+    /// The rest of the life of a WPAR that runs.
+    fn go_on(mut self) -> ExitCode {
+        let outcome = self.live();
+        self.finish(outcome)
+    }
+
+    fn finish(mut self, outcome: Result<ExitStatus, LaunchError>) -> ExitCode {
+        fault::point("ended");
         let undone = self.undo();
         let asked = self.stopping.take();
         match self.close(outcome, undone) {
@@ -170,7 +221,7 @@ impl Supervisor {
                 ExitCode::SUCCESS
             }
             Err(error) => {
-                note(&error);
+                errors::keep(&self.spec, &error);
                 self.report(&Report::Failed(error.to_failure()));
                 asked
                     .into_iter()
@@ -184,6 +235,7 @@ impl Supervisor {
     fn make(&mut self) -> Result<(), LaunchError> {
         let run_dir = &self.spec.run_dir;
         self.state.write(run_dir)?;
+        fault::point("state");
         super::root::check_point(&self.spec.mount_point)?;
         let log = open_log(&run_dir.join(state::SUPERVISOR_LOG)).doing("open the log")?;
         rustix::stdio::dup2_stderr(&log).doing("open the log")?;
@@ -197,32 +249,44 @@ impl Supervisor {
         let log = ConsoleLog::open(log).doing(format!("open {}", log.display()))?;
         self.console_log = Some(log);
         let groups = Groups::open(&self.spec.cgroup)?;
+        fault::point("sockets");
         // From here on they are undone, however far this came.
         let groups = self.groups.insert(groups);
         groups.create(
             &self.spec.limits,
             self.spec.ids,
             &devices::rules(&self.spec),
-        )
+        )?;
+        fault::point("groups");
+        Ok(())
     }
 
     /// Starts init, again and again while it wants that; returns how the last one ended.
     fn live(&mut self) -> Result<ExitStatus, LaunchError> {
         loop {
-            self.launch()?;
-            self.spec.conversion = None;
-            let stopping = self.stopping.take();
-            self.state.stopping = false;
-            // First: who is answered may look at once.
-            self.record();
-            if let Some(stopping) = stopping {
-                stopping.answer(Ok(()));
+            if self.init.is_none() {
+                self.launch()?;
+                self.begin_life();
             }
             match self.watch_over()? {
                 super::life::End::Over(status) => return Ok(status),
                 super::life::End::Restart => self.prepare_restart()?,
             }
         }
+    }
+
+    /// Init runs, for the first time or again.
+    fn begin_life(&mut self) {
+        self.spec.conversion = None;
+        let stopping = self.stopping.take();
+        self.state.stopping = false;
+        self.state.asked = None;
+        // First: who is answered may look at once.
+        self.record();
+        if let Some(stopping) = stopping {
+            stopping.answer(Ok(()));
+        }
+        fault::point("answered");
     }
 
     /// Kills everything in the WPAR, with its daemon if that lets nobody die.
@@ -246,6 +310,7 @@ impl Supervisor {
             // The next one is made in its place.
             note(error);
         }
+        fault::point("restart-killed");
         if let Some(groups) = &self.groups {
             groups.remove()?;
             groups.create(
@@ -261,6 +326,7 @@ impl Supervisor {
         self.state.status = None;
         self.state.started_at = state::now();
         self.record();
+        fault::point("restart-noted");
         Ok(())
     }
 
@@ -312,6 +378,7 @@ impl Supervisor {
             .send_with(&ToInit::Root, &fds)
             .doing("talk to a new process")?;
         drop((root, user_namespace));
+        fault::point("root-given");
         let (mut born, mut kind, mut terminal, mut over) = (None, None, None, false);
         let mut reports = false;
         while !(over || reports && born.is_some()) {
@@ -355,6 +422,9 @@ impl Supervisor {
             console: terminal,
             reports,
         });
+        fault::point("executed");
+        // Before it counts as executed: an adopted one has its console.
+        self.hold();
         self.note_execution(kind)
     }
 
@@ -362,8 +432,10 @@ impl Supervisor {
         let number = i32::try_from(pid).ok().and_then(Pid::from_raw);
         let number = number.ok_or(LaunchError::Lost("process that becomes init"))?;
         let process = pidfd_open(number, PidfdFlags::empty()).doing("open the new process")?;
+        fault::point("born");
         self.state.init = ProcessId::of(pid);
         self.record();
+        fault::point("birth-noted");
         Ok((number, process))
     }
 
@@ -372,11 +444,12 @@ impl Supervisor {
         self.state.init_kind = Some(kind);
         self.state.ready = !kind.announces_ready();
         self.state.write(&self.spec.run_dir)?;
+        fault::point("execution-noted");
         let pid = self.state.init.map_or(0, |init| init.pid);
         // A command's terminal is its starter's; the console of a system is the log's.
         let terminal = match self.spec.payload {
             Payload::Command { .. } => self.init.as_mut().and_then(|init| init.console.take()),
-            Payload::Init => None,
+            Payload::Init | Payload::Maintenance => None,
         };
         let fds: Vec<_> = terminal.iter().map(AsFd::as_fd).collect();
         if let Some(starter) = &self.starter {
@@ -399,20 +472,26 @@ impl Supervisor {
         if let (RootSource::Mount(spec), Some(connection)) = (&self.spec.root, root.connection()) {
             let path = self.spec.run_dir.join(state::DAEMON_LOG);
             let log = open_log(&path).doing(format!("open {}", path.display()))?;
-            let inheritance = Inheritance::new(spec).doing("describe the mount")?;
+            let held = Held::new().doing("make a channel")?;
+            let mut inheritance = Inheritance::new(spec).doing("describe the mount")?;
+            inheritance.hold(held.descriptors().doing("copy a descriptor")?);
+            self.held = Some(held);
             let this = Path::new("/proc/self/exe");
             let daemon = Daemon::spawn(this, connection, &inheritance, log)
                 .doing("start the file system daemon")?;
+            fault::point("daemon");
             self.line = Some(Line::new(inheritance));
             self.state.daemon = ProcessId::of(daemon.pid());
             self.daemon = Some(daemon);
             self.record();
             self.wait_for_daemon(&path)?;
             self.go_ahead();
+            fault::point("daemon-ready");
         }
         if let Some(root) = &mut self.root {
             root.attach()?;
         }
+        fault::point("mounted");
         self.report(&Report::Mounted);
         Ok(())
     }
@@ -477,6 +556,7 @@ impl Supervisor {
         self.inquiries.iter().for_each(Inquiry::kill);
         keep(self.kill());
         keep(network::disconnect(&self.spec.run_dir).map(drop));
+        fault::point("killed");
         if let Some(init) = self.init.take() {
             let _ = waitpid(Some(init.pid), WaitOptions::NOHANG);
         }
@@ -487,6 +567,7 @@ impl Supervisor {
                 }
             }));
         }
+        fault::point("unmounted");
         if let Some(mut daemon) = self.daemon.take() {
             // The mount's end is the daemon's, after it has written what it holds.
             let _ = wait_readable(daemon.process_descriptor(), Some(DAEMON_PATIENCE));
@@ -498,6 +579,7 @@ impl Supervisor {
         }
         self.control = None;
         self.notify = None;
+        fault::point("undone");
         first
     }
 
@@ -544,7 +626,12 @@ impl Supervisor {
 pub(super) fn reap(init: &Init) -> ExitStatus {
     match waitpid(Some(init.pid), WaitOptions::empty()) {
         Ok(Some((_, status))) => exit_status(status),
-        _ => ExitStatus::Exited(0),
+        // Of one that was adopted, the kernel alone knows.
+        _ => ended_as(
+            init.pid.as_raw_nonzero().get().cast_unsigned(),
+            init.process.as_fd(),
+        )
+        .map_or(ExitStatus::Exited(0), of_wait_status),
     }
 }
 

@@ -64,6 +64,9 @@ pub struct WparRecord {
     /// record starts at any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub level: Option<Level>,
+    /// The host's script that is run when it starts and stops. Since version 4.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub script: Option<PathBuf>,
     /// When it was made, in seconds since 1970.
     pub created: u64,
     /// The command that it lives and dies with, for a throw-away one.
@@ -74,7 +77,10 @@ pub struct WparRecord {
 impl WparRecord {
     /// The oldest version of the format that knows everything in this record.
     pub fn needed_version(&self) -> u32 {
-        let own = if !self.resources.is_default() || !self.network.is_default() {
+        let own = if !self.resources.is_default()
+            || !self.network.is_default()
+            || self.script.is_some()
+        {
             4
         } else if self.versioned || self.level.is_some() || !self.devices.is_empty() {
             3

@@ -12,7 +12,7 @@ pub enum WparState {
     Defined,
     /// `A`: running.
     Active,
-    /// `L`: its kernel side is set up, no process yet.
+    /// `L`: set up and mounted, for maintenance; no process of its own.
     Loaded,
     /// `F`: all its processes are frozen.
     Frozen,
@@ -71,6 +71,8 @@ impl WparState {
             Self::Transitional
         } else if facts.supervisor_alive {
             match (facts.init_alive, facts.stopping) {
+                (true, false) if facts.frozen => Self::Frozen,
+                (true, false) if facts.maintenance => Self::Loaded,
                 (true, false) => Self::Active,
                 // A supervisor without an init is between two of them, or on its way out.
                 (true, true) | (false, _) => Self::Transitional,
@@ -121,6 +123,10 @@ pub struct Facts {
     pub populated: bool,
     /// It was asked to stop and has not finished.
     pub stopping: bool,
+    /// All its processes stand still.
+    pub frozen: bool,
+    /// It has no processes of its own, only a first one that waits.
+    pub maintenance: bool,
     /// Anything else of a run is still there: sockets, cgroups, a dead mount.
     pub leftovers: bool,
 }
@@ -130,7 +136,7 @@ mod tests {
     use super::*;
 
     /// Facts from a word of flags: o(peration) s(upervisor) i(nit) m(ounted) p(opulated)
-    /// h(alting) l(eftovers).
+    /// h(alting) f(rozen) w(aiting, for maintenance) l(eftovers).
     fn facts(flags: &str) -> Facts {
         Facts {
             operation: flags.contains('o'),
@@ -139,6 +145,8 @@ mod tests {
             mounted: flags.contains('m'),
             populated: flags.contains('p'),
             stopping: flags.contains('h'),
+            frozen: flags.contains('f'),
+            maintenance: flags.contains('w'),
             leftovers: flags.contains('l'),
         }
     }
@@ -149,6 +157,13 @@ mod tests {
             ("", 'D'),
             ("simp", 'A'),
             ("si", 'A'),
+            ("simpf", 'F'),
+            ("simpw", 'L'),
+            ("simpwf", 'F'),
+            ("simphf", 'T'),
+            ("simphw", 'T'),
+            ("impf", 'B'),
+            ("impw", 'B'),
             ("simph", 'T'),
             ("s", 'T'),
             ("sm", 'T'),

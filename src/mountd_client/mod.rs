@@ -4,16 +4,20 @@
 //! with the supervisor. The daemon's command line and its one line of answer are the whole
 //! interface: `wpar-mountd --fuse-fd N --spec-fd N --ready-fd N --kept-fd N`; the [`MountSpec`] as
 //! JSON on the second; `ready` or `error: TEXT` and a newline on the third. The fourth is what one
-//! daemon leaves to the next: kept here, understood there ([`Kept`]).
+//! daemon leaves to the next: kept here, understood there ([`Kept`]). Each `--hold-fd N` behind them
+//! is only kept open there, for a supervisor that finds the daemon again ([`adopt`]).
+
+mod adopt;
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 use rustix::fs::{MemfdFlags, Mode, OFlags, memfd_create, open};
 use rustix::mount::{
@@ -26,13 +30,25 @@ use wpar_mountd::takeover::Kept;
 use wpar_mountd::trail::{self, Trail};
 use wpar_mountd::wire::{self, Transport};
 
+use crate::launch::identity::ended_as;
+use crate::launch::watch::wait_readable;
 use crate::sys::descriptors::pass;
+use crate::sys::process::send_signal;
+
+pub(crate) use adopt::{Adopted, adopt};
 
 /// The name under which the executable is the daemon.
 pub const DAEMON: &str = "wpar-mountd";
 
 /// The longest answer of the daemon that is read.
 const LONGEST_ANSWER: u64 = 16 * 1024;
+
+/// The option in front of what a daemon only keeps open: the connection, the kept state, and what
+/// the supervisor wants to be found again.
+const HOLD: &str = "--hold-fd";
+
+/// How long a daemon that was killed may take to be gone.
+const KILL_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A FUSE mount that is attached nowhere yet.
 #[derive(Debug)]
@@ -108,6 +124,8 @@ pub fn mount(wanted: &Wanted<'_>) -> io::Result<FuseMount> {
 pub struct Inheritance {
     spec: File,
     kept: Kept,
+    /// Kept open by each daemon.
+    held: Vec<OwnedFd>,
 }
 
 impl Inheritance {
@@ -116,23 +134,43 @@ impl Inheritance {
     /// # Errors
     /// Those of making files in memory.
     pub fn new(spec: &MountSpec) -> io::Result<Self> {
-        let mut file = File::from(memfd_create("wpar-mount-spec", MemfdFlags::CLOEXEC)?);
-        file.write_all(&serde_json::to_vec(spec)?)?;
         Ok(Self {
-            spec: file,
+            spec: spec_file(spec)?,
             kept: Kept::new()?,
+            held: Vec::new(),
         })
     }
+
+    /// Lets each daemon keep `held` open, too.
+    pub(crate) fn hold(&mut self, held: Vec<OwnedFd>) {
+        self.held = held;
+    }
+}
+
+/// `spec` as a daemon reads it.
+fn spec_file(spec: &MountSpec) -> io::Result<File> {
+    let mut file = File::from(memfd_create("wpar-mount-spec", MemfdFlags::CLOEXEC)?);
+    file.write_all(&serde_json::to_vec(spec)?)?;
+    Ok(file)
 }
 
 /// A daemon that was started.
 #[derive(Debug)]
 pub struct Daemon {
-    child: Child,
+    handle: Handle,
     process: OwnedFd,
     answer: UnixStream,
     /// What came of its trail.
     trail: Vec<u8>,
+}
+
+/// How its end is heard of.
+#[derive(Debug)]
+enum Handle {
+    /// It is a child of this process.
+    Child(Child),
+    /// Another process started it, which is gone.
+    Foreign(u32),
 }
 
 impl Daemon {
@@ -150,12 +188,23 @@ impl Daemon {
         let (answer, ready) = UnixStream::pair()?;
         let mut command = Command::new(executable);
         command.arg0(DAEMON);
+        let kept = inheritance.kept.as_fd();
+        // What it serves itself it holds as well: those numbers stay what they are.
+        let held = [connection, kept]
+            .into_iter()
+            .chain(inheritance.held.iter().map(OwnedFd::as_fd));
+        let held = held.map(|fd| fd.try_clone_to_owned());
+        let held = held.collect::<io::Result<Vec<_>>>()?;
+        let held = held.into_iter().map(|fd| (HOLD, fd));
         for (option, fd) in [
             ("--fuse-fd", connection.try_clone_to_owned()?),
             ("--spec-fd", OwnedFd::from(inheritance.spec.try_clone()?)),
             ("--ready-fd", OwnedFd::from(ready)),
-            ("--kept-fd", inheritance.kept.as_fd().try_clone_to_owned()?),
-        ] {
+            ("--kept-fd", kept.try_clone_to_owned()?),
+        ]
+        .into_iter()
+        .chain(held)
+        {
             let number = pass(&mut command, fd);
             command.arg(option).arg(number.to_string());
         }
@@ -173,7 +222,7 @@ impl Daemon {
             .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).map_err(io::Error::from));
         match process {
             Ok(process) => Ok(Self {
-                child,
+                handle: Handle::Child(child),
                 process,
                 answer,
                 trail: Vec::new(),
@@ -188,7 +237,10 @@ impl Daemon {
 
     /// Its process.
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        match &self.handle {
+            Handle::Child(child) => child.id(),
+            Handle::Foreign(pid) => *pid,
+        }
     }
 
     /// Reads its answer, which must be readable: `Ok` if it serves the mount.
@@ -254,12 +306,27 @@ impl Daemon {
     /// # Errors
     /// Those of `waitpid(2)`.
     pub fn end(mut self) -> io::Result<ExitStatus> {
-        self.child.wait()
+        match self.handle {
+            Handle::Child(ref mut child) => child.wait(),
+            Handle::Foreign(_) => {
+                let status = ended_as(self.pid(), self.process.as_fd());
+                // Where the kernel does not say, it died: a mount that is gone shows soon enough.
+                Ok(ExitStatus::from_raw(status.unwrap_or(libc::SIGKILL)))
+            }
+        }
     }
 
     /// Kills it if it has not ended, and waits for its end.
     pub fn kill(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        match &mut self.handle {
+            Handle::Child(child) => {
+                let _ = child.kill();
+                let _ = child.wait();
+            }
+            Handle::Foreign(_) => {
+                let _ = send_signal(self.process.as_fd(), libc::SIGKILL);
+                let _ = wait_readable(self.process.as_fd(), Some(KILL_PATIENCE));
+            }
+        }
     }
 }

@@ -131,6 +131,10 @@ impl Registry {
             let _guard = registry.lock("wpar")?;
             registry.begin_boot()?;
         }
+        let layout = &registry.layout;
+        for dir in [layout.records_dir(), layout.views_dir(), layout.kept_dir()] {
+            atomic::remove_abandoned(&dir);
+        }
         Ok(registry)
     }
 

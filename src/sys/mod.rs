@@ -10,6 +10,7 @@ pub(crate) mod descriptors;
 pub(crate) mod filter;
 pub(crate) mod mount;
 pub(crate) mod namespace;
+pub(crate) mod pidfd;
 pub(crate) mod process;
 pub(crate) mod signals;
 

@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::support::{PROGRAM, Root, Test};
 
-const VERBS: [&str; 16] = [
+const VERBS: [&str; 17] = [
     "chwpar",
     "clogin",
     "lsmksysb",
@@ -20,6 +20,7 @@ const VERBS: [&str; 16] = [
     "startwpar",
     "stopwpar",
     "syncwpar",
+    "wparerr",
     "wparexec",
 ];
 

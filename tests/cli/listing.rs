@@ -180,13 +180,32 @@ fn a_run_directory_of_another_boot_means_nothing() {
 }
 
 #[test]
-fn a_run_directory_that_nobody_watches_is_state_b() {
+fn what_a_supervisor_could_not_take_away_is_state_b() {
     let root = Root::new();
     root.record("w1", json!({}));
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
     fs::create_dir_all(root.path().join("run/wpar/w1")).unwrap();
+    root.failed_run("w1");
     fs::write(root.path().join("run/wpar/.boot"), boot).unwrap();
     root.run("lswpar -q -a state").stdout("B\n").check();
+    assert!(
+        root.path().join("run/wpar/w1").is_dir(),
+        "nothing is done about it"
+    );
+}
+
+#[test]
+fn what_a_killed_supervisor_left_goes_when_root_looks() {
+    let Some(root) = Root::privileged() else {
+        return;
+    };
+    root.record("w1", json!({}));
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    fs::create_dir_all(root.path().join("var/lib/wpar/locks")).unwrap();
+    fs::create_dir_all(root.path().join("run/wpar/w1")).unwrap();
+    fs::write(root.path().join("run/wpar/.boot"), boot).unwrap();
+    root.run("lswpar -q -a state").stdout("D\n").check();
+    assert!(!root.path().join("run/wpar/w1").exists());
 }
 
 #[test]

@@ -62,8 +62,9 @@ fn a_broken_one_is_removed_by_force_only() {
         return;
     };
     make(&root, "w1");
-    // What a killed supervisor leaves at the least.
+    // What a supervisor leaves that could not take everything away.
     fs::create_dir(root.path().join("run/wpar/w1")).unwrap();
+    root.failed_run("w1");
     root.run("lswpar -q -a state").stdout("B\n").check();
     root.run("rmwpar w1")
         .status(1)
@@ -80,6 +81,7 @@ fn a_broken_one_is_removed_by_force_only() {
     root.run("stopwpar -F w1").stdout("w1 is stopped\n").check();
     root.run("lswpar -q -a state").stdout("D\n").check();
     fs::create_dir(root.path().join("run/wpar/w1")).unwrap();
+    root.failed_run("w1");
     root.run("rmwpar -F w1").stdout("w1 is removed\n").check();
     assert!(root.leftovers().is_empty(), "{:?}", root.leftovers());
 }

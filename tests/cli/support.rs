@@ -61,6 +61,20 @@ impl Root {
         self.wpar(line.split_whitespace())
     }
 
+    /// What a supervisor of `name` has written down that is gone and had failed: in the words of
+    /// the first version.
+    pub fn failed_run(&self, name: &str) {
+        let state = serde_json::json!({
+            "name": name, "mount_point": "/nonexistent", "cgroup": "wpar/no-such-group.w1",
+            "ids": {"first": 1_000_000, "count": 65_536}, "supervisor": {"pid": 1, "start": 0},
+            "daemon": null, "init": null, "init_kind": null, "executed": true, "ready": false,
+            "stopping": false, "started_at": 0, "restarts": 0, "status": null,
+            "failure": "cannot be removed: the mount on /nonexistent",
+        });
+        let path = self.path().join("run/wpar").join(name).join("run.json");
+        fs::write(path, state.to_string()).unwrap();
+    }
+
     /// Writes a record, as version 1 of the format has it, with these changes (`"key": value`).
     pub fn record(&self, name: &str, changes: serde_json::Value) {
         let mut record = serde_json::json!({

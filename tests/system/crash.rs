@@ -58,13 +58,10 @@ fn each_keeper_killed_alone_and_all_at_once() {
         let keepers = world.keepers();
         let what = if let Some(one) = keepers.get(index) {
             kill(one);
-            if one.command.starts_with("wpar-mountd") {
-                // It is followed by another: see `takeover`.
-                assert_eq!(world.wait_for_systemd("victim"), "running");
-                world.ok("rmwpar -F victim");
-                continue;
-            }
-            one.command.clone()
+            // Either is followed by another: see `takeover` and `adopt`.
+            assert_eq!(world.wait_for_systemd("victim"), "running");
+            world.ok("rmwpar -F victim");
+            continue;
         } else {
             keepers.iter().for_each(kill);
             "all of them".to_owned()

@@ -10,6 +10,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod adopt;
 mod ahead;
 mod backup;
 mod bad_input;
@@ -36,11 +37,14 @@ mod listing;
 mod login;
 mod looking;
 mod network;
+mod rc;
 mod resources;
 mod root_group;
+mod scripts;
 mod session;
 mod shared;
 mod source;
+mod states;
 mod store;
 mod synchronizing;
 mod takeover;

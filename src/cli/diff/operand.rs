@@ -232,14 +232,16 @@ fn wpar(context: &Context, registry: &Registry, mut record: WparRecord) -> CliRe
     let lock = context.lock(registry, &name)?;
     // Another command may have ended meanwhile.
     record = lifecycle::record(registry, &name)?;
-    let state = lifecycle::look(registry, &record, true).state;
+    let state = lifecycle::glance(registry, &record, true).state;
     let spec = match state {
         WparState::Defined => offline(context, registry, &mut record)?,
         // Its daemon has the store. What it shows is what the WPAR has written, to the last byte;
         // the numbers of users in it are the WPAR's own.
-        WparState::Active => read_only(LowerSpec::Directory {
-            path: record.directory.clone(),
-        }),
+        WparState::Active | WparState::Frozen | WparState::Loaded => {
+            read_only(LowerSpec::Directory {
+                path: record.directory.clone(),
+            })
+        }
         state => {
             return Err(CliError::wrong_state(
                 &name,

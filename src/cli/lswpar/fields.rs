@@ -90,7 +90,10 @@ static ALL: &[Field] = &[
         record.directory.display().to_string()
     }),
     fixed("owner", "Owner", "root"),
-    fixed("script", "Start/Stop Script", ""),
+    of_record("script", "Start/Stop Script", |record| {
+        let script = record.script.as_ref();
+        script.map_or_else(String::new, |path| path.display().to_string())
+    }),
     of_record("auto", "Auto", |record| yes_no(record.auto)),
     of_record("privateusr", "Private /usr", |record| {
         yes_no(record.has_private_usr())

@@ -237,14 +237,16 @@ fn wpar(context: &Context, name: &str) -> CliResult<Subject> {
     let registry = context.registry()?;
     let record = lifecycle::record(&registry, &name)?;
     let _lock = context.lock(&registry, &name)?;
-    let files: Box<dyn Files> = match lifecycle::look(&registry, &record, true).state {
+    let files: Box<dyn Files> = match lifecycle::glance(&registry, &record, true).state {
         WparState::Defined => {
             Box::new(levels::offline(context, &registry, &record)?.into_overlay())
         }
-        WparState::Active => Box::new(Below::open(&record.directory).map_err(|error| {
-            let error = std::io::Error::from(error.errno());
-            CliError::io(format!("cannot open the base directory of {name}"), &error)
-        })?),
+        WparState::Active | WparState::Frozen | WparState::Loaded => {
+            Box::new(Below::open(&record.directory).map_err(|error| {
+                let error = std::io::Error::from(error.errno());
+                CliError::io(format!("cannot open the base directory of {name}"), &error)
+            })?)
+        }
         state => {
             let hint = format!("stop it with 'stopwpar -F {name}' first");
             return Err(CliError::wrong_state(&name, state, hint));

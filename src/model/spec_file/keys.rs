@@ -100,11 +100,7 @@ static TABLE: &[(&str, &str, Rule)] = &[
         "xwparipc",
         Only(&["no"], "workload partitions have no IPC with each other"),
     ),
-    (
-        "general",
-        "script",
-        Only(&[], "scripts at start and stop are not there yet"),
-    ),
+    ("general", "script", Used(script)),
     (
         "general",
         "architecture",
@@ -398,6 +394,11 @@ fn absolute(key: &str, value: &str) -> Result<Option<std::path::PathBuf>, String
 
 fn directory(spec: &mut SpecFile, value: &str) -> Result<(), String> {
     spec.directory = absolute("directory", value)?;
+    Ok(())
+}
+
+fn script(spec: &mut SpecFile, value: &str) -> Result<(), String> {
+    spec.script = absolute("script", value)?;
     Ok(())
 }
 

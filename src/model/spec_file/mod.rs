@@ -33,6 +33,8 @@ pub struct SpecFile {
     pub directory: Option<PathBuf>,
     /// Whether it starts with the host.
     pub auto: Option<bool>,
+    /// The host's script that is run when it starts and stops.
+    pub script: Option<PathBuf>,
     /// Its identity.
     pub uuid: Option<String>,
     /// Whether it is a system copy.
@@ -97,6 +99,7 @@ impl SpecFile {
     pub fn template(record: &WparRecord) -> Self {
         Self {
             auto: Some(record.auto),
+            script: record.script.clone(),
             system_copy: Some(record.source != Source::Fresh),
             private_usr: Some(record.has_private_usr()),
             usr_from: match record.base.as_ref().map(|base| &base.system) {
@@ -132,6 +135,7 @@ impl SpecFile {
             hostname: self.hostname.or(below.hostname),
             directory: self.directory.or(below.directory),
             auto: self.auto.or(below.auto),
+            script: self.script.or(below.script),
             uuid: self.uuid.or(below.uuid),
             backup: if says_source {
                 self.backup
@@ -193,6 +197,7 @@ impl SpecFile {
                 ("directory", path("directory", &self.directory)?),
                 ("auto", self.auto.map(yes_no)),
                 ("routing", self.routing.map(yes_no)),
+                ("script", path("script", &self.script)?),
                 ("uuid", self.uuid.clone()),
                 ("privateusr", self.private_usr.map(yes_no)),
             ],

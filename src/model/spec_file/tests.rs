@@ -230,6 +230,7 @@ prop_compose! {
         hostname in prop::option::of("[a-z][a-z0-9]{0,10}(\\.[a-z]{1,5})?"),
         directory in prop::option::of(path()),
         auto in prop::option::of(any::<bool>()),
+        script in prop::option::of(path()),
         uuid in prop::option::of("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"),
         system_copy in prop::option::of(any::<bool>()),
         backup in prop::option::of(path()),
@@ -243,7 +244,7 @@ prop_compose! {
     ) -> SpecFile {
         let size = size.map(|size| size & !511);
         SpecFile {
-            name, hostname, directory, auto, uuid, system_copy, backup, versioned,
+            name, hostname, directory, auto, script, uuid, system_copy, backup, versioned,
             private_usr: lender.0,
             usr_from: lender.1,
             controls: keys::CONTROLS
