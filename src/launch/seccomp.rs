@@ -50,7 +50,7 @@ mod architecture {
     /// As [`super::FORBIDDEN_NATIVE`]; asm/unistd_32.h.
     pub(super) const FORBIDDEN_SECOND: &[u32] = &[
         51, 87, 115, 101, 110, 128, 129, 350, 131, 443, 283, 342, 357, 336, 286, 287, 288, 166,
-        113, 86, 127, 130, 167, 253,
+        113, 86, 127, 130, 167, 253, 103,
     ];
     /// Calls that only this architecture has: ioperm, iopl, and a leftover.
     pub(super) const FORBIDDEN_ONLY_HERE: &[libc::c_long] =
@@ -67,7 +67,7 @@ mod architecture {
     pub(super) const FIRST_FOREIGN: Option<u32> = None;
     /// As [`super::FORBIDDEN_NATIVE`]; arch/arm/tools/syscall.tbl.
     pub(super) const FORBIDDEN_SECOND: &[u32] = &[
-        51, 87, 115, 128, 129, 379, 131, 443, 347, 401, 371, 386, 364, 309, 310, 311,
+        51, 87, 115, 128, 129, 379, 131, 443, 347, 401, 371, 386, 364, 309, 310, 311, 103,
     ];
     pub(super) const FORBIDDEN_ONLY_HERE: &[libc::c_long] = &[];
     /// `socket` of the second architecture.
@@ -75,7 +75,7 @@ mod architecture {
 }
 
 /// Modules, the next kernel, raw file handles, keys (which are not namespaced), tracing, swap,
-/// accounting, quotas.
+/// accounting, quotas, the kernel's log.
 const FORBIDDEN_NATIVE: &[libc::c_long] = &[
     libc::SYS_acct,
     libc::SYS_swapon,
@@ -93,6 +93,7 @@ const FORBIDDEN_NATIVE: &[libc::c_long] = &[
     libc::SYS_add_key,
     libc::SYS_request_key,
     libc::SYS_keyctl,
+    libc::SYS_syslog,
 ];
 
 /// `io_uring_setup`, `_enter`, `_register`: the same numbers everywhere. Programs that use it
