@@ -49,6 +49,7 @@ impl Directory {
             limits: Limits::default(),
             trail: None,
             devices: Vec::new(),
+            confinement: wpar::launch::Confinement::default(),
             conversion: None,
         };
         Self {

@@ -11,7 +11,9 @@ use super::exit::Exit;
 use super::verbs::{Arguments, Verb, Words};
 use super::{levels, lifecycle, output};
 use crate::model::space_limits::AttributeError;
-use crate::model::{FileSystemAttributes, Source, WparKind, WparName, WparRecord, WparState};
+use crate::model::{
+    FileSystemAttributes, Privileges, Source, WparKind, WparName, WparRecord, WparState,
+};
 use crate::registry::Registry;
 use crate::source::identity::{self, Identity};
 
@@ -33,18 +35,22 @@ pub(super) const VERB: Verb = Verb::aix::<ChangeArguments>(Words {
         ),
         ("Let it write more", "chwpar -M size=20G wpar1"),
         ("Take its limits away", "chwpar -K -M size inodes wpar1"),
+        (
+            "Take the right away to open ports below 1024, and give it back",
+            "chwpar -S privs-=PV_NET_PORT wpar1; chwpar -K -S privs wpar1",
+        ),
     ],
-    compatibility: "-A, -d, -h, -K, -M and -n are AIX's. In AIX -M adds file systems and -K -M removes them; here \
+    compatibility: "-A, -d, -h, -K, -M, -n and -S are AIX's. In AIX -M adds file systems and -K -M removes them; here \
         they change and remove the limits of the one that there is. -C (versioned) is an addition; \
         AIX decides that when a WPAR is made. The host name is changed only while the WPAR is \
-        stopped. Network, devices, resources and privileges cannot be changed yet.",
+        stopped. Network, devices and resources cannot be changed yet.",
 });
 
 /// Arguments of `chwpar`.
 #[derive(Debug, clap::Args)]
 pub(super) struct ChangeArguments {
     /// Name of the WPAR
-    #[arg(value_name = "NAME", required_unless_present_any = ["file_system", "hostname", "directory"])]
+    #[arg(value_name = "NAME", required_unless_present_any = ["file_system", "security", "hostname", "directory"])]
     name: Option<String>,
 
     /// New name
@@ -78,6 +84,10 @@ pub(super) struct ChangeArguments {
     #[arg(short = 'M', long = "file-system", value_name = "NAME=VALUE", num_args = 1..)]
     file_system: Vec<String>,
 
+    /// Privileges of its programs: privs=LIST, privs+=LIST, privs-=LIST; with -K, privs alone
+    #[arg(short = 'S', long = "security", value_name = "NAME=VALUE", num_args = 1..)]
+    security: Vec<String>,
+
     /// Take the settings away that are named
     #[arg(short = 'K', long = "remove")]
     remove: bool,
@@ -96,6 +106,7 @@ impl Arguments for ChangeArguments {
         self.require_state(&registry, &before)?;
         let mut record = before.clone();
         record.limits = limits.over(record.limits);
+        record.privileges = self.privileges(record.privileges)?;
         if self.auto {
             record.auto = !self.remove;
         }
@@ -136,6 +147,9 @@ impl ChangeArguments {
             {
                 self.file_system.pop()
             }
+            None if self.security.len() > 1 && !self.security.last().is_some_and(is_value) => {
+                self.security.pop()
+            }
             None if self.remove => [&mut self.hostname, &mut self.directory]
                 .into_iter()
                 .flatten()
@@ -152,7 +166,8 @@ impl ChangeArguments {
             || self.new_name.is_some()
             || self.hostname.is_some()
             || self.directory.is_some()
-            || !self.file_system.is_empty();
+            || !self.file_system.is_empty()
+            || !self.security.is_empty();
         match named {
             true => Ok(()),
             false => Err(CliError::usage("nothing is to be changed").hint("see 'chwpar --help'")),
@@ -189,6 +204,19 @@ impl ChangeArguments {
             Some(pair) => Err(CliError::usage(format!("-K takes names, not '{pair}'"))),
             None => FileSystemAttributes::parse(&pairs).map_err(usage),
         }
+    }
+
+    /// The privileges that it gets.
+    fn privileges(&self, before: Privileges) -> CliResult<Privileges> {
+        if self.remove && !self.security.is_empty() {
+            return match self.security.iter().all(|name| name == "privs") {
+                true => Ok(Privileges::default()),
+                false => Err(CliError::usage("-K -S takes the name alone: privs")),
+            };
+        }
+        before
+            .with(&self.security)
+            .map_err(|error| CliError::usage(error.to_string()))
     }
 
     /// What is written into a store, or is a mount point, changes only while nothing runs.

@@ -19,8 +19,8 @@ use super::decisions::{self, Copied};
 use super::error::{CliError, CliResult};
 use crate::model::copy_controls::Selection;
 use crate::model::{
-    CopyControls, DeviceName, Hostname, Owner, Source, SpaceLimits, View, WparKind, WparName,
-    WparRecord,
+    CopyControls, DeviceName, Hostname, Owner, Privileges, Source, SpaceLimits, View, WparKind,
+    WparName, WparRecord,
 };
 use crate::policy::mount_spec::{mount_spec, own_places};
 use crate::policy::root_group;
@@ -54,6 +54,8 @@ pub(super) struct Plan {
     pub(super) auto: bool,
     /// Devices of the host that it gets.
     pub(super) devices: Vec<DeviceName>,
+    /// What its programs may do.
+    pub(super) privileges: Privileges,
     /// The command that the WPAR lives and dies with.
     pub(super) owner: Option<Owner>,
     /// The record of a store that `rmwpar -p` kept and that is to be used again.
@@ -296,6 +298,7 @@ impl<'a> Creation<'a> {
             copy_controls: plan.copy_controls,
             limits: plan.limits,
             devices: plan.devices,
+            privileges: plan.privileges,
             ids,
             auto: plan.auto,
             versioned: plan.versioned,

@@ -18,11 +18,12 @@ use super::interrupt::SIGNALS;
 use super::output;
 use super::progress::IndexProgress;
 use crate::launch::{
-    self, LaunchError, LaunchSpec, Launcher, Limits, Observation, Payload, RootSource, Session,
-    StartEvent, Started, StopMode,
+    self, Confinement, LaunchError, LaunchSpec, Launcher, Limits, Observation, Payload, RootSource,
+    Session, StartEvent, Started, StopMode,
 };
+use crate::model::privileges::Calls;
 use crate::model::view::Conversion;
-use crate::model::{Facts, Source, View, WparName, WparRecord, WparState};
+use crate::model::{Facts, Privileges, Source, View, WparName, WparRecord, WparState};
 use crate::policy::mount_spec::{mount_spec, temporary_directories};
 use crate::registry::{Lock, Registry};
 use crate::source::host::{HostFacts, RunningHost};
@@ -279,8 +280,19 @@ fn launch_spec(
             .iter()
             .map(|name| name.below_dev().to_owned())
             .collect(),
+        confinement: confinement(&record.privileges),
         conversion,
     })
+}
+
+/// What privileges mean to the launcher.
+fn confinement(privileges: &Privileges) -> Confinement {
+    Confinement {
+        withheld: privileges.withheld_capabilities(),
+        refuse_mounts: !privileges.allows(Calls::Mount),
+        allow_keys: privileges.allows(Calls::Keys),
+        allow_uring: privileges.allows(Calls::Uring),
+    }
 }
 
 /// How often a long request looks for a signal.

@@ -17,9 +17,10 @@ use super::{output, specification};
 use crate::launch::Payload;
 use crate::model::copy_controls::Selection;
 use crate::model::device_export::DeviceError;
+use crate::model::privileges::PrivilegeError;
 use crate::model::{
-    CopyControls, DeviceName, DeviceRequest, FileSystemAttributes, SpaceLimits, SpecFile, WparKind,
-    WparName, WparRecord,
+    CopyControls, DeviceName, DeviceRequest, FileSystemAttributes, Privileges, SpaceLimits,
+    SpecFile, WparKind, WparName, WparRecord,
 };
 use crate::registry::{Lock, Registry};
 use crate::source::devices;
@@ -74,7 +75,21 @@ pub(super) const VERB: Verb = Verb::aix::<MakeArguments>(Words {
         the copy, run inside, in the order of their names, before it starts for the first time.\n\n\
         With -D the WPAR gets a device of the host, if the file /etc/wpars/devexports names it: in \
         it, a line 'name:' begins an entry with value = \"/dev/PATTERN\" and auto = \"yes\" or \
-        \"no\", yes for devices that every new WPAR gets.",
+        \"no\", yes for devices that every new WPAR gets.\n\n\
+        -S chooses the privileges of its programs, root's included: privs=LIST exactly these, privs+=LIST \
+        and privs-=LIST these more or less than the default. They hold inside of the WPAR only; none \
+        gives anything on the host. Those of the default are PV_AU_WRITE (capability AUDIT_WRITE), \
+        PV_DAC_GID (SETGID), PV_DAC_O (DAC_OVERRIDE), PV_DAC_R (DAC_READ_SEARCH), PV_DAC_UID (FOWNER, \
+        FSETID), PV_FS_CHOWN (CHOWN), PV_FS_CHROOT (SYS_CHROOT), PV_FS_CNTL (LINUX_IMMUTABLE, LEASE), \
+        PV_FS_MKNOD (MKNOD), PV_FS_MOUNT (mount and unmount; systemd needs it), PV_KER_IPC (IPC_OWNER), \
+        PV_KER_LOCK (IPC_LOCK), PV_KER_REBOOT (SYS_BOOT), PV_NET_CNTL (NET_ADMIN, NET_BROADCAST), \
+        PV_NET_PORT (NET_BIND_SERVICE: ports below 1024), PV_NET_RAWSOCK (NET_RAW), PV_PROC_CKPT \
+        (CHECKPOINT_RESTORE), PV_PROC_DEBUG (SYS_PTRACE), PV_PROC_PRIO (SYS_NICE), PV_PROC_PRIV \
+        (SETPCAP, SETFCAP), PV_PROC_SIG (KILL) and PV_SU_UID (SETUID). Off by default, because they \
+        show programs much of the kernel, are PV_KER_AIO (io_uring) and PV_KER_KEY (keyrings). \
+        PV_AU_ADMIN, PV_AU_READ, PV_DEV_CONFIG, PV_DEV_LOAD, PV_KER_ACCT, PV_KER_EXTCONF, PV_KER_RAS, \
+        PV_KER_TIME, PV_KER_VARS, PV_KER_WLM and PV_ROOT would be privileges over the host, and no WPAR \
+        can have them.",
     examples: &[
         (
             "Make a WPAR from a backup and start it",
@@ -100,6 +115,10 @@ pub(super) const VERB: Verb = Verb::aix::<MakeArguments>(Words {
         (
             "Give it a device, which /etc/wpars/devexports must name",
             "mkwpar -t -n vpn1 -D devname=/dev/net/tun",
+        ),
+        (
+            "Do not let its programs open ports below 1024 or change its network",
+            "mkwpar -t -B /backup/web.tar.zst -n web2 -S privs-=PV_NET_PORT,PV_NET_CNTL",
         ),
         (
             "Take container stores along",
@@ -129,7 +148,8 @@ pub(super) const VERB: Verb = Verb::aix::<MakeArguments>(Words {
         mark; 'startwpar --auto' starts those that have it. A \
         WPAR has one file system: of -M there are size, in AIX's units, and directory=/ \
         (other directories and attributes are refused); inodes, K and T are additions, as are \
-        include and exclude of -T.",
+        include and exclude of -T. Of -S there is no secfile; the names of privileges are AIX's \
+        where Linux has something like them, but what each covers is what Linux has.",
 });
 
 /// Arguments of `mkwpar`.
@@ -199,6 +219,10 @@ pub(super) struct MakeArguments {
     #[arg(short = 'D', long = "device", value_name = "NAME=VALUE", num_args = 1..)]
     devices: Vec<String>,
 
+    /// Privileges of its programs: privs=LIST, privs+=LIST, privs-=LIST
+    #[arg(short = 'S', long = "security", value_name = "NAME=VALUE", num_args = 1..)]
+    security: Vec<String>,
+
     /// The list of devices that may be exported [default: /etc/wpars/devexports]
     #[arg(short = 'b', long = "devexports", value_name = "FILE")]
     devexports: Option<PathBuf>,
@@ -232,6 +256,10 @@ impl Arguments for MakeArguments {
             .map_err(|error| CliError::usage(error.to_string()))?;
         let requests = DeviceRequest::parse(&self.devices)
             .map_err(|error| CliError::usage(error.to_string()))?;
+        let refused = |error: PrivilegeError| CliError::usage(error.to_string());
+        Privileges::default()
+            .with(&settings.security)
+            .map_err(refused)?;
         // As in AIX, a versioned WPAR is always a copy of a whole system.
         let is_copy = settings.system_copy == Some(true) || settings.versioned == Some(true);
         if !is_copy && self.preserved.is_none() {
@@ -269,6 +297,7 @@ impl Arguments for MakeArguments {
             limits: attributes.over(plan.limits),
             selection,
             devices,
+            privileges: plan.privileges.with(&settings.security).map_err(refused)?,
             ..plan
         };
         let controls = plan.copy_controls;
@@ -321,6 +350,7 @@ fn plan(
         selection: Selection::default(),
         limits: SpaceLimits::default(),
         devices: Vec::new(),
+        privileges: Privileges::default(),
         uuid: settings.uuid.clone(),
         versioned: settings.versioned == Some(true),
         auto: settings.auto == Some(true),
@@ -361,6 +391,7 @@ impl MakeArguments {
             versioned: self.versioned.then_some(true),
             controls: self.copy_controls.clone(),
             file_system: self.file_system.clone(),
+            security: self.security.clone(),
         })
     }
 
@@ -466,6 +497,7 @@ impl MakeArguments {
             versioned: settings.versioned.unwrap_or(kept.versioned),
             auto: settings.auto.unwrap_or(kept.auto),
             devices: kept.devices.clone(),
+            privileges: kept.privileges.clone(),
             owner: None,
             kept: Some(kept),
         };
@@ -509,4 +541,18 @@ pub(super) fn start_new(
     })?;
     lifecycle::say_active_since(name, begun, verbose);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::privileges;
+
+    #[test]
+    fn the_manual_names_every_privilege() {
+        let description = VERB.description;
+        for (name, _) in privileges::known() {
+            assert!(description.contains(name), "{name}");
+        }
+    }
 }

@@ -17,7 +17,7 @@ use crate::backup::saved::Saved;
 use crate::model::copy_controls::Selection;
 use crate::model::image_data::{IMAGE_DATA, Stanza};
 use crate::model::view::Conversion;
-use crate::model::{CopyControls, Source, SpaceLimits, WparKind, WparRecord};
+use crate::model::{CopyControls, Privileges, Source, SpaceLimits, WparKind, WparRecord};
 use crate::policy::mount_spec::mount_spec;
 use crate::registry::Registry;
 use crate::source::identity::{self, Identity};
@@ -193,6 +193,7 @@ impl RestoreArguments {
             versioned: self.versioned || about.get("VERSIONED") == Some("yes"),
             auto: about.get("AUTO") == Some("yes"),
             devices: Vec::new(),
+            privileges: Privileges::default(),
             owner: None,
             kept: None,
         })

@@ -14,7 +14,7 @@ use super::verbs::{Arguments, Verb, Words};
 use crate::launch::Payload;
 use crate::model::name::NAME_LENGTH_MAX;
 use crate::model::{
-    CopyControls, FileSystemAttributes, SpaceLimits, WparKind, WparName, WparRecord,
+    CopyControls, FileSystemAttributes, Privileges, SpaceLimits, WparKind, WparName, WparRecord,
 };
 use crate::registry::{Lock, Registry, process};
 
@@ -70,6 +70,10 @@ pub(super) struct ExecArguments {
     #[arg(short = 'M', long = "file-system", value_name = "NAME=VALUE", num_args = 1..)]
     file_system: Vec<String>,
 
+    /// Privileges, as of mkwpar
+    #[arg(short = 'S', long = "security", value_name = "NAME=VALUE", num_args = 1..)]
+    security: Vec<String>,
+
     /// Say more: what is left out of a copy, steps of the start
     #[arg(short = 'v', long = "verbose")]
     verbose: bool,
@@ -100,6 +104,9 @@ impl ExecArguments {
         let limits = FileSystemAttributes::parse(&self.file_system)
             .map_err(|error| CliError::usage(error.to_string()))?
             .over(SpaceLimits::default());
+        let privileges = Privileges::default()
+            .with(&self.security)
+            .map_err(|error| CliError::usage(error.to_string()))?;
         if !self.system_copy {
             return Err(CliError::usage("only system copies can be run")
                 .hint("add -t, with -B IMAGE or for the running system"));
@@ -124,6 +131,7 @@ impl ExecArguments {
             versioned: false,
             auto: false,
             devices: Vec::new(),
+            privileges,
             owner: Some(owner),
             kept: None,
         };

@@ -59,6 +59,7 @@ pub(crate) mod watch;
 
 pub use cleanup::clean_up;
 pub use client::{Launcher, Started, enter, reboot, start, stop};
+pub use confine::Confinement;
 pub use convert::Conversion;
 pub use error::{Failure, LaunchError};
 pub use identity::ProcessId;
@@ -110,6 +111,9 @@ pub struct LaunchSpec {
     /// Devices of the host that are its own, too, by their names below `/dev`.
     #[serde(default)]
     pub devices: Vec<String>,
+    /// What its programs may do.
+    #[serde(default)]
+    pub confinement: Confinement,
     /// What is done inside before init, at this start only.
     #[serde(default)]
     pub conversion: Option<Conversion>,

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cgroup::Groups;
 use super::error::{Doing, LaunchError};
-use super::{IdRange, InitKind, LaunchSpec, ProcessId, mountinfo};
+use super::{Confinement, IdRange, InitKind, LaunchSpec, ProcessId, mountinfo};
 
 /// Names in the run directory.
 pub(crate) const RUN_FILE: &str = "run.json";
@@ -31,6 +31,9 @@ pub(crate) struct RunState {
     pub(crate) mount_point: PathBuf,
     pub(crate) cgroup: String,
     pub(crate) ids: IdRange,
+    /// How its programs are confined. Not in the files of older versions.
+    #[serde(default)]
+    pub(crate) confinement: Confinement,
     pub(crate) supervisor: ProcessId,
     pub(crate) daemon: Option<ProcessId>,
     pub(crate) init: Option<ProcessId>,
@@ -58,6 +61,7 @@ impl RunState {
             mount_point: spec.mount_point.clone(),
             cgroup: spec.cgroup.clone(),
             ids: spec.ids,
+            confinement: spec.confinement,
             supervisor: this,
             daemon: None,
             init: None,

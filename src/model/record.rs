@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use wpar_mountd::lower::filesystem::{FileSystemKind, Region};
 
-use super::{CopyControls, DeviceName, Hostname, IdRange, Level, SpaceLimits, WparName};
+use super::{
+    CopyControls, DeviceName, Hostname, IdRange, Level, Privileges, SpaceLimits, WparName,
+};
 
 /// Newest version of the format of a [`WparRecord`]. A newer one is refused, not guessed. A record
 /// has the oldest version that can say what it says ([`WparRecord::needed_version`]).
-pub const RECORD_VERSION: u32 = 3;
+pub const RECORD_VERSION: u32 = 4;
 
 /// One WPAR on record. Its state is not in here: see [`super::WparState::derive`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +42,9 @@ pub struct WparRecord {
     /// Devices of the host that it has, too. Since version 3.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub devices: Vec<DeviceName>,
+    /// What its programs may do that others may not. Since version 4.
+    #[serde(default, skip_serializing_if = "Privileges::is_default")]
+    pub privileges: Privileges,
     /// User and group numbers of the host that stand for its own.
     pub ids: IdRange,
     /// Started with the host.
@@ -62,7 +67,9 @@ pub struct WparRecord {
 impl WparRecord {
     /// The oldest version of the format that knows everything in this record.
     pub fn needed_version(&self) -> u32 {
-        let own = if self.versioned || self.level.is_some() || !self.devices.is_empty() {
+        let own = if !self.privileges.is_default() {
+            4
+        } else if self.versioned || self.level.is_some() || !self.devices.is_empty() {
             3
         } else {
             1
@@ -353,6 +360,27 @@ mod tests {
         );
         let outside = VERSION_1.replacen('{', "{\"devices\": [\"/dev/../etc\"],", 1);
         assert!(serde_json::from_str::<WparRecord>(&outside).is_err());
+    }
+
+    #[test]
+    fn privileges_are_version_4_and_left_out_if_they_are_the_default() {
+        let plain: WparRecord = serde_json::from_str(VERSION_1).unwrap();
+        assert_eq!(plain.needed_version(), 1);
+        assert!(
+            !serde_json::to_string(&plain)
+                .unwrap()
+                .contains("privileges")
+        );
+        let removed = r#"{"privileges": {"removed": ["PV_NET_PORT"]},"#;
+        let text = VERSION_1.replacen('{', removed, 1);
+        let record: WparRecord = serde_json::from_str(&text).unwrap();
+        assert_eq!(record.needed_version(), 4);
+        assert!(!record.privileges.names().contains(&"PV_NET_PORT"));
+        let written = serde_json::to_string(&record).unwrap();
+        assert_eq!(
+            serde_json::from_str::<WparRecord>(&written).unwrap(),
+            record
+        );
     }
 
     #[test]

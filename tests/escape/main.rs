@@ -17,5 +17,6 @@ mod common;
 mod cell;
 mod entering;
 mod image;
+mod privileges;
 mod second_architecture;
 mod table;

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use wpar::launch::{
-    ExitStatus, IdRange, LaunchError, LaunchSpec, Limits, Payload, RootSource, StartEvent, Started,
-    StopMode, clean_up, observe, stop,
+    Confinement, ExitStatus, IdRange, LaunchError, LaunchSpec, Limits, Payload, RootSource,
+    StartEvent, Started, StopMode, clean_up, observe, stop,
 };
 
 use crate::program::copy_program;
@@ -66,6 +66,7 @@ impl Wpar {
             limits: Limits::default(),
             trail: None,
             devices: Vec::new(),
+            confinement: Confinement::default(),
             conversion: None,
             name,
         };

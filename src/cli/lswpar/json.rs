@@ -41,6 +41,8 @@ struct Recorded<'a> {
     /// In bytes and inodes; null for none.
     limits: SpaceLimits,
     ids: IdRange,
+    /// What its programs may do.
+    privileges: Vec<&'static str>,
     /// Whether it may run at a level of its own.
     versioned: bool,
     /// The level that it was at when it was last looked at; null if that is not on record.
@@ -87,6 +89,7 @@ fn listed(row: &Row) -> Listed<'_> {
             left_out: file_systems(row.view.left_out.iter().map(|o| (&o.point, &o.reason))),
             limits: record.limits,
             ids: record.ids,
+            privileges: record.privileges.names(),
             versioned: record.versioned,
             level: record.level.as_ref(),
             created: fields::created(record),

@@ -4,7 +4,7 @@
 
 use super::lines::{Line, Stanza};
 use super::{SpecError, SpecFile};
-use crate::model::{CopyControls, FileSystemAttributes, Hostname, WparName};
+use crate::model::{CopyControls, FileSystemAttributes, Hostname, Privileges, WparName};
 
 /// Keys of the stanza `mount` that are attributes of `-M`.
 pub(super) const ATTRIBUTES: &[&str] = &["size", "inodes"];
@@ -38,7 +38,7 @@ const NETWORK: &str = "the network of a workload partition is loopback only, for
 const ONE_FILE_SYSTEM: &str = "a workload partition has one file system, /";
 const UNLIMITED: &[&str] = &["unlimited"];
 const NO_RESOURCES: &str = "resource controls are not there yet";
-const NO_PRIVILEGES: &str = "privileges cannot be chosen yet";
+const NO_PRIVILEGES: &str = "sets of privileges in a file are not there yet";
 const NO_EXTENSIONS: &str = "kernel extensions are the host's";
 
 /// Stanza, key with operator, rule.
@@ -144,9 +144,21 @@ static TABLE: &[(&str, &str, Rule)] = &[
         "secfile",
         Only(&["/etc/wpars/secattrs"], NO_PRIVILEGES),
     ),
-    ("security", "privs", Only(&[], NO_PRIVILEGES)),
-    ("security", "privs+=", Only(&[], NO_PRIVILEGES)),
-    ("security", "privs-=", Only(&[], NO_PRIVILEGES)),
+    (
+        "security",
+        "privs",
+        Used(|spec, value| privileges(spec, "privs=", value)),
+    ),
+    (
+        "security",
+        "privs+=",
+        Used(|spec, value| privileges(spec, "privs+=", value)),
+    ),
+    (
+        "security",
+        "privs-=",
+        Used(|spec, value| privileges(spec, "privs-=", value)),
+    ),
     (
         "device",
         "devname",
@@ -277,6 +289,18 @@ fn key(line: &Line<'_>) -> String {
 
 fn words(error: impl ToString) -> String {
     error.to_string()
+}
+
+/// Empty stands for what is so without the key.
+fn privileges(spec: &mut SpecFile, key: &str, value: &str) -> Result<(), String> {
+    if !value.is_empty() {
+        let setting = format!("{key}{value}");
+        Privileges::default()
+            .with(std::slice::from_ref(&setting))
+            .map_err(words)?;
+        spec.security.push(setting);
+    }
+    Ok(())
 }
 
 fn name(spec: &mut SpecFile, value: &str) -> Result<(), String> {

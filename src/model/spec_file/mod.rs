@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use super::space_limits::Size;
-use super::{CopyControls, Source, SpaceLimits, WparRecord};
+use super::{CopyControls, Privileges, Source, SpaceLimits, WparRecord};
 
 mod keys;
 mod lines;
@@ -43,6 +43,8 @@ pub struct SpecFile {
     pub controls: Vec<String>,
     /// Attributes of its file system, as `-M` takes them; later ones win.
     pub file_system: Vec<String>,
+    /// Privileges, as `-S` takes them; later ones win.
+    pub security: Vec<String>,
 }
 
 /// Why a specification file cannot be used.
@@ -91,6 +93,7 @@ impl SpecFile {
             versioned: record.versioned.then_some(true),
             controls: control_pairs(&record.copy_controls),
             file_system: limit_pairs(record.limits),
+            security: record.privileges.settings(),
             ..Self::default()
         }
     }
@@ -115,6 +118,7 @@ impl SpecFile {
             versioned: self.versioned.or(below.versioned),
             controls: [below.controls, self.controls].concat(),
             file_system: [below.file_system, self.file_system].concat(),
+            security: [below.security, self.security].concat(),
         }
     }
 
@@ -175,6 +179,7 @@ impl SpecFile {
             put("mount", [vec![root], mount].concat())?;
         }
         put("copy_controls", pairs(keys::CONTROLS, &self.controls))?;
+        put("security", security(&self.security))?;
         Ok(text)
     }
 }
@@ -189,6 +194,20 @@ fn pairs(names: &[&'static str], said: &[String]) -> Vec<(&'static str, Option<S
     };
     let found = names.iter().map(|name| (*name, value(name)));
     found.filter(|(_, value)| value.is_some()).collect()
+}
+
+/// What a list of settings comes to. One that cannot be is refused before it is written.
+fn security(said: &[String]) -> Vec<(&'static str, Option<String>)> {
+    let privileges = Privileges::default().with(said).unwrap_or_default();
+    let settings = privileges.settings();
+    let value = |key: &str| {
+        let said = settings
+            .iter()
+            .find_map(|setting| setting.strip_prefix(key));
+        said.and_then(|rest| rest.strip_prefix('='))
+            .map(str::to_owned)
+    };
+    vec![("privs+", value("privs+")), ("privs-", value("privs-"))]
 }
 
 /// Copy controls as `-T` takes them.

@@ -33,6 +33,14 @@ static int loopback(char **arguments)
     return connect(fd, (struct sockaddr *)&name, sizeof name) ? (failed("connect"), HELD) : ESCAPED;
 }
 
+/* A port of its own: a privilege within the WPAR, not a way out. */
+static int bind_port(char **arguments)
+{
+    struct sockaddr_in name = {.sin_family = AF_INET, .sin_port = htons(atoi(arguments[0]))};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    return bind(fd, (struct sockaddr *)&name, sizeof name) ? (failed("bind"), HELD) : ESCAPED;
+}
+
 /* Types a character into the terminal on standard input. */
 static int type_ahead(char **arguments)
 {
@@ -124,6 +132,7 @@ const struct probe process_probes[] = {
     {"signal-process", signal_process},
     {"trace-process", trace_process},
     {"loopback", loopback},
+    {"bind", bind_port},
     {"type-ahead", type_ahead},
     {"more-files", more_files},
     {"higher-priority", higher_priority},
