@@ -15,6 +15,7 @@
 mod common;
 
 mod cell;
+mod daemon;
 mod entering;
 mod image;
 mod privileges;

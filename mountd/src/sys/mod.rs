@@ -8,4 +8,5 @@ pub(crate) mod loop_device;
 pub(crate) mod map;
 pub(crate) mod mount;
 pub(crate) mod ring;
+pub(crate) mod seccomp;
 pub(crate) mod shared;
