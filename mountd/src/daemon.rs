@@ -9,6 +9,8 @@
 //! would not end while it waited for itself. When the starter says no more on that socket (it closes it, or
 //! shuts its side down), the daemon tells what was read until then, a [`Trail`], and closes it too.
 //!
+//! What it does not use it gives up before it answers anything ([`crate::confine`]).
+//!
 //! [`Trail`]: crate::trail::Trail
 
 use std::ffi::OsString;
