@@ -51,6 +51,7 @@ impl Directory {
             host_network: false,
             trail: None,
             devices: Vec::new(),
+            confinement: wpar::launch::Confinement::default(),
             conversion: None,
         };
         Self {

@@ -11,6 +11,8 @@
 //! Each `--hold-fd N`, of which there may be some, is kept open and never touched: what the starter
 //! wants to find again if it dies itself.
 //!
+//! What it does not use it gives up before it answers anything ([`crate::confine`]).
+//!
 //! [`Trail`]: crate::trail::Trail
 
 use std::ffi::OsString;
@@ -22,6 +24,7 @@ use std::thread;
 
 use thiserror::Error;
 
+use crate::confine;
 use crate::fuse::session::Server;
 use crate::logger;
 use crate::source::{self, OpenError};
@@ -52,6 +55,8 @@ enum DaemonError {
     Open(#[from] OpenError),
     #[error("cannot serve the mount: {0}")]
     Serve(io::Error),
+    #[error("cannot give up privileges: {0}")]
+    Confine(io::Error),
 }
 
 struct Descriptors {
@@ -76,10 +81,16 @@ pub fn main<I: IntoIterator<Item = OsString>>(arguments: I) -> ExitCode {
     let _held = descriptors.held;
     let mut ready = File::from(descriptors.ready);
     let kept = Kept::from_descriptor(descriptors.kept);
-    let started = read_spec(descriptors.spec)
+    let started = confine::give_up_privileges()
+        .map_err(DaemonError::Confine)
+        .and_then(|()| read_spec(descriptors.spec))
         .and_then(|spec| Ok((source::open_kept(&spec, &kept)?, spec.access)))
         .and_then(|(overlay, access)| {
             Server::new(overlay, access, descriptors.fuse, kept).map_err(DaemonError::Serve)
+        })
+        .and_then(|server| {
+            confine::filter_calls().map_err(DaemonError::Confine)?;
+            Ok(server)
         });
     let server = match started {
         Ok(server) => server,

@@ -11,6 +11,7 @@
 // These macros panic when the output cannot be written: a full disk would end a supervisor.
 #![deny(clippy::print_stderr, clippy::print_stdout)]
 
+mod confine;
 pub mod daemon;
 pub mod error;
 pub mod filter;

@@ -14,7 +14,7 @@ use super::verbs::{Arguments, Verb, Words};
 use super::{levels, lifecycle, output, script};
 use crate::model::space_limits::AttributeError;
 use crate::model::{
-    BaseSystem, FileSystemAttributes, Source, WparKind, WparName, WparRecord, WparState,
+    BaseSystem, FileSystemAttributes, Privileges, Source, WparKind, WparName, WparRecord, WparState,
 };
 use crate::registry::Registry;
 use crate::source::identity::{self, Identity};
@@ -52,11 +52,15 @@ pub(super) const VERB: Verb = Verb::aix::<ChangeArguments>(Words {
             "chwpar -R CPU=50% memory=2GB wpar1; chwpar -K -R CPU memory wpar1",
         ),
         ("Take its limits away", "chwpar -K -M size inodes wpar1"),
+        (
+            "Take the right away to open ports below 1024, and give it back",
+            "chwpar -S privs-=PV_NET_PORT wpar1; chwpar -K -S privs wpar1",
+        ),
     ],
-    compatibility: "-A, -d, -h, -i, -I, -K, -M, -n, -N, -R and -u are AIX's. In AIX -M adds file systems and -K -M removes them; here \
+    compatibility: "-A, -d, -h, -i, -I, -K, -M, -n, -N, -R, -S and -u are AIX's. In AIX -M adds file systems and -K -M removes them; here \
         they change and remove the limits of the one that there is. -C (versioned) is an addition; \
         AIX decides that when a WPAR is made. The host name is changed only while the WPAR is \
-         stopped. Whether /usr is shared (-l, --shared) is decided when a WPAR is made, as in AIX. Devices and privileges cannot be changed yet.",
+        stopped. Whether /usr is shared (-l, --shared) is decided when a WPAR is made, as in AIX. Devices cannot be changed yet.",
 });
 
 /// Arguments of `chwpar`.
@@ -64,7 +68,8 @@ pub(super) const VERB: Verb = Verb::aix::<ChangeArguments>(Words {
 pub(super) struct ChangeArguments {
     /// Name of the WPAR
     #[arg(value_name = "NAME", required_unless_present_any = [
-        "file_system", "hostname", "directory", "network", "routes", "resources", "script",
+        "file_system", "security", "hostname", "directory", "network", "routes", "resources",
+        "script",
     ])]
     name: Option<String>,
 
@@ -114,6 +119,9 @@ pub(super) struct ChangeArguments {
 
     #[command(flatten)]
     controls: ControlArguments,
+    /// Privileges of its programs: privs=LIST, privs+=LIST, privs-=LIST; with -K, privs alone
+    #[arg(short = 'S', long = "security", value_name = "NAME=VALUE", num_args = 1..)]
+    security: Vec<String>,
 
     /// Take the settings away that are named
     #[arg(short = 'K', long = "remove")]
@@ -134,6 +142,7 @@ impl Arguments for ChangeArguments {
         self.require_state(&registry, &before)?;
         let mut record = before.clone();
         record.limits = limits.over(record.limits);
+        record.privileges = self.privileges(record.privileges)?;
         if self.auto {
             record.auto = !self.remove;
         }
@@ -199,6 +208,9 @@ impl ChangeArguments {
             {
                 self.file_system.pop()
             }
+            None if self.security.len() > 1 && !self.security.last().is_some_and(is_value) => {
+                self.security.pop()
+            }
             _ => None,
         };
         let mistaken = of_file_system
@@ -240,6 +252,7 @@ impl ChangeArguments {
             || self.directory.is_some()
             || self.script.is_some()
             || !self.file_system.is_empty()
+            || !self.security.is_empty()
             || !self.controls.is_empty();
         match named {
             true => Ok(()),
@@ -277,6 +290,19 @@ impl ChangeArguments {
             Some(pair) => Err(CliError::usage(format!("-K takes names, not '{pair}'"))),
             None => FileSystemAttributes::parse(&pairs).map_err(usage),
         }
+    }
+
+    /// The privileges that it gets.
+    fn privileges(&self, before: Privileges) -> CliResult<Privileges> {
+        if self.remove && !self.security.is_empty() {
+            return match self.security.iter().all(|name| name == "privs") {
+                true => Ok(Privileges::default()),
+                false => Err(CliError::usage("-K -S takes the name alone: privs")),
+            };
+        }
+        before
+            .with(&self.security)
+            .map_err(|error| CliError::usage(error.to_string()))
     }
 
     /// What is written into a store, or is a mount point, changes only while nothing runs.

@@ -23,8 +23,8 @@ use super::shared_copy;
 use super::{frozen, hydrate};
 use crate::model::copy_controls::Selection;
 use crate::model::{
-    Base, CopyControls, DeviceName, Edit, Hostname, Network, Owner, Resources, Source, SpaceLimits,
-    View, WparKind, WparName, WparRecord,
+    Base, CopyControls, DeviceName, Edit, Hostname, Network, Owner, Privileges, Resources, Source,
+    SpaceLimits, View, WparKind, WparName, WparRecord,
 };
 use crate::policy::mount_spec::{mount_spec, own_places};
 use crate::policy::network::is_needed;
@@ -72,6 +72,8 @@ pub(super) struct Plan {
     pub(super) leave_clashes_out: bool,
     /// What it may use of the host.
     pub(super) resources: Resources,
+    /// What its programs may do.
+    pub(super) privileges: Privileges,
     /// The command that the WPAR lives and dies with.
     pub(super) owner: Option<Owner>,
     /// The record of a store that `rmwpar -p` kept and that is to be used again.
@@ -346,6 +348,7 @@ impl<'a> Creation<'a> {
             devices: plan.devices,
             network,
             resources: plan.resources,
+            privileges: plan.privileges,
             ids,
             auto: plan.auto,
             script: plan.script,

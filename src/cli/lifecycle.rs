@@ -20,12 +20,13 @@ use super::progress::IndexProgress;
 use super::script::{self, Occasion};
 use super::{mend, output};
 use crate::launch::{
-    self, LaunchError, LaunchSpec, Launcher, Limits, Observation, Payload, RootSource, Session,
-    StartEvent, Started, StopMode,
+    self, Confinement, LaunchError, LaunchSpec, Launcher, Limits, Observation, Payload, RootSource,
+    Session, StartEvent, Started, StopMode,
 };
 use crate::model::network::Mode;
+use crate::model::privileges::Calls;
 use crate::model::view::Conversion;
-use crate::model::{Facts, Resources, Source, View, WparName, WparRecord, WparState};
+use crate::model::{Facts, Privileges, Resources, Source, View, WparName, WparRecord, WparState};
 use crate::policy;
 use crate::policy::mount_spec::{mount_spec, temporary_directories};
 use crate::registry::{Lock, Registry};
@@ -353,6 +354,7 @@ fn launch_spec(
             .iter()
             .map(|name| name.below_dev().to_owned())
             .collect(),
+        confinement: confinement(&record.privileges),
         conversion,
     })
 }
@@ -368,6 +370,16 @@ pub(super) fn limits_of(resources: &Resources) -> CliResult<Limits> {
     })?;
     policy::resources::limits(resources, &machine)
         .map_err(|error| CliError::new(error.to_string()).hint("change it with 'chwpar -R rset='"))
+}
+
+/// What privileges mean to the launcher.
+fn confinement(privileges: &Privileges) -> Confinement {
+    Confinement {
+        withheld: privileges.withheld_capabilities(),
+        refuse_mounts: !privileges.allows(Calls::Mount),
+        allow_keys: privileges.allows(Calls::Keys),
+        allow_uring: privileges.allows(Calls::Uring),
+    }
 }
 
 /// How often a long request looks for a signal.

@@ -22,9 +22,10 @@ use super::{output, specification};
 use crate::launch::Payload;
 use crate::model::copy_controls::Selection;
 use crate::model::device_export::DeviceError;
+use crate::model::privileges::PrivilegeError;
 use crate::model::{
-    Base, CopyControls, DeviceName, DeviceRequest, FileSystemAttributes, Network, Resources,
-    Source, SpaceLimits, SpecFile, WparKind, WparName, WparRecord,
+    Base, CopyControls, DeviceName, DeviceRequest, FileSystemAttributes, Network, Privileges,
+    Resources, Source, SpaceLimits, SpecFile, WparKind, WparName, WparRecord,
 };
 use crate::registry::{Lock, Registry};
 use crate::source::devices;
@@ -125,7 +126,21 @@ pub(super) const VERB: Verb = Verb::aix::<MakeArguments>(Words {
         runs, 'SCRIPT stop NAME' before it is stopped, except by 'rmwpar -F'; not at a restart of \
         what runs, nor for maintenance. WPAR_NAME, WPAR_HOSTNAME, WPAR_DIRECTORY, WPAR_UUID and \
         WPAR_PID (init's number on the host) are in its environment. If it fails at the start, the \
-        start fails and is undone; at a stop that is a warning. Only root may be able to change it.",
+        start fails and is undone; at a stop that is a warning. Only root may be able to change it.\n\n\
+        -S chooses the privileges of its programs, root's included: privs=LIST exactly these, privs+=LIST \
+        and privs-=LIST these more or less than the default. They hold inside of the WPAR only; none \
+        gives anything on the host. Those of the default are PV_AU_WRITE (capability AUDIT_WRITE), \
+        PV_DAC_GID (SETGID), PV_DAC_O (DAC_OVERRIDE), PV_DAC_R (DAC_READ_SEARCH), PV_DAC_UID (FOWNER, \
+        FSETID), PV_FS_CHOWN (CHOWN), PV_FS_CHROOT (SYS_CHROOT), PV_FS_CNTL (LINUX_IMMUTABLE, LEASE), \
+        PV_FS_MKNOD (MKNOD), PV_FS_MOUNT (mount and unmount; systemd needs it), PV_KER_IPC (IPC_OWNER), \
+        PV_KER_LOCK (IPC_LOCK), PV_KER_REBOOT (SYS_BOOT), PV_NET_CNTL (NET_ADMIN, NET_BROADCAST), \
+        PV_NET_PORT (NET_BIND_SERVICE: ports below 1024), PV_NET_RAWSOCK (NET_RAW), PV_PROC_CKPT \
+        (CHECKPOINT_RESTORE), PV_PROC_DEBUG (SYS_PTRACE), PV_PROC_PRIO (SYS_NICE), PV_PROC_PRIV \
+        (SETPCAP, SETFCAP), PV_PROC_SIG (KILL) and PV_SU_UID (SETUID). Off by default, because they \
+        show programs much of the kernel, are PV_KER_AIO (io_uring) and PV_KER_KEY (keyrings). \
+        PV_AU_ADMIN, PV_AU_READ, PV_DEV_CONFIG, PV_DEV_LOAD, PV_KER_ACCT, PV_KER_EXTCONF, PV_KER_RAS, \
+        PV_KER_TIME, PV_KER_VARS, PV_KER_WLM and PV_ROOT would be privileges over the host, and no WPAR \
+        can have them.",
     examples: &[
         (
             "Make a WPAR from a backup and start it",
@@ -177,6 +192,10 @@ pub(super) const VERB: Verb = Verb::aix::<MakeArguments>(Words {
             "mkwpar -t -n vpn1 -D devname=/dev/net/tun",
         ),
         (
+            "Do not let its programs open ports below 1024 or change its network",
+            "mkwpar -t -B /backup/web.tar.zst -n web2 -S privs-=PV_NET_PORT,PV_NET_CNTL",
+        ),
+        (
             "Take container stores along",
             "mkwpar -t -n clone2 -T preserve_wpars=yes",
         ),
@@ -221,7 +240,9 @@ pub(super) const VERB: Verb = Verb::aix::<MakeArguments>(Words {
         include, exclude, snapshot, hydrate and source of -T. An address is not added to the host's interface, whose stack is \
         the host's alone; mode=shared is AIX's way without its confinement. mode and publish are additions, as is a single \
         HARD% or a size in -R. rtdest and rtgateway are addresses, not names. shares_memory, \
-        totalLargePages and pct_* can only be what they are anyway. -a leaves addresses out that clash, and nothing else.",
+        totalLargePages and pct_* can only be what they are anyway. -a leaves addresses out that clash, and nothing else. \
+        Of -S there is no secfile; the names of privileges are AIX's \
+        where Linux has something like them, but what each covers is what Linux has.",
 });
 
 /// Arguments of `mkwpar`.
@@ -303,6 +324,10 @@ pub(super) struct MakeArguments {
     #[arg(short = 'D', long = "device", value_name = "NAME=VALUE", num_args = 1..)]
     devices: Vec<String>,
 
+    /// Privileges of its programs: privs=LIST, privs+=LIST, privs-=LIST
+    #[arg(short = 'S', long = "security", value_name = "NAME=VALUE", num_args = 1..)]
+    security: Vec<String>,
+
     /// The list of devices that may be exported [default: /etc/wpars/devexports]
     #[arg(short = 'b', long = "devexports", value_name = "FILE")]
     devexports: Option<PathBuf>,
@@ -344,6 +369,10 @@ impl Arguments for MakeArguments {
         if let Some(script) = &settings.script {
             script::check(script)?;
         }
+        let refused = |error: PrivilegeError| CliError::usage(error.to_string());
+        Privileges::default()
+            .with(&settings.security)
+            .map_err(refused)?;
         // As in AIX, a versioned WPAR is always a copy of a whole system.
         let is_copy = settings.system_copy == Some(true) || settings.versioned == Some(true);
         let is_standard = !is_copy && self.preserved.is_none();
@@ -405,6 +434,7 @@ impl Arguments for MakeArguments {
             leave_clashes_out: self.more.controls.resolve_clashes,
             copy_resolver: self.more.controls.resolver,
             resources,
+            privileges: plan.privileges.with(&settings.security).map_err(refused)?,
             ..plan
         };
         let copy_controls = plan.copy_controls;
@@ -500,6 +530,7 @@ fn plan(
         leave_clashes_out: false,
         copy_resolver: false,
         resources: Resources::default(),
+        privileges: Privileges::default(),
         uuid: settings.uuid.clone(),
         versioned: settings.versioned == Some(true),
         auto: settings.auto == Some(true),
@@ -552,6 +583,7 @@ impl MakeArguments {
             routing: self.more.controls.routing.then_some(true),
             routes: self.more.controls.routes.clone(),
             resources: self.more.controls.resources.clone(),
+            security: self.security.clone(),
         })
     }
 
@@ -666,6 +698,7 @@ impl MakeArguments {
             leave_clashes_out: false,
             copy_resolver: false,
             resources: kept.resources.clone(),
+            privileges: kept.privileges.clone(),
             owner: None,
             kept: Some(kept),
         };
@@ -711,4 +744,18 @@ pub(super) fn start_new(
     })?;
     lifecycle::say_active_since(name, begun, verbose);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::privileges;
+
+    #[test]
+    fn the_manual_names_every_privilege() {
+        let description = VERB.description;
+        for (name, _) in privileges::known() {
+            assert!(description.contains(name), "{name}");
+        }
+    }
 }

@@ -17,7 +17,9 @@ use crate::backup::saved::Saved;
 use crate::model::copy_controls::Selection;
 use crate::model::image_data::{IMAGE_DATA, Stanza};
 use crate::model::view::Conversion;
-use crate::model::{CopyControls, Network, Resources, Source, SpaceLimits, WparKind, WparRecord};
+use crate::model::{
+    CopyControls, Network, Privileges, Resources, Source, SpaceLimits, WparKind, WparRecord,
+};
 use crate::policy::mount_spec::mount_spec;
 use crate::registry::Registry;
 use crate::source::identity::{self, Identity};
@@ -199,6 +201,7 @@ impl RestoreArguments {
             leave_clashes_out: false,
             copy_resolver: false,
             resources: resources(about),
+            privileges: Privileges::default(),
             owner: None,
             kept: None,
         })

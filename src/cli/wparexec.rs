@@ -15,8 +15,8 @@ use super::verbs::{Arguments, Verb, Words};
 use crate::launch::Payload;
 use crate::model::name::NAME_LENGTH_MAX;
 use crate::model::{
-    CopyControls, FileSystemAttributes, Network, Resources, SpaceLimits, WparKind, WparName,
-    WparRecord,
+    CopyControls, FileSystemAttributes, Network, Privileges, Resources, SpaceLimits, WparKind,
+    WparName, WparRecord,
 };
 use crate::registry::{Lock, Registry, process};
 
@@ -81,6 +81,9 @@ pub(super) struct ExecArguments {
 
     #[command(flatten)]
     more: NewControlArguments,
+    /// Privileges, as of mkwpar
+    #[arg(short = 'S', long = "security", value_name = "NAME=VALUE", num_args = 1..)]
+    security: Vec<String>,
 
     /// Say more: what is left out of a copy, steps of the start
     #[arg(short = 'v', long = "verbose")]
@@ -121,6 +124,9 @@ impl ExecArguments {
         )?;
         let resources = controls::resources(Resources::default(), &said.resources)?;
         lifecycle::limits_of(&resources)?;
+        let privileges = Privileges::default()
+            .with(&self.security)
+            .map_err(|error| CliError::usage(error.to_string()))?;
         if !self.system_copy {
             return Err(CliError::usage("only system copies can be run")
                 .hint("add -t, with -B IMAGE or for the running system"));
@@ -151,6 +157,7 @@ impl ExecArguments {
             leave_clashes_out: said.resolve_clashes,
             copy_resolver: said.resolver,
             resources,
+            privileges,
             owner: Some(owner),
             kept: None,
         };

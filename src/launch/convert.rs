@@ -181,7 +181,7 @@ fn become_program(
         rustix::process::setsid()?;
         let nothing = File::open("/dev/null")?;
         terminal::use_as_standard([nothing.as_fd(), output, output])?;
-        confine()
+        confine(plan.spec.confinement)
     };
     if let Err(error) = prepare() {
         return error;

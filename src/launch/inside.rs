@@ -395,7 +395,7 @@ fn run_payload(plan: &Plan) -> Result<i32, LaunchError> {
     };
     let Some((path, kind)) = kind else {
         tell(plan, InitKind::Builtin)?;
-        lock_down()?;
+        lock_down(plan)?;
         return reaper::run_idle(plan);
     };
     let terminal = terminal::Pair::open(plan.size).doing("open the console")?;
@@ -405,7 +405,7 @@ fn run_payload(plan: &Plan) -> Result<i32, LaunchError> {
         .doing("report to the supervisor")?;
     tell(plan, kind)?;
     terminal.become_console().doing("take the console")?;
-    lock_down()?;
+    lock_down(plan)?;
     Err(LaunchError::program(
         &path.display().to_string(),
         &init::execute(&path, &plan.spec),
@@ -429,8 +429,8 @@ fn convert(plan: &Plan) -> Result<(), LaunchError> {
 
 /// What is the same for every first program: signals as new, system calls filtered, and no tie
 /// to the supervisor any more.
-fn lock_down() -> Result<(), LaunchError> {
-    confine().doing("confine process 1")?;
+fn lock_down(plan: &Plan) -> Result<(), LaunchError> {
+    confine(plan.spec.confinement).doing("confine process 1")?;
     set_parent_process_death_signal(None).doing("untie from the supervisor")
 }
 

@@ -74,6 +74,7 @@ pub use adopt::adopt;
 pub use change::{connect, limit};
 pub use cleanup::clean_up;
 pub use client::{Launcher, Started, enter, reboot, start, stop};
+pub use confine::Confinement;
 pub use convert::Conversion;
 pub use error::{Failure, LaunchError};
 pub(crate) use errors::{append as keep_error, last as last_errors, path as error_log};
@@ -136,6 +137,9 @@ pub struct LaunchSpec {
     /// Devices of the host that are its own, too, by their names below `/dev`.
     #[serde(default)]
     pub devices: Vec<String>,
+    /// What its programs may do.
+    #[serde(default)]
+    pub confinement: Confinement,
     /// What is done inside before init, at this start only.
     #[serde(default)]
     pub conversion: Option<Conversion>,

@@ -130,7 +130,7 @@ impl Job<'_> {
             (None, _) => terminal::silence()?,
         }
         rustix::process::chdir(self.cwd)?;
-        confine()
+        confine(self.plan.spec.confinement)
     }
 }
 

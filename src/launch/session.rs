@@ -23,7 +23,7 @@ use rustix::thread::{
 use super::account::Account;
 use super::cgroup::Groups;
 use super::channel::Channel;
-use super::confine::confine;
+use super::confine::{Confinement, confine};
 use super::error::{Doing, LaunchError};
 use super::inside::become_root;
 use super::message::{Order, Report};
@@ -81,6 +81,7 @@ struct Task {
     terminal_type: Option<String>,
     pair: Option<Pair>,
     groups: Vec<File>,
+    confinement: Confinement,
 }
 
 fn serve(asker: &Asker) -> Result<ExitStatus, LaunchError> {
@@ -103,7 +104,7 @@ fn serve(asker: &Asker) -> Result<ExitStatus, LaunchError> {
         return Err(LaunchError::Lost("command that asked for the session"));
     };
     set_process_limits(RunState::read(&run_dir).and_then(|state| state.process_memory));
-    let (groups, pid, kind) = join(&run_dir)?;
+    let (groups, confinement, pid, kind) = join(&run_dir)?;
     become_root()?;
     let pair = terminal
         .then(|| Pair::open(size))
@@ -115,6 +116,7 @@ fn serve(asker: &Asker) -> Result<ExitStatus, LaunchError> {
         terminal_type,
         pair,
         groups,
+        confinement,
     };
     let child = execute::start(&task.name(), || task.execute())?;
     let fds: Vec<_> = task.pair.iter().map(|pair| pair.master.as_fd()).collect();
@@ -128,8 +130,9 @@ fn serve(asker: &Asker) -> Result<ExitStatus, LaunchError> {
     wait_for_end(asker, child, has_terminal)
 }
 
-/// Enters the namespaces of the WPAR; returns what its control groups are entered by.
-fn join(run_dir: &Path) -> Result<(Vec<File>, u32, InitKind), LaunchError> {
+/// Enters the namespaces of the WPAR; returns what its control groups are entered by
+/// and how its programs are confined.
+fn join(run_dir: &Path) -> Result<(Vec<File>, Confinement, u32, InitKind), LaunchError> {
     let state = RunState::read(run_dir).ok_or(LaunchError::NotActive)?;
     let (Some(init), Some(kind), true) = (state.init, state.init_kind, state.executed) else {
         return Err(LaunchError::NotActive);
@@ -144,7 +147,7 @@ fn join(run_dir: &Path) -> Result<(Vec<File>, u32, InitKind), LaunchError> {
         | ThreadNameSpaceType::NETWORK
         | ThreadNameSpaceType::CONTROL_GROUP;
     move_into_thread_name_spaces(process.as_fd(), namespaces).doing("enter the namespaces")?;
-    Ok((groups, init.pid, kind))
+    Ok((groups, state.confinement, init.pid, kind))
 }
 
 impl Task {
@@ -212,7 +215,7 @@ impl Task {
             // Without it, the administrator's terminal would take orders from inside.
             None => drop(rustix::process::setsid()?),
         }
-        confine()?;
+        confine(self.confinement)?;
         let groups: Vec<_> = self
             .account
             .groups

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cgroup::Groups;
 use super::error::{Doing, LaunchError};
-use super::{IdRange, InitKind, LaunchSpec, Payload, ProcessId, StopMode, mountinfo};
+use super::{Confinement, IdRange, InitKind, LaunchSpec, Payload, ProcessId, StopMode, mountinfo};
 
 /// Names in the run directory.
 pub(crate) const RUN_FILE: &str = "run.json";
@@ -34,6 +34,9 @@ pub(crate) struct RunState {
     /// Address space of each process in bytes.
     #[serde(default)]
     pub(crate) process_memory: Option<u64>,
+    /// How its programs are confined. Not in the files of older versions.
+    #[serde(default)]
+    pub(crate) confinement: Confinement,
     pub(crate) supervisor: ProcessId,
     pub(crate) daemon: Option<ProcessId>,
     pub(crate) init: Option<ProcessId>,
@@ -76,6 +79,7 @@ impl RunState {
             cgroup: spec.cgroup.clone(),
             ids: spec.ids,
             process_memory: spec.limits.process_memory,
+            confinement: spec.confinement,
             supervisor: this,
             daemon: None,
             init: None,

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use wpar_mountd::lower::filesystem::{FileSystemKind, Region};
 
 use super::{
-    Base, CopyControls, DeviceName, Hostname, IdRange, Level, Network, Resources, SpaceLimits,
-    WparName,
+    Base, CopyControls, DeviceName, Hostname, IdRange, Level, Network, Privileges, Resources,
+    SpaceLimits, WparName,
 };
 
 /// Newest version of the format of a [`WparRecord`]. A newer one is refused, not guessed. A record
@@ -52,6 +52,9 @@ pub struct WparRecord {
     /// How it is connected. Since version 4.
     #[serde(default, skip_serializing_if = "Network::is_default")]
     pub network: Network,
+    /// What its programs may do that others may not. Since version 4.
+    #[serde(default, skip_serializing_if = "Privileges::is_default")]
+    pub privileges: Privileges,
     /// User and group numbers of the host that stand for its own.
     pub ids: IdRange,
     /// Started with the host.
@@ -79,6 +82,7 @@ impl WparRecord {
     pub fn needed_version(&self) -> u32 {
         let own = if !self.resources.is_default()
             || !self.network.is_default()
+            || !self.privileges.is_default()
             || self.script.is_some()
         {
             4
@@ -418,6 +422,27 @@ mod tests {
             serde_json::from_str(&VERSION_1.replacen('{', controls, 1)).unwrap();
         assert_eq!(record.needed_version(), 4);
         assert_eq!(record.resources.value("memory", None), "1GB");
+        let written = serde_json::to_string(&record).unwrap();
+        assert_eq!(
+            serde_json::from_str::<WparRecord>(&written).unwrap(),
+            record
+        );
+    }
+
+    #[test]
+    fn privileges_are_version_4_and_left_out_if_they_are_the_default() {
+        let plain: WparRecord = serde_json::from_str(VERSION_1).unwrap();
+        assert_eq!(plain.needed_version(), 1);
+        assert!(
+            !serde_json::to_string(&plain)
+                .unwrap()
+                .contains("privileges")
+        );
+        let removed = r#"{"privileges": {"removed": ["PV_NET_PORT"]},"#;
+        let text = VERSION_1.replacen('{', removed, 1);
+        let record: WparRecord = serde_json::from_str(&text).unwrap();
+        assert_eq!(record.needed_version(), 4);
+        assert!(!record.privileges.names().contains(&"PV_NET_PORT"));
         let written = serde_json::to_string(&record).unwrap();
         assert_eq!(
             serde_json::from_str::<WparRecord>(&written).unwrap(),

@@ -187,6 +187,11 @@ impl Running {
         let _ = kill_process_group(self.pid(), signal);
     }
 
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("looking at a child").is_some()
+    }
+
     /// Waits for its end. See [`Run::output`].
     #[track_caller]
     pub fn wait(mut self) -> Output {

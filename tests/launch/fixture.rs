@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use wpar::launch::{
-    ExitStatus, IdRange, LaunchError, LaunchSpec, Limits, Payload, RootSource, StartEvent, Started,
-    StopMode, clean_up, observe, stop,
+    Confinement, ExitStatus, IdRange, LaunchError, LaunchSpec, Limits, Payload, RootSource,
+    StartEvent, Started, StopMode, clean_up, observe, stop,
 };
 
 use crate::program::copy_program;
@@ -68,6 +68,7 @@ impl Wpar {
             host_network: false,
             trail: None,
             devices: Vec::new(),
+            confinement: Confinement::default(),
             conversion: None,
             name,
         };

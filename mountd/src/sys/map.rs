@@ -114,7 +114,7 @@ impl Deref for FileMap {
 
     fn deref(&self) -> &[u8] {
         let looked = LOOKED.get() + 1;
-        if looked % LOOKS_UNREAD == 0 {
+        if looked.is_multiple_of(LOOKS_UNREAD) {
             self.read_again();
         }
         if looked < LOOKS {

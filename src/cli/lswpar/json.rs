@@ -55,6 +55,8 @@ struct Recorded<'a> {
     privateusr: bool,
     /// The system whose /usr and /opt it has: a directory; null for its source's.
     usr_from: Option<String>,
+    /// What its programs may do.
+    privileges: Vec<&'static str>,
     /// Whether it may run at a level of its own.
     versioned: bool,
     /// The level that it was at when it was last looked at; null if that is not on record.
@@ -162,6 +164,7 @@ fn listed(row: &Row) -> Listed<'_> {
                 .base
                 .as_ref()
                 .map(|base| base.system.root().display().to_string()),
+            privileges: record.privileges.names(),
             versioned: record.versioned,
             level: record.level.as_ref(),
             synchronized: row.view.generations.iter().map(Synchronized::of).collect(),

@@ -11,6 +11,12 @@ const RULE: usize = 65;
 /// Column of the values.
 const VALUE_COLUMN: usize = 25;
 
+/// Column of the lines that a long list goes on in.
+const CONTINUED_COLUMN: usize = 14;
+
+/// Length of a line of a list.
+const LONGEST_LIST: usize = 50;
+
 /// All paragraphs of all rows.
 pub(super) fn all(rows: &[Row], heading: bool) -> String {
     rows.iter().map(|row| long(row, heading)).collect()
@@ -104,10 +110,28 @@ fn properties(view: &View, row: &Row) -> String {
         .unwrap_or(0);
     let width = longest.max(VALUE_COLUMN);
     let lines = values.iter().map(|(key, value)| {
+        let value = wrapped(value, LONGEST_LIST);
         let line = format!("{:width$}{value}", format!("{key}:"));
         format!("{}\n", line.trim_end())
     });
     format!("{}\n{}\n", view.title, lines.collect::<String>())
+}
+
+/// A list divided by commas, on lines of at most `longest` characters where its words allow that.
+/// What goes on stands further to the left, as in AIX.
+fn wrapped(list: &str, longest: usize) -> String {
+    let gap = format!("\n{}", " ".repeat(CONTINUED_COLUMN));
+    let mut lines = String::new();
+    let mut length = 0;
+    for word in list.split_inclusive(',') {
+        if length > 0 && length + word.len() > longest {
+            lines.push_str(&gap);
+            length = 0;
+        }
+        lines.push_str(word);
+        length += word.len();
+    }
+    lines
 }
 
 fn operation(row: &Row) -> String {

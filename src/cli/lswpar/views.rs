@@ -217,7 +217,13 @@ pub(super) static SECURITY: View = View {
         ("state", "State"),
         ("privs", "Privileges"),
     ],
-    objects: |row| vec![vec![row.state.letter().to_string(), String::new()]],
+    objects: |row| {
+        let privileges = row.record.as_ref().map(|record| record.privileges.names());
+        vec![vec![
+            row.state.letter().to_string(),
+            privileges.unwrap_or_default().join(","),
+        ]]
+    },
 };
 
 /// `-T`.

@@ -6,7 +6,7 @@ use super::lines::{Line, Stanza};
 use super::{SpecError, SpecFile};
 use crate::model::network::{NetworkError, NetworkRequest, Route};
 use crate::model::resources::{KEYS as RESOURCES, ResourceError};
-use crate::model::{CopyControls, FileSystemAttributes, Hostname, Resources, WparName};
+use crate::model::{CopyControls, FileSystemAttributes, Hostname, Privileges, Resources, WparName};
 
 /// Keys of the stanza `mount` that are attributes of `-M`.
 pub(super) const ATTRIBUTES: &[&str] = &["size", "inodes"];
@@ -66,7 +66,7 @@ enum Rule {
 use Rule::{Only, Used};
 
 const ONE_FILE_SYSTEM: &str = "a workload partition has one file system, /";
-const NO_PRIVILEGES: &str = "privileges cannot be chosen yet";
+const NO_PRIVILEGES: &str = "sets of privileges in a file are not there yet";
 const NO_EXTENSIONS: &str = "kernel extensions are the host's";
 
 /// Stanza, key with operator, rule.
@@ -139,9 +139,21 @@ static TABLE: &[(&str, &str, Rule)] = &[
         "secfile",
         Only(&["/etc/wpars/secattrs"], NO_PRIVILEGES),
     ),
-    ("security", "privs", Only(&[], NO_PRIVILEGES)),
-    ("security", "privs+=", Only(&[], NO_PRIVILEGES)),
-    ("security", "privs-=", Only(&[], NO_PRIVILEGES)),
+    (
+        "security",
+        "privs",
+        Used(|spec, value| privileges(spec, "privs=", value)),
+    ),
+    (
+        "security",
+        "privs+=",
+        Used(|spec, value| privileges(spec, "privs+=", value)),
+    ),
+    (
+        "security",
+        "privs-=",
+        Used(|spec, value| privileges(spec, "privs-=", value)),
+    ),
     (
         "device",
         "devname",
@@ -367,6 +379,18 @@ fn key(line: &Line<'_>) -> String {
 
 fn words(error: impl ToString) -> String {
     error.to_string()
+}
+
+/// Empty stands for what is so without the key.
+fn privileges(spec: &mut SpecFile, key: &str, value: &str) -> Result<(), String> {
+    if !value.is_empty() {
+        let setting = format!("{key}{value}");
+        Privileges::default()
+            .with(std::slice::from_ref(&setting))
+            .map_err(words)?;
+        spec.security.push(setting);
+    }
+    Ok(())
 }
 
 fn name(spec: &mut SpecFile, value: &str) -> Result<(), String> {

@@ -12,7 +12,7 @@ use thiserror::Error;
 use super::network::Mode;
 use super::resources::KEYS as RESOURCES;
 use super::space_limits::Size;
-use super::{BaseSystem, CopyControls, Source, SpaceLimits, WparRecord};
+use super::{BaseSystem, CopyControls, Privileges, Source, SpaceLimits, WparRecord};
 
 mod keys;
 mod lines;
@@ -59,6 +59,8 @@ pub struct SpecFile {
     pub routes: Vec<Vec<String>>,
     /// Resource controls, as `-R` takes them; later ones win.
     pub resources: Vec<String>,
+    /// Privileges, as `-S` takes them; later ones win.
+    pub security: Vec<String>,
 }
 
 /// Why a specification file cannot be used.
@@ -121,6 +123,7 @@ impl SpecFile {
                 _ => Vec::new(),
             },
             resources: record.resources.pairs(),
+            security: record.privileges.settings(),
             ..Self::default()
         }
     }
@@ -153,6 +156,7 @@ impl SpecFile {
             routing: self.routing.or(below.routing),
             routes: first_said(self.routes, below.routes),
             resources: [below.resources, self.resources].concat(),
+            security: [below.security, self.security].concat(),
         }
     }
 
@@ -224,6 +228,7 @@ impl SpecFile {
         }
         put("resources", pairs(&RESOURCES, &self.resources))?;
         put("copy_controls", pairs(keys::CONTROLS, &self.controls))?;
+        put("security", security(&self.security))?;
         Ok(text)
     }
 }
@@ -243,6 +248,20 @@ fn pairs(names: &[&'static str], said: &[String]) -> Vec<(&'static str, Option<S
     };
     let found = names.iter().map(|name| (*name, value(name)));
     found.filter(|(_, value)| value.is_some()).collect()
+}
+
+/// What a list of settings comes to. One that cannot be is refused before it is written.
+fn security(said: &[String]) -> Vec<(&'static str, Option<String>)> {
+    let privileges = Privileges::default().with(said).unwrap_or_default();
+    let settings = privileges.settings();
+    let value = |key: &str| {
+        let said = settings
+            .iter()
+            .find_map(|setting| setting.strip_prefix(key));
+        said.and_then(|rest| rest.strip_prefix('='))
+            .map(str::to_owned)
+    };
+    vec![("privs+", value("privs+")), ("privs-", value("privs-"))]
 }
 
 /// Copy controls as `-T` takes them.

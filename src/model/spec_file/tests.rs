@@ -40,7 +40,8 @@ resources:
 \tCPU = 0%-50%,100%
 
 security:
-\tprivs+=\"\"
+\tprivs+=\"PV_KER_AIO\"
+\tprivs-=\"PV_NET_PORT,PV_FS_MOUNT\"
 
 device:
 \tdevname = \"/dev/null\"
@@ -86,7 +87,18 @@ fn a_file_in_the_form_of_aix_is_read() {
     );
     assert_eq!(spec.file_system, ["size=2097152", "inodes=5000"]);
     assert_eq!(spec.controls, ["preserve_private=no", "preserve_wpars=yes"]);
-    assert_eq!(SpecFile::parse(&spec.text().unwrap()).unwrap(), spec);
+    assert_eq!(
+        spec.security,
+        ["privs+=PV_KER_AIO", "privs-=PV_NET_PORT,PV_FS_MOUNT"]
+    );
+    let again = SpecFile::parse(&spec.text().unwrap()).unwrap();
+    // In the order of names.
+    let security = ["privs+=PV_KER_AIO", "privs-=PV_FS_MOUNT,PV_NET_PORT"];
+    let expected = SpecFile {
+        security: security.map(str::to_owned).to_vec(),
+        ..spec
+    };
+    assert_eq!(again, expected);
     assert_eq!(SpecFile::parse("").unwrap(), SpecFile::default());
 }
 
@@ -146,7 +158,13 @@ fn mistakes_are_told_with_their_line() {
             "no shares of memory",
         ),
         ("resources:\n\tcpus = \"4\"\n", 2, "no key 'cpus'"),
-        ("security:\n\tprivs-=\"PV_NET_PORT\"\n", 2, "privileges"),
+        (
+            "security:\n\tprivs+=\"PV_ROOT\"\n",
+            2,
+            "cannot have PV_ROOT",
+        ),
+        ("security:\n\tprivs-=\"PV_NONE\"\n", 2, "no privilege"),
+        ("security:\n\tsecfile=\"/x\"\n", 2, "in a file"),
         (
             "device:\n\tdevname = \"/dev/sda\"\n",
             2,
@@ -241,6 +259,7 @@ prop_compose! {
         inodes in prop::option::of(64u64..1 << 40),
         numbers in prop::collection::vec((1u8..255, any::<bool>()), 0..4),
         tasks in prop::option::of(8u64..1 << 40),
+        taken in prop::sample::subsequence(vec!["PV_FS_MOUNT", "PV_NET_PORT", "PV_SU_UID"], 0..=3),
     ) -> SpecFile {
         let size = size.map(|size| size & !511);
         SpecFile {
@@ -273,6 +292,10 @@ prop_compose! {
                 .map(|tasks| format!("totalThreads={tasks}"))
                 .into_iter()
                 .collect(),
+            security: match taken.is_empty() {
+                true => Vec::new(),
+                false => vec![format!("privs-={}", taken.join(","))],
+            },
         }
     }
 }

@@ -1,0 +1,126 @@
+//! Attacks of an image: links where something is mounted, and what the store makes of odd files.
+
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
+
+use crate::cell::{Cell, NAME};
+use crate::common::run::Run;
+use crate::common::skip::need;
+
+/// CVE-2021-30465, CVE-2025-31133, CVE-2025-52565: what is mounted for the WPAR lands where a link
+/// of the image points to.
+#[test]
+fn a_link_in_the_image_moves_no_mount() {
+    let cell = need!(Cell::without_wpar());
+    let target = cell.world.scratch().join("target");
+    fs::create_dir(&target).unwrap();
+    fs::write(target.join("file"), "host").unwrap();
+    let up = format!("../../../../../../../../..{}", target.display());
+    for (number, place) in ["proc", "sys", "dev", "run", "tmp"].iter().enumerate() {
+        let name = format!("link{number}");
+        let tree = need!(cell.tree(&name));
+        let _ = fs::remove_dir_all(tree.join(place));
+        let to = if number % 2 == 0 {
+            target.display().to_string()
+        } else {
+            up.clone()
+        };
+        symlink(&to, tree.join(place)).unwrap();
+        // The kernel itself follows it.
+        let script = "mount -t tmpfs weak \"$1\" && mountpoint -q \"$2\"";
+        Run::new("unshare", ["--mount", "sh", "-c", script, "sh"])
+            .arg(tree.join(place))
+            .arg(&target)
+            .ok();
+
+        cell.world.mkwpar(&tree, &name);
+        let started = cell.world.wpar(["startwpar", name.as_str()]).output();
+        if started.code() == 0 {
+            assert_eq!(*place, "tmp", "only that is not always mounted\n{started}");
+            cell.world.inside(&name, "echo inside >/tmp/file; true");
+        } else {
+            let complaint = started.complaint();
+            assert!(complaint.contains(place), "it names the place\n{started}");
+        }
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        assert!(!mounts.contains(&target.display().to_string()), "{mounts}");
+        assert_eq!(fs::read(target.join("file")).unwrap(), b"host");
+        cell.world.ok(&format!("rmwpar -F {name}"));
+    }
+    cell.world.assert_empty();
+}
+
+/// CVE-2025-31133: `/dev/null` of the image as the source of masks; CVE-2025-52565: `/dev/console`
+/// as a link.
+#[test]
+fn the_devices_of_the_image_are_not_used() {
+    let cell = need!(Cell::without_wpar());
+    let tree = need!(cell.tree("tree"));
+    let host = cell.world.scratch().join("host-file");
+    fs::write(&host, "host").unwrap();
+    let _ = fs::remove_dir_all(tree.join("dev"));
+    fs::create_dir(tree.join("dev")).unwrap();
+    for name in ["null", "console", "ptmx", "pts"] {
+        symlink("/proc/sys/kernel/core_pattern", tree.join("dev").join(name)).unwrap();
+    }
+    cell.world.mkwpar(&tree, NAME);
+    cell.world.ok(&format!("startwpar {NAME}"));
+    let found = cell.world.inside(
+        NAME,
+        "stat -c %F /dev/null; stat -c %F /dev/console; cat /proc/kcore | wc -c",
+    );
+    let device = "character special file";
+    assert_eq!(found, format!("{device}\n{device}\n0"));
+    cell.end();
+}
+
+/// A daemon that kept a set-user-ID file as one would lend root to every user of the host.
+#[test]
+fn what_the_store_keeps_is_no_danger_to_the_host() {
+    let cell = need!(Cell::new());
+    cell.world.inside(
+        NAME,
+        "cp /probe /set-id; chmod 6755 /set-id; mkfifo /pipe
+         mknod /whiteout c 0 0 2>/dev/null; ln -s /etc/shadow /link; chmod 4755 /probe
+         mkdir -p /new/deep; echo x >/new/.wh.file; echo y >/new/file; echo z >/new/.wh..wh..opq
+         cp /node /copied 2>/dev/null; true",
+    );
+    fn walk(directory: &Path, found: &mut usize) {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            let file = fs::symlink_metadata(&path).unwrap();
+            let kind = file.file_type();
+            assert!(
+                !kind.is_char_device() && !kind.is_block_device() && !kind.is_fifo(),
+                "{} is a {kind:?}",
+                path.display()
+            );
+            if kind.is_file() {
+                *found += 1;
+                assert_eq!(
+                    file.permissions().mode() & 0o6011,
+                    0,
+                    "{} can be run",
+                    path.display()
+                );
+                assert_eq!(file.uid(), 0, "{}", path.display());
+            } else if kind.is_dir() {
+                walk(&path, found);
+            }
+        }
+    }
+    let mut found = 0;
+    let root = cell.world.root();
+    walk(&root.join("var/lib"), &mut found);
+    assert!(found > 3, "the store is not in {}", root.display());
+
+    // Names with a meaning to other daemons are names like any other, also after the next start.
+    cell.world.ok(&format!("stopwpar -F {NAME}"));
+    cell.world.ok(&format!("startwpar {NAME}"));
+    let names = cell
+        .world
+        .inside(NAME, "ls -A /new; cat /new/file; ls -d /etc/passwd");
+    assert_eq!(names, ".wh..wh..opq\n.wh.file\ndeep\nfile\ny\n/etc/passwd");
+    cell.end();
+}
