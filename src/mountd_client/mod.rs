@@ -5,7 +5,7 @@
 //! interface: `wpar-mountd --fuse-fd N --spec-fd N --ready-fd N --kept-fd N`; the [`MountSpec`] as
 //! JSON on the second; `ready` or `error: TEXT` and a newline on the third. The fourth is what one
 //! daemon leaves to the next: kept here, understood there ([`Kept`]). Each `--hold-fd N` behind them
-//! is only kept open there, for a supervisor that finds the daemon again ([`adopt`]).
+//! is only kept open there, for a supervisor that finds the daemon again ([`adopt()`]).
 
 mod adopt;
 

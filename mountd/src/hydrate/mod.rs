@@ -5,7 +5,7 @@
 //! What makes one name independent of the lower is [`crate::overlay::Hydrator`]; here is
 //! * [`note`]: the two notes in the store, the [`Wish`] of the user and the [`Progress`] of the worker;
 //! * [`walk`]: which names come next;
-//! * [`work`]: the work from its beginning, or from where it was interrupted, to its end;
+//! * [`work()`]: the work from its beginning, or from where it was interrupted, to its end;
 //! * [`service`]: the thread of a daemon that does it as long as it is wanted.
 //!
 //! Nothing has to be repeated after a crash at any instruction: what is in the store is, and the walk

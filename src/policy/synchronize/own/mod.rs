@@ -2,7 +2,7 @@
 //!
 //! The host is the repository: packages that both have are taken from it ([`Class::Replaced`]), what
 //! only the copy has stays ([`Class::Kept`]), and of what only the host has the copy gets what is needed
-//! now ([`Class::Added`]). In this order: which package is what ([`plan`]), whether all that fits together
+//! now ([`Class::Added`]). In this order: which package is what ([`plan()`]), whether all that fits together
 //! ([`union`]), which names come from the host ([`names`]), and what the package data base says then
 //! ([`dpkg`]). If it does not fit, there is no plan, but all that is in the way.
 //!
