@@ -179,7 +179,7 @@ fn a_device_that_the_list_names_is_given_and_no_other() {
     let world = need!(World::new());
     let image = need!(fixture("busybox"));
     let image = image.to_str().expect("a plain path");
-    let make = |words: &str| format!("mkwpar -t -B {image} -n asked {words}");
+    let make = |words: &str| format!("mkwpar -t -B {image} -n given {words}");
     world.refused(
         &make("-D devname=/dev/fuse"),
         &["/dev/fuse may not be exported", "etc/wpars/devexports"],
@@ -211,7 +211,7 @@ fn a_device_that_the_list_names_is_given_and_no_other() {
         other.display()
     ));
     for (name, expected) in [
-        ("asked", "0 0 10 229\nopened"),
+        ("given", "0 0 10 229\nopened"),
         ("automatic", "0 0 10 229\nopened"),
         ("without", "none"),
     ] {
@@ -221,14 +221,14 @@ fn a_device_that_the_list_names_is_given_and_no_other() {
         assert_eq!(world.inside(name, look), expected, "{name}");
     }
     // It is given at each start, and its node is no way to others.
-    world.ok("stopwpar asked");
-    world.ok("startwpar asked");
+    world.ok("stopwpar given");
+    world.ok("startwpar given");
     assert_eq!(
-        world.inside("asked", "(exec 3<>/dev/fuse) && echo opened"),
+        world.inside("given", "(exec 3<>/dev/fuse) && echo opened"),
         "opened"
     );
     let made = world.inside(
-        "asked",
+        "given",
         "mknod /dev/mine c 10 229 2>/dev/null && echo made || echo refused",
     );
     assert_eq!(made, "refused");

@@ -44,6 +44,11 @@ impl OpenSource {
 }
 
 impl Copy {
+    /// Whether its source can be shown so. What `syncwpar -D` has made of a WPAR is not its source.
+    pub(super) fn has_source(&self) -> bool {
+        self.view.generations.is_empty()
+    }
+
     /// Opens its source, with what the WPAR hides hidden and what the rules write written.
     pub(super) fn open_source(&self, context: &Context) -> CliResult<OpenSource> {
         let scratch = self.scratch(context)?;

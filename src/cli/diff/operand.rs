@@ -113,10 +113,12 @@ pub(super) fn open(context: &Context, a: &OsStr, b: &OsStr) -> CliResult<Option<
         if let Operand::Wpar(name) = operand {
             let registry = context.registry()?;
             let record = lifecycle::record(&registry, name)?;
+            let view = registry.view(name)?;
             copy = Some(Copy {
                 record: record.clone(),
-                view: registry.view(name)?,
-            });
+                view,
+            })
+            .filter(Copy::has_source);
             records.push((registry, record));
         }
     }

@@ -26,7 +26,7 @@ use super::prepared::Prepared;
 use super::progress::IndexProgress;
 use super::verbs::{Arguments, Verb, Words};
 use crate::model::copy_controls::Selection;
-use crate::model::{CopyControls, Hostname, Source, View, WparRecord};
+use crate::model::{CopyControls, Hostname, Source, View, WparRecord, WparState};
 use crate::packages::{self, Detail, PackageDatabase, owner};
 use crate::policy::mount_spec::{host_lower, lower_spec, mount_spec, own_places};
 use crate::policy::{exclusions, root_group};
@@ -153,6 +153,13 @@ fn of_wpar(context: &Context, name: &str) -> CliResult<Asked> {
     };
     progress.report();
     let view = registry.view(&name)?;
+    // The store below is a part of the source, and its daemon's alone.
+    let state = lifecycle::look(&registry, &record, false).state;
+    if !view.generations.is_empty() && state != WparState::Defined {
+        let hint =
+            format!("stop it with 'stopwpar {name}': it was brought to the level of the host");
+        return Err(CliError::wrong_state(&name, state, hint));
+    }
     let spec = mount_spec(&record, &view, layout, &running_host()?)?;
     Asked::open(spec, view, record.source)
 }
