@@ -57,7 +57,11 @@ impl Overlay {
     pub fn read(&self, ino: Ino, buffer: &mut [u8], offset: u64) -> FsResult<usize> {
         let opened = self.open_file(ino);
         match &*opened.map_err(|error| self.when_stale(ino, error))? {
-            OpenFile::Lower(file) => file.read_at(buffer, offset),
+            OpenFile::Lower(file) => {
+                let lower = LowerNode(ino.0);
+                self.living.reads(ino, || self.lower.attr(lower));
+                file.read_at(buffer, offset)
+            }
             OpenFile::Upper { file, .. } => read_full(file.as_fd(), buffer, offset),
             OpenFile::Partial { file, .. } => file.read(buffer, offset),
         }

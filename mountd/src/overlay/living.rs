@@ -1,8 +1,9 @@
 //! What the kernel remembers of a living lower and is not true any more.
 //!
 //! The kernel keeps the contents of a file as long as it likes, and drops them only when it is told
-//! to, or when the size changes. So it is noted which version of a file of the lower was told last, by
-//! its times and size; whoever finds another one, on whatever occasion, sends word of it. Likewise of a
+//! to, or when the size changes. So it is noted which version of a file of the lower was read, by its
+//! times and size; whoever finds another one, on whatever occasion, sends word of it. A file of which
+//! nothing was read takes no memory here. Likewise of a
 //! name whose file the lower has replaced. Who passes that on is not known here.
 
 use std::num::NonZeroUsize;
@@ -13,11 +14,11 @@ use lru::LruCache;
 use parking_lot::Mutex;
 
 use super::Overlay;
-use crate::error::FsError;
+use crate::error::{FsError, FsResult};
 use crate::lower::LowerNode;
-use crate::types::{Attr, FileKind, Ino, Timestamp};
+use crate::types::{Attr, Ino, Timestamp};
 
-/// Files of which the version is remembered. Of older ones it is assumed that the kernel has to be told.
+/// Files of which the version is remembered. Contents of others that were read are taken from the kernel.
 const FILES: NonZeroUsize = NonZeroUsize::MIN.saturating_add((1 << 16) - 1);
 
 /// Something that the kernel should forget.
@@ -46,29 +47,48 @@ impl Living {
         }
     }
 
+    /// Contents of an inode of the lower are about to be read. `attr` is asked for if they were not
+    /// before.
+    pub(super) fn reads(&self, ino: Ino, attr: impl FnOnce() -> FsResult<Attr>) {
+        let Some(sender) = self.sender.get() else {
+            return;
+        };
+        if self.told.lock().get(&ino).is_some() {
+            return;
+        }
+        // Before they are read: what is found to be newer later may have been read or not.
+        let Ok(attr) = attr() else {
+            return;
+        };
+        let mut told = self.told.lock();
+        told.put(ino, version(&attr));
+        if told.len() > FILES.get()
+            && let Some((ino, _)) = told.pop_lru()
+        {
+            let _ = sender.send(Outdated::Contents(ino));
+        }
+    }
+
     /// An inode of the lower is told to have these attributes, or gets them in the store.
     pub(super) fn tell(&self, ino: Ino, attr: &Attr) {
         let Some(sender) = self.sender.get() else {
             return;
         };
-        if attr.kind != FileKind::Regular {
-            return;
-        }
-        let now = (attr.size, attr.mtime, attr.ctime);
         let mut told = self.told.lock();
-        let before = told.put(ino, now);
-        if told.len() > FILES.get() {
-            let forgotten = told.pop_lru();
-            if let Some((ino, _)) = forgotten {
-                let _ = sender.send(Outdated::Contents(ino));
-            }
-        }
+        let Some(before) = told.peek_mut(&ino) else {
+            return;
+        };
+        let before = std::mem::replace(before, version(attr));
         drop(told);
-        if before.is_some_and(|before| before != now) {
+        if before != version(attr) {
             // Nobody listens any more at the end of the mount only.
             let _ = sender.send(Outdated::Contents(ino));
         }
     }
+}
+
+fn version(attr: &Attr) -> Version {
+    (attr.size, attr.mtime, attr.ctime)
 }
 
 impl Overlay {
