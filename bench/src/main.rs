@@ -24,6 +24,7 @@ mod process;
 mod readme;
 mod report;
 mod stats;
+mod workload;
 
 use std::error::Error;
 use std::path::PathBuf;
