@@ -50,11 +50,7 @@ impl Machine {
             kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
             system: after(&read("/etc/os-release"), "PRETTY_NAME"),
             file_system: file_system(work),
-            load: read("/proc/loadavg")
-                .split(' ')
-                .next()
-                .and_then(|load| load.parse().ok())
-                .unwrap_or(0.0),
+            load: load(),
             wpar: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
@@ -73,6 +69,13 @@ impl Machine {
             self.wpar,
         )
     }
+}
+
+/// Load of the last minute.
+pub(crate) fn load() -> f64 {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let first = text.split(' ').next();
+    first.and_then(|load| load.parse().ok()).unwrap_or(0.0)
 }
 
 /// Type of the file system that `path` is on: that of the longest mount point above it.

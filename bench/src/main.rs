@@ -24,6 +24,8 @@ mod process;
 mod readme;
 mod report;
 mod stats;
+mod subject;
+mod suite;
 mod workload;
 
 use std::error::Error;
@@ -54,6 +56,10 @@ enum Case {
     Image(image::ImageOptions),
     /// Back the image's tree up: by wpar, and by tar and zstd
     Backup(Options),
+    /// File systems and real work: every workload on every subject, in turns
+    Run(suite::SuiteOptions),
+    /// The same with small trees, to see that all works: `run --short`
+    Quick(suite::SuiteOptions),
 }
 
 #[derive(Debug, Args)]
@@ -88,6 +94,11 @@ fn main() -> ExitCode {
         Case::Index(options) => cases::index(&options),
         Case::Image(options) => image::run(&options),
         Case::Backup(options) => cases::backup(&options),
+        Case::Run(options) => suite::run(&options),
+        Case::Quick(mut options) => {
+            options.short = true;
+            suite::run(&options)
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -178,7 +178,7 @@ impl Report {
 }
 
 /// Today's date in UTC, as in 2026-01-31.
-fn today() -> String {
+pub(crate) fn today() -> String {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let days = since.map_or(0, |time| time.as_secs() / 86_400);
     let (year, month, day) = civil(days);

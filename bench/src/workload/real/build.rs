@@ -9,6 +9,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use crate::Fallible;
+use crate::workload::Scale;
 use crate::workload::real::program::{command, run};
 
 /// What it needs.
@@ -86,21 +87,37 @@ pub(crate) fn make(root: &Path) -> Fallible<Duration> {
     Ok(time)
 }
 
-/// Why Lua's source cannot be had: it is not in `cache`, and the network does not give it.
-pub(crate) fn cannot_have_lua(cache: &Path) -> Option<String> {
-    let error = download(LUA.0, LUA.1, cache).err()?;
-    Some(format!("Lua's source cannot be had: {error}"))
+/// Why Lua's source cannot be had. A short run does without the network.
+pub(crate) fn cannot_have_lua(scale: Scale) -> Option<String> {
+    let had = match scale {
+        Scale::Full => lua_archive().map(drop),
+        Scale::Short => cached(LUA.0, LUA.1, &cache())
+            .map(drop)
+            .ok_or("not downloaded yet".into()),
+    };
+    had.err()
+        .map(|error| format!("Lua's source cannot be had: {error}"))
 }
 
-/// Lua's source, unpacked; `cache` keeps what was downloaded.
-pub(crate) fn set_up_lua(lower: &Path, cache: &Path) -> Fallible<()> {
-    let archive = download(LUA.0, LUA.1, cache)?;
+/// Lua's source, unpacked.
+pub(crate) fn set_up_lua(lower: &Path) -> Fallible<()> {
     let lua = lower.join("lua");
     fs::create_dir_all(&lua)?;
     let mut tar = command("tar");
     tar.args(["--strip-components=1", "--no-same-owner", "-xzf"]);
-    run(tar.arg(&archive).arg("-C").arg(&lua))?;
+    run(tar.arg(lua_archive()?).arg("-C").arg(&lua))?;
     Ok(())
+}
+
+fn lua_archive() -> Fallible<PathBuf> {
+    download(LUA.0, LUA.1, &cache())
+}
+
+/// Where downloads are kept.
+fn cache() -> PathBuf {
+    let home = || Path::new(&std::env::var_os("HOME").unwrap_or_default()).join(".cache");
+    let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(home, PathBuf::from);
+    cache.join("wpar-bench")
 }
 
 /// `make -j2` of Lua, nothing of which is built; the interpreter must run.
@@ -120,12 +137,12 @@ pub(crate) fn make_lua(root: &Path) -> Fallible<Duration> {
 
 /// A file from the network with a known checksum, kept in `cache`.
 fn download(address: &str, sha256: &str, cache: &Path) -> Fallible<PathBuf> {
-    let name = address.rsplit('/').next().unwrap_or("download");
-    let file = cache.join(name);
-    if checksum(&file).is_ok_and(|sum| sum == sha256) {
+    if let Some(file) = cached(address, sha256, cache) {
         return Ok(file);
     }
     fs::create_dir_all(cache)?;
+    let name = base(address);
+    let file = cache.join(name);
     let partial = cache.join(format!("{name}.{}", std::process::id()));
     let mut curl = command("curl");
     curl.args([
@@ -150,6 +167,18 @@ fn download(address: &str, sha256: &str, cache: &Path) -> Fallible<PathBuf> {
             Err(format!("{address}: has checksum {sum}, not {sha256}").into())
         }
     }
+}
+
+/// The file of that address, if `cache` has it.
+fn cached(address: &str, sha256: &str, cache: &Path) -> Option<PathBuf> {
+    let file = cache.join(base(address));
+    checksum(&file)
+        .is_ok_and(|sum| sum == sha256)
+        .then_some(file)
+}
+
+fn base(address: &str) -> &str {
+    address.rsplit('/').next().unwrap_or("download")
 }
 
 fn checksum(file: &Path) -> Fallible<String> {

@@ -131,7 +131,7 @@ fn sqlite(root: &Path, script: &str) -> Fallible<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workload::real::program::missing;
+    use crate::workload::real::program::{missing, not_root};
 
     #[test]
     fn rows_are_inserted_and_updated() {
@@ -149,11 +149,8 @@ mod tests {
 
     #[test]
     fn a_server_does_its_transactions_and_ends() {
-        if let Some(reason) = missing(POSTGRES_NEEDS) {
+        if let Some(reason) = missing(POSTGRES_NEEDS).or_else(not_root) {
             return crate::workload::real::skipped(&reason);
-        }
-        if !rustix::process::geteuid().is_root() {
-            return crate::workload::real::skipped("not root");
         }
         let dir = tempfile::tempdir().unwrap();
         set_up_postgres(dir.path(), 1).unwrap();

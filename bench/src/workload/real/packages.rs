@@ -36,8 +36,9 @@ pub(crate) fn image() -> Result<PathBuf, String> {
     }
 }
 
-/// The system of `image`, and in it `count` packages.
-pub(crate) fn set_up(lower: &Path, image: &Path, count: usize) -> Fallible<()> {
+/// The system of the image, and in it `count` packages.
+pub(crate) fn set_up(lower: &Path, count: usize) -> Fallible<()> {
+    let image = image()?;
     let mut tar = command("tar");
     tar.args(["--numeric-owner", "--xattrs", "--xattrs-include=*", "-xpf"]);
     run(tar.arg(image).arg("-C").arg(lower))?;
@@ -125,23 +126,19 @@ pub(crate) fn install(root: &Path, count: usize) -> Fallible<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workload::real::program::missing;
+    use crate::workload::real::program::{missing, not_root};
     use crate::workload::real::skipped;
 
     #[test]
     fn packages_are_installed_and_again() {
-        if let Some(reason) = missing(NEEDS) {
+        if let Some(reason) = missing(NEEDS).or_else(not_root) {
             return skipped(&reason);
         }
-        if !rustix::process::geteuid().is_root() {
-            return skipped("not root");
+        if let Err(reason) = image() {
+            return skipped(&reason);
         }
-        let image = match image() {
-            Ok(image) => image,
-            Err(reason) => return skipped(&reason),
-        };
         let dir = tempfile::tempdir().unwrap();
-        set_up(dir.path(), &image, 2).unwrap();
+        set_up(dir.path(), 2).unwrap();
         install(dir.path(), 2).unwrap();
         let last = dir.path().join("usr/share/wpar-bench-01/file19");
         assert_eq!(fs::read_to_string(&last).unwrap(), sources::text(39, 0));

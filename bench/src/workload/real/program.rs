@@ -30,6 +30,11 @@ pub(crate) fn missing(programs: &[&str]) -> Option<String> {
     (!missing.is_empty()).then(|| format!("{} not installed", missing.join(", ")))
 }
 
+/// Says so if this is not root.
+pub(crate) fn not_root() -> Option<String> {
+    (!rustix::process::geteuid().is_root()).then(|| "needs root".to_owned())
+}
+
 /// A program that depends on nothing that the user has set up.
 pub(crate) fn command(program: &str) -> Command {
     let mut command = Command::new(program);

@@ -1,0 +1,269 @@
+//! The results of a run, as they are recorded: JSON of version 1.
+
+use serde::Serialize;
+
+use super::target::{Target, Verdict};
+use crate::Fallible;
+use crate::bytes::human;
+use crate::machine::Machine;
+use crate::stats::Summary;
+use crate::workload::{Measure, Unit, Workload};
+
+/// What the JSON calls itself, and the version of what is in it.
+const FORMAT: &str = "wpar-bench suite";
+const VERSION: u32 = 1;
+
+/// One quantity of one subject.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Row {
+    /// The workload.
+    pub(crate) workload: String,
+    /// The measure.
+    pub(crate) what: String,
+    /// Of how much, in a curve.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) at: Option<u64>,
+    /// Whose it is.
+    pub(crate) subject: String,
+    /// The unit: `us`, `ms`, `GB/s`, `1/s` or `bytes`.
+    pub(crate) unit: &'static str,
+    /// In short.
+    pub(crate) summary: Summary,
+    /// Every value, in the order of the runs.
+    pub(crate) values: Vec<f64>,
+}
+
+/// Somebody or something, and a line about it.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Said {
+    /// Its name.
+    pub(crate) name: String,
+    /// The line.
+    pub(crate) about: String,
+}
+
+/// A workload, as it was run.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Done {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its group.
+    pub(crate) group: String,
+    /// What is done.
+    pub(crate) about: String,
+    /// The measures, in order.
+    pub(crate) measures: Vec<String>,
+}
+
+/// A subject that failed at a workload, and is out of it.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Failure {
+    /// The workload.
+    pub(crate) workload: String,
+    /// The subject.
+    pub(crate) subject: String,
+    /// What happened.
+    pub(crate) why: String,
+}
+
+/// All of a run.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Results {
+    format: &'static str,
+    version: u32,
+    /// When, in UTC.
+    pub(crate) date: String,
+    /// On what.
+    pub(crate) machine: Machine,
+    /// Load of the last minute at the end.
+    pub(crate) load_at_end: f64,
+    /// Seconds that it took.
+    pub(crate) seconds: f64,
+    /// The trees were small: the figures mean nothing.
+    pub(crate) short: bool,
+    /// Who took part.
+    pub(crate) subjects: Vec<Said>,
+    /// Who and what did not, and why.
+    pub(crate) absent: Vec<Said>,
+    /// What was done.
+    pub(crate) workloads: Vec<Done>,
+    /// What came out.
+    pub(crate) rows: Vec<Row>,
+    /// What of our promises was held.
+    pub(crate) verdicts: Vec<Verdict>,
+    /// What failed.
+    pub(crate) failures: Vec<Failure>,
+}
+
+impl Results {
+    /// Nothing was measured yet.
+    pub(crate) fn new(machine: Machine, short: bool) -> Self {
+        Self {
+            format: FORMAT,
+            version: VERSION,
+            date: crate::report::today(),
+            machine,
+            load_at_end: 0.0,
+            seconds: 0.0,
+            short,
+            subjects: Vec::new(),
+            absent: Vec::new(),
+            workloads: Vec::new(),
+            rows: Vec::new(),
+            verdicts: Vec::new(),
+            failures: Vec::new(),
+        }
+    }
+
+    /// A row, if it is there.
+    pub(crate) fn row(
+        &self,
+        workload: &str,
+        what: &str,
+        at: Option<u64>,
+        subject: &str,
+    ) -> Option<&Row> {
+        self.rows.iter().find(|row| {
+            row.workload == workload && row.what == what && row.at == at && row.subject == subject
+        })
+    }
+
+    /// The points of a curve, or `[None]` if the measure is none.
+    pub(crate) fn points(&self, workload: &str, what: &str) -> Vec<Option<u64>> {
+        let rows = self.rows.iter();
+        let rows = rows.filter(|row| row.workload == workload && row.what == what);
+        let mut points: Vec<_> = rows.map(|row| row.at).collect();
+        points.sort_unstable();
+        points.dedup();
+        points
+    }
+
+    /// Adds one more value to a row.
+    pub(crate) fn add(&mut self, key: Key<'_>, value: f64) {
+        let Key {
+            workload,
+            what,
+            at,
+            subject,
+            unit,
+        } = key;
+        let same = |row: &&mut Row| {
+            row.workload == workload && row.what == what && row.at == at && row.subject == subject
+        };
+        let row = match self.rows.iter_mut().find(same) {
+            Some(row) => row,
+            None => {
+                self.rows.push(Row {
+                    workload: workload.to_owned(),
+                    what: what.to_owned(),
+                    at,
+                    subject: subject.to_owned(),
+                    unit: unit.word(),
+                    summary: Summary::of(&[]),
+                    values: Vec::new(),
+                });
+                let Some(row) = self.rows.last_mut() else {
+                    return;
+                };
+                row
+            }
+        };
+        row.values.push(value);
+        row.summary = Summary::of(&row.values);
+    }
+
+    /// Holds what was measured against what is promised of it.
+    pub(crate) fn judge(&mut self, workload: &str, measures: &[Measure]) {
+        for measure in measures {
+            let rivals = [("ours", "fuse-overlayfs"), ("ours-tar", "ratarmount")];
+            let faster = rivals.map(|(subject, rival)| match measure.unit.more_is_better() {
+                true => Target::at_least(1.0, rival).of(subject),
+                false => Target::at_most(1.0, rival).of(subject),
+            });
+            for target in measure.targets.iter().chain(&faster) {
+                let row = |subject| self.row(workload, measure.what, None, subject);
+                if let (Some(ours), Some(other)) = (row(target.subject), row(target.against)) {
+                    self.verdicts.extend(target.judge(ours, other));
+                }
+            }
+        }
+    }
+
+    /// Notes what a workload did.
+    pub(crate) fn done(&mut self, workload: &dyn Workload) {
+        // A curve may be several workloads of one name.
+        if self
+            .workloads
+            .iter()
+            .any(|done| done.name == workload.name())
+        {
+            return;
+        }
+        let measures = workload.measures();
+        self.workloads.push(Done {
+            name: workload.name().to_owned(),
+            group: workload.group().to_owned(),
+            about: workload.about(),
+            measures: measures
+                .iter()
+                .map(|measure| measure.what.to_owned())
+                .collect(),
+        });
+    }
+
+    /// As JSON.
+    ///
+    /// # Errors
+    /// None that is known.
+    pub(crate) fn json(&self) -> Fallible<String> {
+        Ok(serde_json::to_string_pretty(self)? + "\n")
+    }
+}
+
+/// Which row a value belongs to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Key<'a> {
+    pub(crate) workload: &'a str,
+    pub(crate) what: &'a str,
+    pub(crate) at: Option<u64>,
+    pub(crate) subject: &'a str,
+    pub(crate) unit: Unit,
+}
+
+impl Row {
+    /// A value of this row for people.
+    pub(crate) fn show(&self, value: f64) -> String {
+        match self.unit {
+            "bytes" => human(value),
+            "us" if value >= 1e6 => format!("{:.2} s", value / 1e6),
+            "us" if value >= 10_000.0 => format!("{:.1} ms", value / 1000.0),
+            "us" => format!("{} us", digits(value)),
+            "ms" if value >= 10_000.0 => format!("{:.1} s", value / 1000.0),
+            "ms" => format!("{} ms", digits(value)),
+            "GB/s" => format!("{value:.2} GB/s"),
+            unit => format!("{} {unit}", digits(value)),
+        }
+    }
+}
+
+/// Three digits that matter.
+fn digits(value: f64) -> String {
+    match value {
+        v if v >= 100.0 => format!("{v:.0}"),
+        v if v >= 10.0 => format!("{v:.1}"),
+        v => format!("{v:.2}"),
+    }
+}
+
+impl Unit {
+    /// Its sign.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Microseconds => "us",
+            Self::Milliseconds => "ms",
+            Self::GigabytesPerSecond => "GB/s",
+            Self::PerSecond => "1/s",
+            Self::Bytes => "bytes",
+        }
+    }
+}
