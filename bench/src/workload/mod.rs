@@ -8,7 +8,7 @@
 //!
 //! One file for each family; [`all`] names them, in the order of the reports.
 
-mod real;
+pub(crate) mod real;
 mod walk;
 
 use crate::Fallible;

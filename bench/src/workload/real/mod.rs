@@ -13,6 +13,8 @@ mod program;
 mod python;
 mod sources;
 
+pub(crate) use program::missing;
+
 use std::path::Path;
 use std::time::Duration;
 
