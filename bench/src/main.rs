@@ -26,6 +26,7 @@ mod report;
 mod stats;
 mod subject;
 mod suite;
+mod sys;
 mod workload;
 
 use std::error::Error;

@@ -291,9 +291,7 @@ impl Suite<'_> {
                     }
                 }
             }
-            if run == 0 {
-                stage.warm(needs.archives)?;
-            } else if !order.is_empty() {
+            if run > 0 && !order.is_empty() {
                 order.rotate_left(1);
             }
         }

@@ -1,7 +1,7 @@
 //! Where a workload is run: its tree, the archive of it, and places for the subjects.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use super::MEMORY;
@@ -57,6 +57,7 @@ impl Stage {
     pub(super) fn prepare(&self, subject: &dyn Subject, writes: bool) -> Fallible<()> {
         let place = self.place(subject, writes);
         drop(subject.raise(&place)?);
+        subject.warm(&place)?;
         self.settle()
     }
 
@@ -67,9 +68,13 @@ impl Stage {
         workload: &dyn Workload,
         interrupt: &Interrupt,
     ) -> Fallible<Vec<Sample>> {
-        let place = self.place(subject, workload.needs().writes);
+        let needs = workload.needs();
+        let place = self.place(subject, needs.writes);
         if place.writes {
             subject.clear(&place)?;
+        }
+        if needs.cools {
+            subject.warm(&place)?;
         }
         let mut turn = Turn::begin(subject, &place, interrupt)?;
         if place.writes {
@@ -91,40 +96,6 @@ impl Stage {
     fn settle(&self) -> Fallible<()> {
         Ok(rustix::fs::syncfs(File::open(&self.dir)?)?)
     }
-
-    /// Brings the lower into the page cache, and the archive if it is used.
-    pub(super) fn warm(&self, archive: bool) -> Fallible<()> {
-        read_all(&self.dir.join("lower"))?;
-        if let Some(archive) = self.archive.as_deref().filter(|_| archive) {
-            read(archive)?;
-        }
-        Ok(())
-    }
-}
-
-/// Reads each file below a directory.
-fn read_all(directory: &Path) -> Fallible<()> {
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        let kind = entry.file_type()?;
-        if kind.is_dir() {
-            read_all(&entry.path())?;
-        } else if kind.is_file() {
-            read(&entry.path())?;
-        }
-    }
-    Ok(())
-}
-
-/// Reads what of a file is on the disk: nobody waits for holes.
-fn read(path: &Path) -> Fallible<()> {
-    use std::os::unix::fs::MetadataExt;
-    let mut file = File::open(path)?;
-    let metadata = file.metadata()?;
-    if metadata.blocks() * 512 >= metadata.len() / 2 {
-        io::copy(&mut file, &mut io::sink())?;
-    }
-    Ok(())
 }
 
 /// Writes the tree as an archive, sorted by name.

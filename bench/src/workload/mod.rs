@@ -8,7 +8,15 @@
 //!
 //! One file for each family; [`all`] names them, in the order of the reports.
 
+mod copy_up;
+mod create;
+mod exec;
+mod listing;
+mod lookups;
+mod open;
+mod read;
 mod walk;
+mod write;
 
 use crate::Fallible;
 use crate::suite::target::Target;
@@ -92,6 +100,8 @@ pub(crate) struct Needs {
     pub(crate) writes: bool,
     /// It also makes sense over an archive of its tree.
     pub(crate) archives: bool,
+    /// It drops the caches ([`Turn::cold`]): the lower is read into the page cache before each turn.
+    pub(crate) cools: bool,
     /// The most runs that it is worth, if that is few.
     pub(crate) most_runs: Option<usize>,
     /// It is left out unless `--only` names it.
@@ -141,5 +151,19 @@ pub(crate) trait Workload {
 
 /// All workloads.
 pub(crate) fn all(scale: Scale) -> Vec<Box<dyn Workload>> {
-    vec![Box::new(walk::Walk::new(scale))]
+    vec![
+        Box::new(walk::Walk::inodes(scale)),
+        Box::new(walk::Walk::names(scale)),
+        Box::new(lookups::Lookups::new(scale)),
+        Box::new(open::Open::new(scale)),
+        Box::new(listing::Listing::new(scale)),
+        Box::new(exec::Exec::new(scale)),
+        Box::new(read::ReadLarge::sequential(scale)),
+        Box::new(read::ReadLarge::random(scale)),
+        Box::new(read::ReadLarge::mapped(scale)),
+        Box::new(write::WriteNew::new(scale)),
+        Box::new(create::Create::new(scale)),
+        Box::new(copy_up::CopyUp::new(scale)),
+        Box::new(copy_up::CopyUpSparse::new(scale)),
+    ]
 }
