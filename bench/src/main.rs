@@ -26,6 +26,7 @@ mod report;
 mod stats;
 mod subject;
 mod suite;
+mod svg;
 mod sys;
 mod workload;
 

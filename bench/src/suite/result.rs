@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::target::{Target, Verdict};
+use super::turn::Sample;
 use crate::Fallible;
 use crate::bytes::human;
 use crate::machine::Machine;
@@ -138,8 +139,34 @@ impl Results {
         points
     }
 
+    /// Adds what a subject measured in a turn at a workload.
+    pub(super) fn take(&mut self, workload: &dyn Workload, subject: &str, samples: &[Sample]) {
+        let measures = workload.measures();
+        for sample in samples {
+            let measure = measures.iter().find(|measure| measure.what == sample.what);
+            let key = Key {
+                workload: workload.name(),
+                what: sample.what,
+                at: sample.at.or(workload.at()),
+                subject: sample.instead.unwrap_or(subject),
+                // What is no measure of the workload is memory.
+                unit: measure.map_or(Unit::Bytes, |measure| measure.unit),
+            };
+            self.add(key, sample.value);
+        }
+    }
+
+    /// Notes that a subject failed.
+    pub(super) fn failed(&mut self, workload: &str, subject: &str, why: String) {
+        self.failures.push(Failure {
+            workload: workload.to_owned(),
+            subject: subject.to_owned(),
+            why,
+        });
+    }
+
     /// Adds one more value to a row.
-    pub(crate) fn add(&mut self, key: Key<'_>, value: f64) {
+    fn add(&mut self, key: Key<'_>, value: f64) {
         let Key {
             workload,
             what,
@@ -173,7 +200,7 @@ impl Results {
     }
 
     /// Holds what was measured against what is promised of it.
-    pub(crate) fn judge(&mut self, workload: &str, measures: &[Measure]) {
+    fn judge(&mut self, workload: &str, measures: &[Measure]) {
         for measure in measures {
             let rivals = [("ours", "fuse-overlayfs"), ("ours-tar", "ratarmount")];
             let faster = rivals.map(|(subject, rival)| match measure.unit.more_is_better() {
@@ -189,8 +216,8 @@ impl Results {
         }
     }
 
-    /// Notes what a workload did.
-    pub(crate) fn done(&mut self, workload: &dyn Workload) {
+    /// Notes what a workload did, when it is done, and judges it.
+    pub(super) fn done(&mut self, workload: &dyn Workload) {
         // A curve may be several workloads of one name.
         if self
             .workloads
@@ -200,6 +227,7 @@ impl Results {
             return;
         }
         let measures = workload.measures();
+        self.judge(workload.name(), &measures);
         self.workloads.push(Done {
             name: workload.name().to_owned(),
             group: workload.group().to_owned(),
@@ -209,6 +237,19 @@ impl Results {
                 .map(|measure| measure.what.to_owned())
                 .collect(),
         });
+    }
+
+    /// Brings workloads of the same group together; groups are in the order of their first one. They
+    /// were run in an order that saves trees.
+    pub(super) fn arrange(&mut self) {
+        let mut groups: Vec<String> = Vec::new();
+        for done in &self.workloads {
+            if !groups.contains(&done.group) {
+                groups.push(done.group.clone());
+            }
+        }
+        let place = |done: &Done| groups.iter().position(|group| *group == done.group);
+        self.workloads.sort_by_key(place);
     }
 
     /// As JSON.
@@ -222,12 +263,12 @@ impl Results {
 
 /// Which row a value belongs to.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Key<'a> {
-    pub(crate) workload: &'a str,
-    pub(crate) what: &'a str,
-    pub(crate) at: Option<u64>,
-    pub(crate) subject: &'a str,
-    pub(crate) unit: Unit,
+struct Key<'a> {
+    workload: &'a str,
+    what: &'a str,
+    at: Option<u64>,
+    subject: &'a str,
+    unit: Unit,
 }
 
 impl Row {

@@ -4,35 +4,50 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use super::MEMORY;
 use super::interrupt::Interrupt;
 use super::turn::{Sample, Turn};
+use super::{MEMORY, contest};
 use crate::Fallible;
-use crate::subject::{Place, Subject};
-use crate::workload::Workload;
+use crate::subject::{Place, Shows, Subject};
+use crate::workload::{Scale, Workload};
 
 /// A tree that is ready, in a directory of its own.
 #[derive(Debug)]
 pub(super) struct Stage {
     dir: PathBuf,
-    archive: Option<PathBuf>,
+    scale: Scale,
 }
 
+/// Names in that directory.
+const LOWER: &str = "lower";
+const ARCHIVE: &str = "tree.tar";
+
 impl Stage {
-    /// Makes the tree of a workload in the new directory `dir`, and if `archive`, an archive of it.
-    pub(super) fn new(dir: &Path, workload: &dyn Workload, archive: bool) -> Fallible<Self> {
-        let lower = dir.join("lower");
+    /// Makes what the workloads, which have the same tree, need for those subjects that can take part,
+    /// in the new directory `dir`.
+    pub(super) fn new(
+        dir: &Path,
+        workloads: &[Box<dyn Workload>],
+        subjects: &[Box<dyn Subject>],
+        scale: Scale,
+    ) -> Fallible<Self> {
+        let lower = dir.join(LOWER);
         fs::create_dir_all(&lower)?;
-        workload
-            .set_up(&lower)
-            .map_err(|error| format!("{}: cannot make its tree: {error}", workload.name()))?;
-        let archive = match archive {
-            true => Some(pack(&lower, &dir.join("tree.tar"))?),
-            false => None,
+        let wants_archive = |workload: &dyn Workload| {
+            subjects.iter().any(|subject| {
+                subject.shows() == Shows::Archive && contest::can(&**subject, workload)
+            })
         };
+        if let Some(first) = workloads.first() {
+            let failed = |error| format!("{}: cannot make its tree: {error}", first.name());
+            first.set_up(&lower).map_err(failed)?;
+            if workloads.iter().any(|workload| wants_archive(&**workload)) {
+                first.pack(&lower, &dir.join(ARCHIVE)).map_err(failed)?;
+            }
+        }
         let stage = Self {
             dir: dir.to_owned(),
-            archive,
+            scale,
         };
         stage.settle()?;
         Ok(stage)
@@ -46,14 +61,14 @@ impl Stage {
     fn place(&self, subject: &dyn Subject, writes: bool) -> Place {
         let kind = if writes { "written" } else { "read" };
         Place {
-            lower: self.dir.join("lower"),
-            archive: self.archive.clone().unwrap_or_default(),
+            lower: self.dir.join(LOWER),
+            archive: self.dir.join(ARCHIVE),
             own: self.dir.join(kind).join(subject.name()),
             writes,
         }
     }
 
-    /// Lets a subject make what it keeps: a copy, an index.
+    /// Lets a subject make what it keeps, a copy or an index, and fills the page cache.
     pub(super) fn prepare(&self, subject: &dyn Subject, writes: bool) -> Fallible<()> {
         let place = self.place(subject, writes);
         drop(subject.raise(&place)?);
@@ -70,14 +85,14 @@ impl Stage {
     ) -> Fallible<Vec<Sample>> {
         let needs = workload.needs();
         let place = self.place(subject, needs.writes);
-        if place.writes {
+        if needs.writes {
             subject.clear(&place)?;
         }
         if needs.cools {
             subject.warm(&place)?;
         }
-        let mut turn = Turn::begin(subject, &place, interrupt)?;
-        if place.writes {
+        let mut turn = Turn::begin(subject, &place, interrupt, self.scale)?;
+        if needs.writes {
             // What others wrote must not be written out meanwhile.
             self.settle()?;
         }
@@ -86,7 +101,7 @@ impl Stage {
             turn.note(MEMORY, memory as f64);
         }
         let samples = turn.end();
-        if place.writes {
+        if needs.writes {
             subject.clear(&place)?;
         }
         Ok(samples)
@@ -94,17 +109,19 @@ impl Stage {
 
     /// Everything that was written is on the disk.
     fn settle(&self) -> Fallible<()> {
-        Ok(rustix::fs::syncfs(File::open(&self.dir)?)?)
+        if self.scale == Scale::Full {
+            rustix::fs::syncfs(File::open(&self.dir)?)?;
+        }
+        Ok(())
     }
 }
 
-/// Writes the tree as an archive, sorted by name.
-fn pack(tree: &Path, path: &Path) -> Fallible<PathBuf> {
+/// Writes a tree as an archive, sorted by name.
+pub(crate) fn pack(tree: &Path, path: &Path) -> Fallible<()> {
     let mut archive = tar::Builder::new(BufWriter::with_capacity(1 << 20, File::create(path)?));
     archive.follow_symlinks(false);
     append(&mut archive, tree, Path::new("."))?;
-    archive.into_inner()?.flush()?;
-    Ok(path.to_owned())
+    Ok(archive.into_inner()?.flush()?)
 }
 
 fn append<W: Write>(archive: &mut tar::Builder<W>, from: &Path, name: &Path) -> Fallible<()> {

@@ -31,14 +31,6 @@ impl Forest {
         }
     }
 
-    /// A tree of about `files` files.
-    pub(crate) fn with_files(files: u32) -> Self {
-        Self {
-            directories: files.div_ceil(49),
-            files: 49,
-        }
-    }
-
     /// A name that tells it from others.
     pub(crate) fn name(&self) -> String {
         format!("forest-{}", self.count())

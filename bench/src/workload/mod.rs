@@ -11,6 +11,7 @@
 mod copy_up;
 mod create;
 mod exec;
+mod growth;
 mod listing;
 mod lookups;
 mod open;
@@ -19,6 +20,7 @@ mod walk;
 mod write;
 
 use crate::Fallible;
+use crate::suite::stage;
 use crate::suite::target::Target;
 pub(crate) use crate::suite::turn::Turn;
 
@@ -100,6 +102,8 @@ pub(crate) struct Needs {
     pub(crate) writes: bool,
     /// It also makes sense over an archive of its tree.
     pub(crate) archives: bool,
+    /// It makes sense only over an archive, which it makes itself ([`Workload::pack`]).
+    pub(crate) only_archives: bool,
     /// It drops the caches ([`Turn::cold`]): the lower is read into the page cache before each turn.
     pub(crate) cools: bool,
     /// The most runs that it is worth, if that is few.
@@ -124,6 +128,12 @@ pub(crate) trait Workload {
         Needs::default()
     }
 
+    /// How much there is of what grows, if this is one point of a curve: other workloads of the same
+    /// name are the others.
+    fn at(&self) -> Option<u64> {
+        None
+    }
+
     /// Why it cannot be run here: a program that is not installed, too little room.
     fn missing(&self) -> Option<String> {
         None
@@ -142,6 +152,14 @@ pub(crate) trait Workload {
     /// In words.
     fn set_up(&self, tree: &Path) -> Fallible<()>;
 
+    /// Makes an archive of the tree, uncompressed.
+    ///
+    /// # Errors
+    /// In words.
+    fn pack(&self, tree: &Path, archive: &Path) -> Fallible<()> {
+        stage::pack(tree, archive)
+    }
+
     /// Does it once, and notes what it measured.
     ///
     /// # Errors
@@ -151,11 +169,12 @@ pub(crate) trait Workload {
 
 /// All workloads.
 pub(crate) fn all(scale: Scale) -> Vec<Box<dyn Workload>> {
-    vec![
+    let mut all: Vec<Box<dyn Workload>> = vec![
         Box::new(walk::Walk::inodes(scale)),
         Box::new(walk::Walk::names(scale)),
         Box::new(lookups::Lookups::new(scale)),
         Box::new(open::Open::new(scale)),
+        Box::new(growth::Threads::new(scale)),
         Box::new(listing::Listing::new(scale)),
         Box::new(exec::Exec::new(scale)),
         Box::new(read::ReadLarge::sequential(scale)),
@@ -165,5 +184,8 @@ pub(crate) fn all(scale: Scale) -> Vec<Box<dyn Workload>> {
         Box::new(create::Create::new(scale)),
         Box::new(copy_up::CopyUp::new(scale)),
         Box::new(copy_up::CopyUpSparse::new(scale)),
-    ]
+        Box::new(growth::Names::new(scale)),
+    ];
+    all.extend(growth::Files::all(scale).map(|files| Box::new(files) as Box<dyn Workload>));
+    all
 }
