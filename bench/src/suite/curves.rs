@@ -67,7 +67,9 @@ fn chart(results: &Results, workload: &str, what: &str, points: &[u64]) -> Strin
     );
     let top = legend(&mut body, results, 44.0);
     let bottom = top + HEIGHT;
-    let (left, right) = powers(points.iter().map(|at| *at as f64));
+    // There is more than one point, and they are in order.
+    let ends = [points.first(), points.last()].map(|at| at.map_or(0.0, |at| (*at as f64).log10()));
+    let [left, right] = ends;
     let (low, high) = powers(rows.iter().map(|row| row.summary.median));
     let x = |at: f64| LEFT + (at.log10() - left) / (right - left) * (RIGHT - LEFT);
     let y = |value: f64| bottom - (value.log10() - low) / (high - low) * HEIGHT;

@@ -101,12 +101,22 @@ fn chart(results: &Results, group: &str, lines: &[Line]) -> String {
             middle + 4.0,
             escape(&line.title)
         );
-        for (number, times) in &line.times {
+        // Ours is on top of others in the same place.
+        let is_ours = |number: usize| {
+            let subject = results.subjects.get(number);
+            subject.is_some_and(|subject| subject.name == "ours")
+        };
+        let (ours, others): (Vec<_>, Vec<_>) = line
+            .times
+            .iter()
+            .copied()
+            .partition(|(number, _)| is_ours(*number));
+        for (number, times) in others.into_iter().chain(ours) {
             let _ = writeln!(
                 body,
                 r#"<circle cx="{:.1}" cy="{middle:.1}" r="5" class="c{}" fill-opacity="0.85"/>"#,
-                x(*times),
-                svg::class(*number)
+                x(times),
+                svg::class(number)
             );
         }
         y += LINE;

@@ -1,5 +1,7 @@
 //! Where a workload is run: its tree, the archive of it, and places for the subjects.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -12,10 +14,14 @@ use crate::subject::{Place, Shows, Subject};
 use crate::workload::{Scale, Workload};
 
 /// A tree that is ready, in a directory of its own.
+///
+/// Not for threads: subjects have their turns one after the other.
 #[derive(Debug)]
 pub(super) struct Stage {
     dir: PathBuf,
     scale: Scale,
+    /// The places in which everything is made and in the page cache.
+    prepared: RefCell<HashSet<PathBuf>>,
 }
 
 /// Names in that directory.
@@ -48,6 +54,7 @@ impl Stage {
         let stage = Self {
             dir: dir.to_owned(),
             scale,
+            prepared: RefCell::default(),
         };
         stage.settle()?;
         Ok(stage)
@@ -71,9 +78,14 @@ impl Stage {
     /// Lets a subject make what it keeps, a copy or an index, and fills the page cache.
     pub(super) fn prepare(&self, subject: &dyn Subject, writes: bool) -> Fallible<()> {
         let place = self.place(subject, writes);
+        if self.prepared.borrow().contains(&place.own) {
+            return Ok(());
+        }
         drop(subject.raise(&place)?);
         subject.warm(&place)?;
-        self.settle()
+        self.settle()?;
+        self.prepared.borrow_mut().insert(place.own);
+        Ok(())
     }
 
     /// One turn: on a root just raised, over an empty store if anything is written.
@@ -90,6 +102,7 @@ impl Stage {
         }
         if needs.cools {
             subject.warm(&place)?;
+            self.prepared.borrow_mut().clear();
         }
         let mut turn = Turn::begin(subject, &place, interrupt, self.scale)?;
         if needs.writes {
@@ -136,4 +149,39 @@ fn append<W: Write>(archive: &mut tar::Builder<W>, from: &Path, name: &Path) -> 
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn an_archive_has_all_of_the_tree() {
+        let dir = tempfile::tempdir().unwrap();
+        let tree = dir.path().join("tree");
+        fs::create_dir_all(tree.join("a/empty")).unwrap();
+        fs::write(tree.join("a/file"), "text").unwrap();
+        std::os::unix::fs::symlink("file", tree.join("a/link")).unwrap();
+        let archive = dir.path().join("tree.tar");
+        pack(&tree, &archive).unwrap();
+        let mut archive = tar::Archive::new(File::open(archive).unwrap());
+        let names: BTreeSet<_> = archive
+            .entries()
+            .unwrap()
+            .map(|entry| entry.unwrap().path().unwrap().display().to_string())
+            .map(|name| {
+                name.trim_start_matches("./")
+                    .trim_end_matches('/')
+                    .to_owned()
+            })
+            .collect();
+        let expected = ["", "a", "a/empty", "a/file", "a/link"];
+        let is_root = |name: &str| name.is_empty() || name == ".";
+        assert!(names.iter().any(|name| is_root(name)), "{names:?}");
+        for name in expected.iter().filter(|name| !is_root(name)) {
+            assert!(names.contains(*name), "{name} is missing: {names:?}");
+        }
+    }
 }

@@ -124,15 +124,31 @@ impl<'a> Turn<'a> {
     }
 
     /// Mounts it anew: what was written is there, what the mount had in memory is not. The page
-    /// cache of the lower stays as it is.
+    /// cache of the lower stays as it is. Answers how long the mounting took.
     ///
     /// # Errors
     /// Those of [`Subject::raise`].
-    pub(crate) fn fresh(&mut self) -> Fallible<()> {
+    pub(crate) fn fresh(&mut self) -> Fallible<Duration> {
         self.check()?;
         self.raised = None;
+        let begin = Instant::now();
         self.raised = Some(self.subject.raise(self.place)?);
-        Ok(())
+        Ok(begin.elapsed())
+    }
+
+    /// Begins from nothing: all that the subject has made for itself, as a copy or an index, is
+    /// removed and made again. Answers how long the making took. For workloads that say that they
+    /// cool ([`Needs::cools`](crate::workload::Needs)) and do not write.
+    ///
+    /// # Errors
+    /// Those of [`Subject::clear`] and [`Subject::raise`].
+    pub(crate) fn anew(&mut self) -> Fallible<Duration> {
+        self.check()?;
+        self.raised = None;
+        self.subject.clear(self.place)?;
+        let begin = Instant::now();
+        self.raised = Some(self.subject.raise(self.place)?);
+        Ok(begin.elapsed())
     }
 
     /// Mounts it anew with nothing in any cache of this machine. For small trees the caches are let

@@ -2,7 +2,6 @@
 
 use std::fs::{self, File};
 use std::path::Path;
-use std::time::Instant;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, statat};
 
@@ -185,9 +184,8 @@ impl Workload for Files {
 
     fn run(&self, turn: &mut Turn<'_>) -> Fallible<()> {
         // Once more: the first time may have made the index.
-        let begin = Instant::now();
-        turn.fresh()?;
-        turn.note("mount", milliseconds(begin.elapsed()));
+        let time = turn.fresh()?;
+        turn.note("mount", milliseconds(time));
         let (found, time) = turn.time(|root| walk(root, true))?;
         if found < self.files {
             return Err(format!("{found} of {} inodes were found", self.files).into());

@@ -16,6 +16,7 @@ mod listing;
 mod lookups;
 mod open;
 mod read;
+mod ready;
 mod walk;
 mod write;
 
@@ -104,7 +105,8 @@ pub(crate) struct Needs {
     pub(crate) archives: bool,
     /// It makes sense only over an archive, which it makes itself ([`Workload::pack`]).
     pub(crate) only_archives: bool,
-    /// It drops the caches ([`Turn::cold`]): the lower is read into the page cache before each turn.
+    /// It drops the caches ([`Turn::cold`]) or what subjects keep ([`Turn::anew`]): before each turn the
+    /// lower is read into the page cache.
     pub(crate) cools: bool,
     /// The most runs that it is worth, if that is few.
     pub(crate) most_runs: Option<usize>,
@@ -170,6 +172,7 @@ pub(crate) trait Workload {
 /// All workloads.
 pub(crate) fn all(scale: Scale) -> Vec<Box<dyn Workload>> {
     let mut all: Vec<Box<dyn Workload>> = vec![
+        Box::new(ready::Ready::new(scale)),
         Box::new(walk::Walk::inodes(scale)),
         Box::new(walk::Walk::names(scale)),
         Box::new(lookups::Lookups::new(scale)),
