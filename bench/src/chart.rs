@@ -4,6 +4,7 @@
 use std::fmt::Write;
 
 use crate::report::Report;
+use crate::svg::{self, escape};
 
 const WIDTH: f64 = 760.0;
 /// Where bars begin, and how long the longest may be.
@@ -59,7 +60,7 @@ pub(crate) fn draw(report: &Report) -> Option<String> {
         "Space that it takes on the disk",
         &spaces,
     );
-    Some(page(y, &body))
+    Some(svg::page(WIDTH, y, STYLE, DARK, &body))
 }
 
 /// Draws one group of bars from `y` down; gives where it ends. Writing to a string cannot fail.
@@ -124,28 +125,11 @@ fn legend(body: &mut String, y: f64) -> f64 {
     y + 20.0
 }
 
-fn page(height: f64, body: &str) -> String {
-    format!(
-        r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:.0}" width="{WIDTH}" height="{height:.0}" role="img">
-<style>
-text {{ font: 14px system-ui, sans-serif; fill: #1f2328 }}
-.title {{ font-weight: 600 }} .end {{ font-weight: 600 }} .small {{ font-size: 12px }}
-.create {{ fill: #0969da }} .start {{ fill: #1a7f37 }} .first {{ fill: #9a6700 }} .disk {{ fill: #8250df }}
-@media (prefers-color-scheme: dark) {{
-text {{ fill: #e6edf3 }}
-.create {{ fill: #4493f8 }} .start {{ fill: #3fb950 }} .first {{ fill: #d29922 }} .disk {{ fill: #ab7df8 }}
-}}
-</style>
-{body}</svg>
-"#
-    )
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-}
+const STYLE: &str = "\
+.title { font-weight: 600 } .end { font-weight: 600 } .small { font-size: 12px }
+.create { fill: #0969da } .start { fill: #1a7f37 } .first { fill: #9a6700 } .disk { fill: #8250df }";
+const DARK: &str = "\
+.create { fill: #4493f8 } .start { fill: #3fb950 } .first { fill: #d29922 } .disk { fill: #ab7df8 }";
 
 #[cfg(test)]
 mod tests {

@@ -38,15 +38,10 @@ impl Machine {
             let value = line.split_once([':', '=']).map_or("", |(_, value)| value);
             value.trim().trim_matches('"').to_owned()
         };
-        let memory = after(&read("/proc/meminfo"), "MemTotal");
-        let kilobytes = memory
-            .split(' ')
-            .next()
-            .and_then(|number| number.parse::<u64>().ok());
         Self {
             processor: after(&read("/proc/cpuinfo"), "model name"),
             processors: std::thread::available_parallelism().map_or(1, usize::from),
-            memory_mib: kilobytes.unwrap_or(0) / 1024,
+            memory_mib: memory_bytes() >> 20,
             kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
             system: after(&read("/etc/os-release"), "PRETTY_NAME"),
             file_system: file_system(work),
@@ -69,6 +64,17 @@ impl Machine {
             self.wpar,
         )
     }
+}
+
+/// Memory of this machine.
+pub(crate) fn memory_bytes() -> u64 {
+    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let total = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))
+        .and_then(|rest| rest.split_whitespace().next())
+        .and_then(|number| number.parse::<u64>().ok());
+    total.unwrap_or(0) * 1024
 }
 
 /// Load of the last minute.

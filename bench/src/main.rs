@@ -26,6 +26,8 @@ mod report;
 mod stats;
 mod subject;
 mod suite;
+mod svg;
+mod sys;
 mod system;
 mod workload;
 

@@ -131,6 +131,9 @@ impl Report {
             return;
         };
         let value = above.summary.median / below.summary.median;
+        if !value.is_finite() {
+            return;
+        }
         self.ratios.push(Ratio {
             what: what.to_owned(),
             numerator: one.to_owned(),
@@ -155,6 +158,9 @@ impl Report {
             return;
         };
         let value = above.summary.median / below.summary.median;
+        if !value.is_finite() {
+            return;
+        }
         let owned = |pair: (&str, &str)| (pair.0.to_owned(), pair.1.to_owned());
         self.promises.push(Promise {
             numerator: owned(one),

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Place, Raised, Subject, remove};
+use super::{Place, Raised, Subject, remove, warm};
 use crate::Fallible;
 use crate::ours::run;
 
@@ -29,6 +29,10 @@ impl Subject for Copy {
 
     fn raise(&self, place: &Place) -> Fallible<Box<dyn Raised>> {
         Ok(Box::new(Directory(copied(place)?)))
+    }
+
+    fn warm(&self, place: &Place) -> Fallible<()> {
+        warm::read(&copied(place)?)
     }
 }
 

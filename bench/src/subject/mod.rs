@@ -16,6 +16,7 @@ mod ours;
 mod overlayfs;
 mod ratarmount;
 mod unionfs;
+mod warm;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -82,6 +83,17 @@ pub(crate) trait Subject {
     /// # Errors
     /// In words; then nothing of it is left mounted.
     fn raise(&self, place: &Place) -> Fallible<Box<dyn Raised>>;
+
+    /// Reads what is underneath into the page cache.
+    ///
+    /// # Errors
+    /// Those of reading.
+    fn warm(&self, place: &Place) -> Fallible<()> {
+        match self.shows() {
+            Shows::Directory => warm::read(&place.lower),
+            Shows::Archive => warm::read(&place.archive),
+        }
+    }
 
     /// Removes all that it has in its place. Nothing is raised there.
     ///

@@ -3,8 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Place, Raised, Shows, Subject, daemon};
+use super::{Place, Raised, Shows, Subject, daemon, remove};
 use crate::Fallible;
+
+/// It is there where the kernel can take requests by `io_uring`.
+const RINGS: &str = "/sys/module/fuse/parameters/enable_uring";
+/// Endings of what is kept beside an archive.
+const BESIDE: [&str; 3] = [".wparidx", ".wparidx.zst", ".wparidx.trail"];
 
 /// `wpar` over a directory or over an archive.
 pub(crate) struct Ours {
@@ -55,7 +60,12 @@ impl Subject for Ours {
     }
 
     fn about(&self) -> String {
-        format!("wpar {} {}", env!("CARGO_PKG_VERSION"), self.about)
+        let by = match (self.rings, Path::new(RINGS).exists()) {
+            (false, _) => "",
+            (true, true) => ", requests by io_uring",
+            (true, false) => ", requests by /dev/fuse: this kernel has no io_uring for it",
+        };
+        format!("wpar {} {}{by}", env!("CARGO_PKG_VERSION"), self.about)
     }
 
     fn missing(&self) -> Option<String> {
@@ -87,5 +97,20 @@ impl Subject for Ours {
             false => command.env("WPAR_FUSE_URING", "no"),
         };
         daemon::serve(&mut command, &point, &place.own.join("log"))
+    }
+
+    fn clear(&self, place: &Place) -> Fallible<()> {
+        let index_too = self.shows == Shows::Archive && !place.writes;
+        for ending in BESIDE.iter().filter(|_| index_too) {
+            let mut beside = place.archive.clone().into_os_string();
+            beside.push(ending);
+            match std::fs::remove_file(&beside) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(error.into());
+                }
+                _ => {}
+            }
+        }
+        remove(&place.own)
     }
 }

@@ -1,38 +1,60 @@
 //! Where a workload is run: its tree, the archive of it, and places for the subjects.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use super::MEMORY;
 use super::interrupt::Interrupt;
 use super::turn::{Sample, Turn};
+use super::{MEMORY, contest};
 use crate::Fallible;
-use crate::subject::{Place, Subject};
-use crate::workload::Workload;
+use crate::subject::{Place, Shows, Subject};
+use crate::workload::{Scale, Workload};
 
 /// A tree that is ready, in a directory of its own.
+///
+/// Not for threads: subjects have their turns one after the other.
 #[derive(Debug)]
 pub(super) struct Stage {
     dir: PathBuf,
-    archive: Option<PathBuf>,
+    scale: Scale,
+    /// The places in which everything is made and in the page cache.
+    prepared: RefCell<HashSet<PathBuf>>,
 }
 
+/// Names in that directory.
+const LOWER: &str = "lower";
+const ARCHIVE: &str = "tree.tar";
+
 impl Stage {
-    /// Makes the tree of a workload in the new directory `dir`, and if `archive`, an archive of it.
-    pub(super) fn new(dir: &Path, workload: &dyn Workload, archive: bool) -> Fallible<Self> {
-        let lower = dir.join("lower");
+    /// Makes what the workloads, which have the same tree, need for those subjects that can take part,
+    /// in the new directory `dir`.
+    pub(super) fn new(
+        dir: &Path,
+        workloads: &[Box<dyn Workload>],
+        subjects: &[Box<dyn Subject>],
+        scale: Scale,
+    ) -> Fallible<Self> {
+        let lower = dir.join(LOWER);
         fs::create_dir_all(&lower)?;
-        workload
-            .set_up(&lower)
-            .map_err(|error| format!("{}: cannot make its tree: {error}", workload.name()))?;
-        let archive = match archive {
-            true => Some(pack(&lower, &dir.join("tree.tar"))?),
-            false => None,
+        let wants_archive = |workload: &dyn Workload| {
+            subjects.iter().any(|subject| {
+                subject.shows() == Shows::Archive && contest::can(&**subject, workload)
+            })
         };
+        if let Some(first) = workloads.first() {
+            let failed = |error| format!("{}: cannot make its tree: {error}", first.name());
+            first.set_up(&lower).map_err(failed)?;
+            if workloads.iter().any(|workload| wants_archive(&**workload)) {
+                first.pack(&lower, &dir.join(ARCHIVE)).map_err(failed)?;
+            }
+        }
         let stage = Self {
             dir: dir.to_owned(),
-            archive,
+            scale,
+            prepared: RefCell::default(),
         };
         stage.settle()?;
         Ok(stage)
@@ -46,18 +68,24 @@ impl Stage {
     fn place(&self, subject: &dyn Subject, writes: bool) -> Place {
         let kind = if writes { "written" } else { "read" };
         Place {
-            lower: self.dir.join("lower"),
-            archive: self.archive.clone().unwrap_or_default(),
+            lower: self.dir.join(LOWER),
+            archive: self.dir.join(ARCHIVE),
             own: self.dir.join(kind).join(subject.name()),
             writes,
         }
     }
 
-    /// Lets a subject make what it keeps: a copy, an index.
+    /// Lets a subject make what it keeps, a copy or an index, and fills the page cache.
     pub(super) fn prepare(&self, subject: &dyn Subject, writes: bool) -> Fallible<()> {
         let place = self.place(subject, writes);
+        if self.prepared.borrow().contains(&place.own) {
+            return Ok(());
+        }
         drop(subject.raise(&place)?);
-        self.settle()
+        subject.warm(&place)?;
+        self.settle()?;
+        self.prepared.borrow_mut().insert(place.own);
+        Ok(())
     }
 
     /// One turn: on a root just raised, over an empty store if anything is written.
@@ -67,12 +95,17 @@ impl Stage {
         workload: &dyn Workload,
         interrupt: &Interrupt,
     ) -> Fallible<Vec<Sample>> {
-        let place = self.place(subject, workload.needs().writes);
-        if place.writes {
+        let needs = workload.needs();
+        let place = self.place(subject, needs.writes);
+        if needs.writes {
             subject.clear(&place)?;
         }
-        let mut turn = Turn::begin(subject, &place, interrupt)?;
-        if place.writes {
+        if needs.cools {
+            subject.warm(&place)?;
+            self.prepared.borrow_mut().clear();
+        }
+        let mut turn = Turn::begin(subject, &place, interrupt, self.scale)?;
+        if needs.writes {
             // What others wrote must not be written out meanwhile.
             self.settle()?;
         }
@@ -81,7 +114,7 @@ impl Stage {
             turn.note(MEMORY, memory as f64);
         }
         let samples = turn.end();
-        if place.writes {
+        if needs.writes {
             subject.clear(&place)?;
         }
         Ok(samples)
@@ -89,51 +122,19 @@ impl Stage {
 
     /// Everything that was written is on the disk.
     fn settle(&self) -> Fallible<()> {
-        Ok(rustix::fs::syncfs(File::open(&self.dir)?)?)
-    }
-
-    /// Brings the lower into the page cache, and the archive if it is used.
-    pub(super) fn warm(&self, archive: bool) -> Fallible<()> {
-        read_all(&self.dir.join("lower"))?;
-        if let Some(archive) = self.archive.as_deref().filter(|_| archive) {
-            read(archive)?;
+        if self.scale == Scale::Full {
+            rustix::fs::syncfs(File::open(&self.dir)?)?;
         }
         Ok(())
     }
 }
 
-/// Reads each file below a directory.
-fn read_all(directory: &Path) -> Fallible<()> {
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        let kind = entry.file_type()?;
-        if kind.is_dir() {
-            read_all(&entry.path())?;
-        } else if kind.is_file() {
-            read(&entry.path())?;
-        }
-    }
-    Ok(())
-}
-
-/// Reads what of a file is on the disk: nobody waits for holes.
-fn read(path: &Path) -> Fallible<()> {
-    use std::os::unix::fs::MetadataExt;
-    let mut file = File::open(path)?;
-    let metadata = file.metadata()?;
-    if metadata.blocks() * 512 >= metadata.len() / 2 {
-        io::copy(&mut file, &mut io::sink())?;
-    }
-    Ok(())
-}
-
-/// Writes the tree as an archive, sorted by name.
-fn pack(tree: &Path, path: &Path) -> Fallible<PathBuf> {
+/// Writes a tree as an archive, sorted by name.
+pub(crate) fn pack(tree: &Path, path: &Path) -> Fallible<()> {
     let mut archive = tar::Builder::new(BufWriter::with_capacity(1 << 20, File::create(path)?));
     archive.follow_symlinks(false);
     append(&mut archive, tree, Path::new("."))?;
-    archive.into_inner()?.flush()?;
-    Ok(path.to_owned())
+    Ok(archive.into_inner()?.flush()?)
 }
 
 fn append<W: Write>(archive: &mut tar::Builder<W>, from: &Path, name: &Path) -> Fallible<()> {
@@ -148,4 +149,39 @@ fn append<W: Write>(archive: &mut tar::Builder<W>, from: &Path, name: &Path) -> 
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn an_archive_has_all_of_the_tree() {
+        let dir = tempfile::tempdir().unwrap();
+        let tree = dir.path().join("tree");
+        fs::create_dir_all(tree.join("a/empty")).unwrap();
+        fs::write(tree.join("a/file"), "text").unwrap();
+        std::os::unix::fs::symlink("file", tree.join("a/link")).unwrap();
+        let archive = dir.path().join("tree.tar");
+        pack(&tree, &archive).unwrap();
+        let mut archive = tar::Archive::new(File::open(archive).unwrap());
+        let names: BTreeSet<_> = archive
+            .entries()
+            .unwrap()
+            .map(|entry| entry.unwrap().path().unwrap().display().to_string())
+            .map(|name| {
+                name.trim_start_matches("./")
+                    .trim_end_matches('/')
+                    .to_owned()
+            })
+            .collect();
+        let expected = ["", "a", "a/empty", "a/file", "a/link"];
+        let is_root = |name: &str| name.is_empty() || name == ".";
+        assert!(names.iter().any(|name| is_root(name)), "{names:?}");
+        for name in expected.iter().filter(|name| !is_root(name)) {
+            assert!(names.contains(*name), "{name} is missing: {names:?}");
+        }
+    }
 }

@@ -7,15 +7,18 @@ use super::target::{Bound, Verdict};
 use crate::subject::Subject;
 use crate::workload::Workload;
 
-/// Whom ratios in the tables are of.
-const BASE: &str = "overlayfs";
+/// Whom ratios are of.
+pub(super) const BASE: &str = "overlayfs";
 
-/// The report. Writing to a string cannot fail.
-pub(super) fn markdown(results: &Results) -> String {
+/// The report; `charts` are names of files beside it. Writing to a string cannot fail.
+pub(super) fn markdown(results: &Results, charts: &[&str]) -> String {
     let mut text = String::new();
     let _ = writeln!(text, "# File systems and work on them, {}\n", results.date);
     if results.short {
-        let _ = writeln!(text, "**Small trees: the figures mean nothing.**\n");
+        let _ = writeln!(
+            text,
+            "**Small trees, to see that all works: the figures mean nothing.**\n"
+        );
     }
     let _ = writeln!(
         text,
@@ -24,51 +27,72 @@ pub(super) fn markdown(results: &Results) -> String {
         results.load_at_end,
         results.seconds
     );
-    targets(&mut text, &results.verdicts);
-    medians(&mut text, results);
+    summary(&mut text, results);
+    medians(&mut text, results, charts);
     spreads(&mut text, results);
     people(&mut text, results);
     text
 }
 
-fn targets(text: &mut String, verdicts: &[Verdict]) {
-    if verdicts.is_empty() {
+/// What is promised and not held, first of all.
+fn summary(text: &mut String, results: &Results) {
+    let verdicts = &results.verdicts;
+    if verdicts.is_empty() || results.short {
         return;
     }
-    let met = verdicts.iter().filter(|verdict| verdict.met).count();
-    let _ = writeln!(text, "## Targets: {met} of {} met\n", verdicts.len());
-    let _ = writeln!(text, "| | | target | ratio | |\n|---|---|---|---:|---|");
-    for verdict in verdicts {
-        let bound = match verdict.target.bound {
-            Bound::AtMost(times) => format!("at most {times}"),
-            Bound::AtLeast(times) => format!("at least {times}"),
-        };
+    let missed: Vec<_> = verdicts.iter().filter(|verdict| !verdict.met).collect();
+    let _ = writeln!(
+        text,
+        "**{} of {} targets are met.**{}\n",
+        verdicts.len() - missed.len(),
+        verdicts.len(),
+        if missed.is_empty() { "" } else { " Not met:" }
+    );
+    for verdict in &missed {
         let _ = writeln!(
             text,
-            "| {} | {} | {}: {bound} times {} | {:.2} | {} |",
+            "- {} {}: {} is {:.2} times {}, and should be {}",
             verdict.workload,
             verdict.what,
             verdict.target.subject,
-            verdict.target.against,
             verdict.ratio,
-            if verdict.met { "met" } else { "**not met**" }
+            verdict.target.against,
+            bound(verdict)
         );
     }
-    text.push('\n');
+    if !missed.is_empty() {
+        text.push('\n');
+    }
+}
+
+fn bound(verdict: &Verdict) -> String {
+    match verdict.target.bound {
+        Bound::AtMost(times) => format!("at most {times}"),
+        Bound::AtLeast(times) => format!("at least {times}"),
+    }
+}
+
+/// What came of the targets of a measure, for the end of its line.
+fn verdicts(results: &Results, workload: &str, what: &str) -> String {
+    let all = results.verdicts.iter();
+    let of_measure = all.filter(|verdict| verdict.workload == workload && verdict.what == what);
+    let words: Vec<_> = of_measure
+        .map(|verdict| {
+            format!(
+                "{}: {} {:.2} of {}, {}",
+                if verdict.met { "met" } else { "**not met**" },
+                verdict.target.subject,
+                verdict.ratio,
+                verdict.target.against,
+                bound(verdict)
+            )
+        })
+        .collect();
+    words.join("<br>")
 }
 
 /// One table of medians for each group.
-fn medians(text: &mut String, results: &Results) {
-    let mut subjects: Vec<&str> = results
-        .subjects
-        .iter()
-        .map(|subject| subject.name.as_str())
-        .collect();
-    for row in &results.rows {
-        if !subjects.contains(&row.subject.as_str()) {
-            subjects.push(&row.subject);
-        }
-    }
+fn medians(text: &mut String, results: &Results, charts: &[&str]) {
     for group in results
         .workloads
         .chunk_by(|one, other| one.group == other.group)
@@ -78,27 +102,74 @@ fn medians(text: &mut String, results: &Results) {
         for done in group {
             let _ = writeln!(text, "- **{}**: {}", done.name, done.about);
         }
-        let _ = writeln!(text, "\n| | {} |", subjects.join(" | "));
-        let _ = writeln!(text, "|---|{}", "---:|".repeat(subjects.len()));
-        for (done, what, at) in lines(results, group) {
+        let lines = lines(results, group);
+        let subjects = subjects(results, &lines);
+        let targets = if results.short { "" } else { " targets |" };
+        let _ = writeln!(text, "\n| | {} |{targets}", subjects.join(" | "));
+        let more = if results.short { "" } else { "---|" };
+        let _ = writeln!(text, "|---|{}{more}", "---:|".repeat(subjects.len()));
+        for (done, what, at) in lines {
             let cell = |subject: &&str| match results.row(&done.name, what, at, subject) {
                 Some(row) => row.show(row.summary.median),
                 None => String::new(),
             };
             let cells: Vec<_> = subjects.iter().map(cell).collect();
-            let _ = writeln!(
+            let _ = write!(
                 text,
                 "| {} | {} |",
                 title(done, what, at),
                 cells.join(" | ")
             );
+            if !results.short && at.is_none() {
+                let _ = write!(text, " {} |", verdicts(results, &done.name, what));
+            } else if !results.short {
+                text.push_str(" |");
+            }
+            text.push('\n');
         }
         text.push('\n');
+        let own = |chart: &&&str| {
+            let begins = |name: &str| {
+                chart.strip_prefix("suite-").is_some_and(|rest| {
+                    rest.strip_prefix(name)
+                        .is_some_and(|rest| rest.starts_with(['-', '.']))
+                })
+            };
+            begins(&first.group) || group.iter().any(|done| begins(&done.name))
+        };
+        for chart in charts.iter().filter(own) {
+            let _ = writeln!(text, "![{}]({chart})\n", first.group);
+        }
     }
 }
 
+/// Whose values there are in these lines: the subjects in their order, then others.
+fn subjects<'a>(results: &'a Results, lines: &[(&Done, &str, Option<u64>)]) -> Vec<&'a str> {
+    let within = |row: &&Row| {
+        lines
+            .iter()
+            .any(|(done, what, at)| row.workload == done.name && row.what == *what && row.at == *at)
+    };
+    let rows: Vec<_> = results.rows.iter().filter(within).collect();
+    let mut names: Vec<&str> = results
+        .subjects
+        .iter()
+        .map(|subject| subject.name.as_str())
+        .filter(|name| rows.iter().any(|row| row.subject == *name))
+        .collect();
+    for row in rows {
+        if !names.contains(&row.subject.as_str()) {
+            names.push(&row.subject);
+        }
+    }
+    names
+}
+
 /// Every line of the tables of a group: measures in order, and each point of a curve.
-fn lines<'a>(results: &'a Results, group: &'a [Done]) -> Vec<(&'a Done, &'a str, Option<u64>)> {
+pub(super) fn lines<'a>(
+    results: &'a Results,
+    group: &'a [Done],
+) -> Vec<(&'a Done, &'a str, Option<u64>)> {
     let mut lines = Vec::new();
     for done in group {
         for what in done
@@ -114,7 +185,8 @@ fn lines<'a>(results: &'a Results, group: &'a [Done]) -> Vec<(&'a Done, &'a str,
     lines
 }
 
-fn title(done: &Done, what: &str, at: Option<u64>) -> String {
+/// What a line is called.
+pub(super) fn title(done: &Done, what: &str, at: Option<u64>) -> String {
     match at {
         Some(at) => format!("{} {what}, {at}", done.name),
         None => format!("{} {what}", done.name),

@@ -79,3 +79,48 @@ impl Target {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stats::Summary;
+
+    fn row(subject: &str, values: &[f64]) -> Row {
+        Row {
+            workload: "walk".to_owned(),
+            what: "first".to_owned(),
+            at: None,
+            subject: subject.to_owned(),
+            unit: "us",
+            summary: Summary::of(values),
+            values: values.to_vec(),
+        }
+    }
+
+    #[test]
+    fn a_bound_is_of_medians_and_holds_at_its_edge() {
+        let (ours, other) = (row("ours", &[1.0, 3.0, 90.0]), row("overlayfs", &[2.0]));
+        for (target, met) in [
+            (Target::at_most(1.5, "overlayfs"), true),
+            (Target::at_most(1.4, "overlayfs"), false),
+            (Target::at_least(1.5, "overlayfs"), true),
+            (Target::at_least(1.6, "overlayfs"), false),
+        ] {
+            let verdict = target.judge(&ours, &other).unwrap();
+            assert_eq!((verdict.ratio, verdict.met), (1.5, met), "{target:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_judged_by_nothing() {
+        let target = Target::at_most(1.0, "overlayfs");
+        assert_eq!(
+            target.judge(&row("ours", &[]), &row("overlayfs", &[])),
+            None
+        );
+        assert_eq!(
+            target.judge(&row("ours", &[1.0]), &row("overlayfs", &[0.0])),
+            None
+        );
+    }
+}

@@ -31,14 +31,6 @@ impl Forest {
         }
     }
 
-    /// A tree of about `files` files.
-    pub(crate) fn with_files(files: u32) -> Self {
-        Self {
-            directories: files.div_ceil(49),
-            files: 49,
-        }
-    }
-
     /// A name that tells it from others.
     pub(crate) fn name(&self) -> String {
         format!("forest-{}", self.count())
@@ -130,4 +122,40 @@ fn below(directory: BorrowedFd<'_>, look: bool) -> Fallible<u64> {
         found += below(inner.as_fd(), look)?;
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    #[test]
+    fn a_forest_is_always_the_same_and_a_walk_finds_all_of_it() {
+        let forest = Forest::of_system(Scale::Short);
+        let planted = [(); 2].map(|()| {
+            let dir = tempfile::tempdir().unwrap();
+            forest.plant(dir.path()).unwrap();
+            dir
+        });
+        for dir in &planted {
+            for look in [false, true] {
+                forest.check(walk(dir.path(), look).unwrap()).unwrap();
+            }
+        }
+        let [one, other] = &planted;
+        for number in (0..forest.count()).step_by(17) {
+            let path = forest.file(number);
+            let read = |dir: &tempfile::TempDir| fs::read(dir.path().join(&path)).unwrap();
+            assert!(read(one) == read(other), "{path}");
+        }
+        for path in forest.directory_paths() {
+            assert!(
+                one.path().join(&path).metadata().unwrap().nlink() >= 1,
+                "{path}"
+            );
+        }
+        fs::remove_file(one.path().join(forest.file(3))).unwrap();
+        assert!(forest.check(walk(one.path(), true).unwrap()).is_err());
+    }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::interrupt::Interrupt;
 use crate::Fallible;
 use crate::subject::{Place, Raised, Shows, Subject};
+use crate::workload::Scale;
 
 /// One value that was measured.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +26,7 @@ pub(crate) struct Turn<'a> {
     subject: &'a dyn Subject,
     place: &'a Place,
     interrupt: &'a Interrupt,
+    scale: Scale,
     /// `None` only while it is raised anew, and if that failed.
     raised: Option<Box<dyn Raised>>,
     samples: Vec<Sample>,
@@ -39,11 +41,13 @@ impl<'a> Turn<'a> {
         subject: &'a dyn Subject,
         place: &'a Place,
         interrupt: &'a Interrupt,
+        scale: Scale,
     ) -> Fallible<Self> {
         Ok(Self {
             subject,
             place,
             interrupt,
+            scale,
             raised: Some(subject.raise(place)?),
             samples: Vec::new(),
         })
@@ -120,27 +124,46 @@ impl<'a> Turn<'a> {
     }
 
     /// Mounts it anew: what was written is there, what the mount had in memory is not. The page
-    /// cache of the lower stays as it is.
+    /// cache of the lower stays as it is. Answers how long the mounting took.
     ///
     /// # Errors
     /// Those of [`Subject::raise`].
-    pub(crate) fn fresh(&mut self) -> Fallible<()> {
+    pub(crate) fn fresh(&mut self) -> Fallible<Duration> {
         self.check()?;
         self.raised = None;
+        let begin = Instant::now();
         self.raised = Some(self.subject.raise(self.place)?);
-        Ok(())
+        Ok(begin.elapsed())
     }
 
-    /// Mounts it anew with nothing in any cache of this machine.
+    /// Begins from nothing: all that the subject has made for itself, as a copy or an index, is
+    /// removed and made again. Answers how long the making took. For workloads that say that they
+    /// cool ([`Needs::cools`](crate::workload::Needs)) and do not write.
+    ///
+    /// # Errors
+    /// Those of [`Subject::clear`] and [`Subject::raise`].
+    pub(crate) fn anew(&mut self) -> Fallible<Duration> {
+        self.check()?;
+        self.raised = None;
+        self.subject.clear(self.place)?;
+        let begin = Instant::now();
+        self.raised = Some(self.subject.raise(self.place)?);
+        Ok(begin.elapsed())
+    }
+
+    /// Mounts it anew with nothing in any cache of this machine. For small trees the caches are let
+    /// alone: a test has no business with them.
     ///
     /// # Errors
     /// As [`Turn::fresh`]; or that the caches cannot be dropped.
     pub(crate) fn cold(&mut self) -> Fallible<()> {
         self.check()?;
         self.raised = None;
-        rustix::fs::sync();
-        std::fs::write("/proc/sys/vm/drop_caches", "3")
-            .map_err(|error| format!("cannot drop the caches of this machine: {error}"))?;
+        if self.scale == Scale::Full {
+            rustix::fs::sync();
+            std::fs::write("/proc/sys/vm/drop_caches", "3")
+                .map_err(|error| format!("cannot drop the caches of this machine: {error}"))?;
+        }
         self.raised = Some(self.subject.raise(self.place)?);
         Ok(())
     }

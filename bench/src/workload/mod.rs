@@ -8,10 +8,21 @@
 //!
 //! One file for each family; [`all`] names them, in the order of the reports.
 
+mod copy_up;
+mod create;
+mod exec;
+mod growth;
+mod listing;
+mod lookups;
+mod open;
+mod read;
+mod ready;
 pub(crate) mod real;
 mod walk;
+mod write;
 
 use crate::Fallible;
+use crate::suite::stage;
 use crate::suite::target::Target;
 pub(crate) use crate::suite::turn::Turn;
 
@@ -93,6 +104,11 @@ pub(crate) struct Needs {
     pub(crate) writes: bool,
     /// It also makes sense over an archive of its tree.
     pub(crate) archives: bool,
+    /// It makes sense only over an archive, which it makes itself ([`Workload::pack`]).
+    pub(crate) only_archives: bool,
+    /// It drops the caches ([`Turn::cold`]) or what subjects keep ([`Turn::anew`]): before each turn the
+    /// lower is read into the page cache.
+    pub(crate) cools: bool,
     /// The most runs that it is worth, if that is few.
     pub(crate) most_runs: Option<usize>,
     /// It is left out unless `--only` names it.
@@ -115,6 +131,12 @@ pub(crate) trait Workload {
         Needs::default()
     }
 
+    /// How much there is of what grows, if this is one point of a curve: other workloads of the same
+    /// name are the others.
+    fn at(&self) -> Option<u64> {
+        None
+    }
+
     /// Why it cannot be run here: a program that is not installed, too little room.
     fn missing(&self) -> Option<String> {
         None
@@ -133,6 +155,14 @@ pub(crate) trait Workload {
     /// In words.
     fn set_up(&self, tree: &Path) -> Fallible<()>;
 
+    /// Makes an archive of the tree, uncompressed.
+    ///
+    /// # Errors
+    /// In words.
+    fn pack(&self, tree: &Path, archive: &Path) -> Fallible<()> {
+        stage::pack(tree, archive)
+    }
+
     /// Does it once, and notes what it measured.
     ///
     /// # Errors
@@ -142,7 +172,25 @@ pub(crate) trait Workload {
 
 /// All workloads.
 pub(crate) fn all(scale: Scale) -> Vec<Box<dyn Workload>> {
-    let mut all: Vec<Box<dyn Workload>> = vec![Box::new(walk::Walk::new(scale))];
+    let mut all: Vec<Box<dyn Workload>> = vec![
+        Box::new(ready::Ready::new(scale)),
+        Box::new(walk::Walk::inodes(scale)),
+        Box::new(walk::Walk::names(scale)),
+        Box::new(lookups::Lookups::new(scale)),
+        Box::new(open::Open::new(scale)),
+        Box::new(growth::Threads::new(scale)),
+        Box::new(listing::Listing::new(scale)),
+        Box::new(exec::Exec::new(scale)),
+        Box::new(read::ReadLarge::sequential(scale)),
+        Box::new(read::ReadLarge::random(scale)),
+        Box::new(read::ReadLarge::mapped(scale)),
+        Box::new(write::WriteNew::new(scale)),
+        Box::new(create::Create::new(scale)),
+        Box::new(copy_up::CopyUp::new(scale)),
+        Box::new(copy_up::CopyUpSparse::new(scale)),
+        Box::new(growth::Names::new(scale)),
+    ];
+    all.extend(growth::Files::all(scale).map(|files| Box::new(files) as Box<dyn Workload>));
     all.extend(real::all(scale));
     all
 }

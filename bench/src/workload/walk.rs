@@ -1,4 +1,4 @@
-//! Walking through a tree: each name, and each inode.
+//! Walking through a tree: each inode, or each name only.
 
 use std::path::Path;
 
@@ -8,23 +8,34 @@ use crate::suite::target::Target;
 use crate::suite::tree::{Forest, walk};
 use crate::suite::turn::each;
 
-/// Every name of a tree is read, and every inode looked at, as `find -size` and backups do.
+/// A walk through the whole tree, as `find` and backups do it.
 pub(crate) struct Walk {
     forest: Forest,
+    /// Whether each inode is looked at.
+    look: bool,
 }
 
 impl Walk {
-    /// At this scale.
-    pub(crate) fn new(scale: Scale) -> Self {
+    /// With a look at each inode.
+    pub(crate) fn inodes(scale: Scale) -> Self {
         Self {
             forest: Forest::of_system(scale),
+            look: true,
+        }
+    }
+
+    /// By names alone.
+    pub(crate) fn names(scale: Scale) -> Self {
+        Self {
+            look: false,
+            ..Self::inodes(scale)
         }
     }
 }
 
 impl Workload for Walk {
     fn name(&self) -> &'static str {
-        "walk"
+        if self.look { "walk" } else { "names" }
     }
 
     fn group(&self) -> &'static str {
@@ -32,10 +43,11 @@ impl Workload for Walk {
     }
 
     fn about(&self) -> String {
-        format!(
-            "each of {} inodes is looked at, directory by directory (lstat)",
-            self.forest.inodes()
-        )
+        let how = match self.look {
+            true => "each inode is looked at (lstat), directory by directory",
+            false => "each name is read, no inode is looked at",
+        };
+        format!("a tree of {} inodes; {how}", self.forest.inodes())
     }
 
     fn needs(&self) -> Needs {
@@ -46,10 +58,14 @@ impl Workload for Walk {
     }
 
     fn measures(&self) -> Vec<Measure> {
-        vec![
-            Measure::new("first", Unit::Microseconds).target(Target::at_most(1.2, "overlayfs")),
-            Measure::new("again", Unit::Microseconds).target(Target::at_most(1.0, "overlayfs")),
-        ]
+        let [first, again] = ["first", "again"].map(|what| Measure::new(what, Unit::Microseconds));
+        match self.look {
+            true => vec![
+                first.target(Target::at_most(1.2, "overlayfs")),
+                again.target(Target::at_most(1.0, "overlayfs")),
+            ],
+            false => vec![first, again],
+        }
     }
 
     fn tree(&self) -> String {
@@ -62,7 +78,7 @@ impl Workload for Walk {
 
     fn run(&self, turn: &mut Turn<'_>) -> Fallible<()> {
         for what in ["first", "again"] {
-            let (found, time) = turn.time(|root| walk(root, true))?;
+            let (found, time) = turn.time(|root| walk(root, self.look))?;
             self.forest.check(found)?;
             turn.note(what, each(time, found));
         }

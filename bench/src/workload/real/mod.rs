@@ -32,10 +32,13 @@ const CREATES: Bounds = (3.0, 3.0);
 /// A program's work.
 struct Work {
     name: &'static str,
+    scale: Scale,
     about: String,
     bounds: Bounds,
     /// Most runs that it is worth: programs take long.
     runs: usize,
+    /// Whether it is left out of a short run, unless it is named: its tree is large.
+    large: bool,
     missing: Box<dyn Fn() -> Option<String>>,
     tree: String,
     set_up: Box<dyn Fn(&Path) -> Fallible<()>>,
@@ -59,6 +62,7 @@ impl Workload for Work {
         Needs {
             writes: true,
             most_runs: Some(self.runs),
+            on_request: self.large && self.scale == Scale::Short,
             ..Needs::default()
         }
     }
@@ -96,16 +100,18 @@ impl Workload for Work {
 /// All of them.
 pub(super) fn all(scale: Scale) -> Vec<Box<dyn Workload>> {
     let mut all = Vec::new();
-    all.extend(of_git(scale.of(20_000, 300)));
-    all.extend(of_files(scale.of(5_000, 200)));
+    all.extend(of_git(scale));
+    all.extend(of_files(scale));
     all.extend(of_builds(scale));
-    all.push(of_packages(scale.of(50, 2)));
+    all.push(of_packages(scale));
     all.extend(of_databases(scale));
     all.push(Work {
         name: "python",
+        scale,
         about: "start of Python and import of 30 modules of its library".to_owned(),
         bounds: LOOKS,
         runs: 7,
+        large: true,
         missing: Box::new(|| program::missing(python::NEEDS)),
         tree: "python".to_owned(),
         set_up: Box::new(python::set_up),
@@ -116,12 +122,15 @@ pub(super) fn all(scale: Scale) -> Vec<Box<dyn Workload>> {
         .collect()
 }
 
-fn of_git(files: usize) -> [Work; 2] {
+fn of_git(scale: Scale) -> [Work; 2] {
+    let files = scale.of(20_000, 300);
     let work = |name, about: &str, bounds, work: fn(&Path) -> Fallible<Duration>| Work {
         name,
+        scale,
         about: format!("{about} in a repository of {files} files"),
         bounds,
         runs: 5,
+        large: false,
         missing: Box::new(|| program::missing(git::NEEDS)),
         tree: format!("git-{files}"),
         set_up: Box::new(move |lower| git::set_up(lower, files)),
@@ -138,12 +147,15 @@ fn of_git(files: usize) -> [Work; 2] {
     ]
 }
 
-fn of_files(files: usize) -> [Work; 4] {
+fn of_files(scale: Scale) -> [Work; 4] {
+    let files = scale.of(5_000, 200);
     let work = |name, about: &str, bounds, work: Box<dyn Fn(&Path) -> Fallible<Duration>>| Work {
         name,
+        scale,
         about: format!("{about} of {files} source files"),
         bounds,
         runs: 5,
+        large: false,
         missing: Box::new(|| program::missing(files::NEEDS)),
         tree: format!("sources-{files}"),
         set_up: Box::new(move |lower| files::set_up(lower, files)),
@@ -177,9 +189,11 @@ fn of_builds(scale: Scale) -> [Work; 2] {
     [
         Work {
             name: "make",
+            scale,
             about: format!("make -j2 of a C program of {files} files, not optimised"),
             bounds: LOOKS,
             runs: 3,
+            large: false,
             missing: Box::new(|| program::missing(build::NEEDS)),
             tree: format!("project-{files}"),
             set_up: Box::new(move |lower| build::set_up(lower, files)),
@@ -187,9 +201,11 @@ fn of_builds(scale: Scale) -> [Work; 2] {
         },
         Work {
             name: "make-lua",
+            scale,
             about: "make -j2 of Lua 5.4.4, not optimised".to_owned(),
             bounds: LOOKS,
             runs: 3,
+            large: true,
             missing: Box::new(move || {
                 program::missing(build::LUA_NEEDS).or_else(|| build::cannot_have_lua(scale))
             }),
@@ -200,12 +216,15 @@ fn of_builds(scale: Scale) -> [Work; 2] {
     ]
 }
 
-fn of_packages(count: usize) -> Work {
+fn of_packages(scale: Scale) -> Work {
+    let count = scale.of(50, 2);
     Work {
         name: "apt-get",
+        scale,
         about: format!("apt-get install of {count} packages of 20 files in a Debian system"),
         bounds: LOOKS,
         runs: 3,
+        large: true,
         missing: Box::new(|| {
             program::missing(packages::NEEDS)
                 .or_else(program::not_root)
@@ -223,12 +242,14 @@ fn of_databases(scale: Scale) -> [Work; 2] {
     [
         Work {
             name: "pgbench",
+            scale,
             about: format!(
                 "start of PostgreSQL, {transactions} transactions of pgbench by each of 2 clients \
                  on {accounts}00,000 accounts, and its stop"
             ),
             bounds: LOOKS,
             runs: 5,
+            large: true,
             missing: Box::new(|| {
                 program::missing(database::POSTGRES_NEEDS).or_else(program::not_root)
             }),
@@ -238,11 +259,13 @@ fn of_databases(scale: Scale) -> [Work; 2] {
         },
         Work {
             name: "sqlite",
+            scale,
             about: format!(
                 "{changes} inserts and {changes} updates by sqlite3, each a transaction, in a table of {rows} rows"
             ),
             bounds: LOOKS,
             runs: 5,
+            large: false,
             missing: Box::new(|| program::missing(database::SQLITE_NEEDS)),
             tree: format!("sqlite-{rows}"),
             set_up: Box::new(move |lower| database::set_up_sqlite(lower, rows)),
