@@ -65,6 +65,7 @@ mod stage;
 mod state;
 mod stop;
 mod supervisor;
+mod telling;
 mod terminal;
 mod usage;
 mod userns;

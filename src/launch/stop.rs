@@ -14,6 +14,7 @@ use super::message::Answer;
 use super::note::note;
 use super::state::Asked;
 use super::supervisor::Supervisor;
+use super::telling::{Telling, reception};
 use super::{InitKind, StopMode};
 use crate::sys::process::send_signal;
 
@@ -21,13 +22,6 @@ use crate::sys::process::send_signal;
 const HARD_PATIENCE: Duration = Duration::from_secs(10);
 /// After the supervisor itself was told to end: how long until everything is killed.
 const TERM_PATIENCE: Duration = Duration::from_secs(90);
-
-/// After so many looks at an init that seems to ignore a signal it is sent all the same: one that
-/// waits in `sigtimedwait(2)`, as that of busybox does, looks like that.
-const PATIENCE: u32 = 10;
-
-/// Between two looks whether init takes a signal by now.
-const RETRY: Duration = Duration::from_millis(10);
 
 // systemd(1), section SIGNALS. SIGRTMIN is 34 for every C library but one that reserves one more.
 const SYSTEMD_HALT: i32 = 37;
@@ -44,23 +38,10 @@ pub(super) struct Stopping {
     /// When everything is killed.
     kill_at: Option<Instant>,
     /// The signal that tells init to end.
-    signal: Option<Told>,
+    signal: Option<Telling>,
     clients: Vec<Waiting>,
     /// A shutdown command that runs inside.
     command: Option<(Child, Asker)>,
-}
-
-/// A signal to init. One that comes right after an `exec` can be lost: process 1 ignores what it
-/// has no handler for, and its C library blocks, for a moment now and then, what it has none for.
-#[derive(Clone, Copy, Debug)]
-struct Told {
-    number: i32,
-    /// What was seen at the last look.
-    seen: Reception,
-    /// As what it was sent; absent as long as it was not.
-    sent: Option<Reception>,
-    /// How often in a row it looked as if it would be lost.
-    ignored: u32,
 }
 
 /// Somebody who waits for the end.
@@ -74,7 +55,7 @@ impl Stopping {
     /// When something is due if nothing else happens.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let clients = self.clients.iter().filter_map(|waiting| waiting.deadline);
-        let retry = self.signal.map(|_| Instant::now() + RETRY);
+        let retry = self.signal.as_ref().and_then(Telling::due);
         clients.chain(self.kill_at).chain(retry).min()
     }
 
@@ -212,12 +193,7 @@ impl Supervisor {
                 send_signal(init.process.as_fd(), number).doing("signal init")
             }
             (Some(_), Some(stopping)) => {
-                stopping.signal = Some(Told {
-                    number,
-                    seen: Reception::Ignored,
-                    sent: None,
-                    ignored: 0,
-                });
+                stopping.signal = Some(Telling::new(number));
                 self.repeat_signal()
             }
             _ => Ok(()),
@@ -226,29 +202,20 @@ impl Supervisor {
 
     /// Sends the signal if it was not, or may have got lost.
     fn repeat_signal(&mut self) -> Result<(), LaunchError> {
-        let told = self
+        let telling = self
             .stopping
             .as_mut()
             .and_then(|stopping| stopping.signal.as_mut());
-        let (Some(init), Some(told)) = (&self.init, told) else {
+        let (Some(init), Some(telling)) = (&self.init, telling) else {
             return Ok(());
         };
-        let now = reception(init.pid.as_raw_nonzero().get(), told.number);
-        let before = std::mem::replace(&mut told.seen, now);
-        let send = match now {
-            Reception::Pending => false,
-            Reception::Ignored => {
-                told.sent = None;
-                told.ignored += 1;
-                told.ignored % PATIENCE == 0
-            }
-            // Blocked twice in a row is no passing moment.
-            Reception::Blocked => told.sent.is_none() && before == Reception::Blocked,
-            Reception::Caught => told.sent != Some(Reception::Caught),
-        };
-        if send {
-            told.sent = Some(now);
-            send_signal(init.process.as_fd(), told.number).doing("signal init")?;
+        let now = Instant::now();
+        if !telling.is_due(now) {
+            return Ok(());
+        }
+        let seen = reception(init.pid.as_raw_nonzero().get(), telling.number);
+        if telling.look(seen, now) {
+            send_signal(init.process.as_fd(), telling.number).doing("signal init")?;
         }
         Ok(())
     }
@@ -293,41 +260,6 @@ impl Supervisor {
     }
 }
 
-/// What a process does about a signal at this moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reception {
-    /// It waits to be taken.
-    Pending,
-    /// There is a handler.
-    Caught,
-    /// It would wait until it is read or let through.
-    Blocked,
-    /// To process 1 of a PID namespace it would be lost.
-    Ignored,
-}
-
-/// Looks at the signal masks of a process, see proc_pid_status(5).
-fn reception(pid: i32, signal: i32) -> Reception {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let is_in = |names: &[&str]| {
-        status
-            .lines()
-            .filter_map(|line| line.split_once(":\t"))
-            .filter(|(name, _)| names.contains(name))
-            .filter_map(|(_, mask)| u64::from_str_radix(mask, 16).ok())
-            .any(|mask| mask & (1 << (signal - 1)) != 0)
-    };
-    if is_in(&["SigPnd", "ShdPnd"]) {
-        Reception::Pending
-    } else if is_in(&["SigCgt"]) {
-        Reception::Caught
-    } else if is_in(&["SigBlk"]) {
-        Reception::Blocked
-    } else {
-        Reception::Ignored
-    }
-}
-
 /// Starts a command inside, through a session of its own, without waiting for it.
 fn run_inside(run_dir: &Path, argv: &[&str]) -> io::Result<(Child, Asker)> {
     let mut command = Command::new("/proc/self/exe");
@@ -336,26 +268,4 @@ fn run_inside(run_dir: &Path, argv: &[&str]) -> io::Result<(Child, Asker)> {
         command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?,
         asker,
     ))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::sys::signals::SignalDescriptor;
-
-    #[test]
-    fn a_signal_is_blocked_then_pending_until_it_is_read() {
-        // The mask is that of a thread, which the kernel shows under its own number.
-        let thread = rustix::thread::gettid();
-        let look = || reception(thread.as_raw_nonzero().get(), SYSTEMD_HALT);
-        assert_eq!(look(), Reception::Ignored);
-        let signals = SignalDescriptor::new(&[SYSTEMD_HALT]).unwrap();
-        assert_eq!(look(), Reception::Blocked);
-        signals.raise(SYSTEMD_HALT).unwrap();
-        assert_eq!(look(), Reception::Pending);
-        assert_eq!(signals.next(), Some(SYSTEMD_HALT));
-        assert_eq!(look(), Reception::Blocked);
-        drop(signals);
-        assert_eq!(look(), Reception::Ignored);
-    }
 }

@@ -39,6 +39,20 @@ impl SignalDescriptor {
         checked(unsafe { libc::raise(signal) }.into()).map(drop)
     }
 
+    /// Sleeps until the signal comes to this thread.
+    #[cfg(test)]
+    pub(crate) fn await_one(&self, signal: i32) -> io::Result<()> {
+        let mut set = empty_set();
+        // SAFETY: an initialised set; no time limit and no details are asked for.
+        unsafe {
+            libc::sigaddset(&raw mut set, signal);
+            checked(
+                libc::sigtimedwait(&raw const set, std::ptr::null_mut(), std::ptr::null()).into(),
+            )
+        }
+        .map(drop)
+    }
+
     /// The next signal's number, if one waits.
     pub(crate) fn next(&self) -> Option<i32> {
         let mut buffer = [0_u8; size_of::<libc::signalfd_siginfo>()];
@@ -64,6 +78,13 @@ impl Drop for SignalDescriptor {
     fn drop(&mut self) {
         let _ = change_mask(libc::SIG_SETMASK, &self.before);
     }
+}
+
+/// Sends a signal to a thread of this process.
+#[cfg(test)]
+pub(crate) fn send_to_thread(thread: i32, signal: i32) -> io::Result<()> {
+    // SAFETY: takes numbers only.
+    checked(unsafe { libc::tgkill(libc::getpid(), thread, signal) }.into()).map(drop)
 }
 
 /// Gives every signal its default action and blocks none: what a new program expects.
