@@ -21,6 +21,7 @@ mod clogin;
 mod connection;
 mod context;
 mod controls;
+mod cp;
 mod create;
 mod decisions;
 mod diff;

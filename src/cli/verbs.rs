@@ -6,7 +6,7 @@ use super::context::Context;
 use super::error::{CliError, CliResult};
 use super::exit::Exit;
 use super::{
-    chwpar, clogin, diff, explain, generate, hydrate, index, install_links, logs, lsmksysb, lswpar,
+    chwpar, clogin, cp, diff, explain, generate, hydrate, index, install_links, logs, lsmksysb, lswpar,
     mksysb, mkszfile, mkwpar, mount, oslevel, pause, rc, rebootwpar, restwpar, rmwpar, savewpar,
     startwpar, stopwpar, syncwpar, top, umount, wparexec,
 };
@@ -108,6 +108,7 @@ pub static ALL: &[Verb] = &[
     syncwpar::VERB,
     oslevel::VERB,
     clogin::VERB,
+    cp::VERB,
     logs::LOGS,
     logs::ERRORS,
     wparexec::VERB,

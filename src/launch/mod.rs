@@ -68,6 +68,7 @@ mod supervisor;
 mod terminal;
 mod usage;
 mod userns;
+mod visit;
 pub(crate) mod watch;
 
 pub use adopt::adopt;
@@ -86,6 +87,7 @@ pub use remedy::{Remedy, remedy};
 pub use session::session_main;
 pub use state::{Leftover, Observation, observe};
 pub use supervisor::supervisor_main;
+pub(crate) use visit::Visit;
 pub use usage::{Usage, usage};
 
 /// The name under which the executable is a supervisor.
