@@ -196,7 +196,7 @@ impl CopyArguments {
                 let target = to.place.target(&to.path, None, true);
                 let target = target.and_then(|target| match target.is_directory() {
                     Ok(true) => Ok(target),
-                    _ => Err(io::ErrorKind::NotFound.into()),
+                    _ => Err(io::Error::from_raw_os_error(libc::ENOENT)),
                 });
                 let target = target.map_err(|error| to.cannot("extract into", &error))?;
                 let mut sink = TreeSink::new(&target).map_err(|error| to.cannot("use", &error))?;

@@ -19,6 +19,7 @@ mod backup;
 mod chwpar;
 mod clogin;
 mod connection;
+mod console;
 mod context;
 mod controls;
 mod cp;

@@ -1,6 +1,6 @@
 //! Files on their way between the host, WPARs and tar streams: what `wpar cp` moves.
 //!
-//! A source (`tree_source`, `archive`) gives one entry after the other, a sink (`tree_sink`,
+//! A source (`tree_source`, `archive_source`) gives one entry after the other, a sink (`tree_sink`,
 //! `archive`) takes them, and `transfer` stands between.
 //!
 //! * No process enters a WPAR. Each path of one is resolved by the kernel below a descriptor of its
@@ -11,6 +11,7 @@
 //! * A file is there as a whole or not at all: it gets its name when it is complete.
 
 mod archive;
+mod archive_source;
 mod attributes;
 mod custody;
 mod entry;
@@ -21,7 +22,8 @@ mod transfer;
 mod tree_sink;
 mod tree_source;
 
-pub(crate) use archive::{ArchiveSink, ArchiveSource};
+pub(crate) use archive::ArchiveSink;
+pub(crate) use archive_source::ArchiveSource;
 pub(crate) use custody::Way;
 pub(crate) use ids::Ids;
 pub(crate) use place::{Place, last_name};

@@ -115,6 +115,11 @@ pub(crate) enum Control {
     },
     /// Hold it to these limits from now on.
     Limit(Box<Limits>),
+    /// Let somebody look at its console, with what was printed last before if `past`.
+    Attach {
+        /// Whether that one has not seen it.
+        past: bool,
+    },
     /// Connect it like this from now on; not at all without a plan.
     Connect(Option<Box<Plan>>),
 }
@@ -124,6 +129,8 @@ pub(crate) enum Control {
 pub(crate) enum Answer {
     /// Done: nothing is left, or it runs again.
     Done,
+    /// The master side of the console follows, to type; and what is printed on it, to read.
+    Console,
     /// Not in the time given; it still tries to.
     Timeout,
     /// It did not work.

@@ -12,6 +12,8 @@
 //! A supervisor that died is followed by another one (`adopt`), which the next command starts; what
 //! it needs and nobody could open again the file system daemon holds (`held`).
 //!
+//! Whoever looks at a console (`attach`) gets it from the supervisor (`viewers`).
+//!
 //! A fifth (`ahead`) reads, for some milliseconds, what the last start of the same source read.
 //!
 //! They talk in typed messages (`message`); what must survive the supervisor stands in the run
@@ -27,6 +29,7 @@ use wpar_mountd::spec::MountSpec;
 mod account;
 mod adopt;
 mod ahead;
+mod attach;
 mod cgroup;
 mod change;
 pub(crate) mod channel;
@@ -68,10 +71,12 @@ mod supervisor;
 mod terminal;
 mod usage;
 mod userns;
+mod viewers;
 mod visit;
 pub(crate) mod watch;
 
 pub use adopt::adopt;
+pub use attach::{ConsoleEnd, console as look_at_console};
 pub use change::{connect, limit};
 pub use cleanup::clean_up;
 pub use client::{Launcher, Started, enter, reboot, start, stop};

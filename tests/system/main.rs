@@ -17,6 +17,7 @@ mod bad_input;
 mod changing;
 mod consistency;
 mod containers;
+mod copying;
 mod conversion;
 mod crash;
 mod devices;
