@@ -49,6 +49,7 @@ mod mksysb;
 mod mkszfile;
 mod mkwpar;
 mod mount;
+mod oci;
 mod oslevel;
 mod output;
 mod pause;

@@ -7,7 +7,7 @@ use super::error::{CliError, CliResult};
 use super::exit::Exit;
 use super::{
     chwpar, clogin, cp, diff, explain, generate, hydrate, index, install_links, logs, lsmksysb, lswpar,
-    mksysb, mkszfile, mkwpar, mount, oslevel, pause, rc, rebootwpar, restwpar, rmwpar, savewpar,
+    mksysb, mkszfile, mkwpar, mount, oci, oslevel, pause, rc, rebootwpar, restwpar, rmwpar, savewpar,
     startwpar, stopwpar, syncwpar, top, umount, wparexec,
 };
 
@@ -114,6 +114,7 @@ pub static ALL: &[Verb] = &[
     wparexec::VERB,
     mount::VERB,
     umount::VERB,
+    oci::VERB,
     index::VERB,
     mksysb::VERB,
     mkszfile::VERB,

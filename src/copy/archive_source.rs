@@ -236,14 +236,15 @@ fn described(
     if path.is_empty() && kind != Kind::Directory {
         return Err(strange("it has no name"));
     }
-    let id = |id: io::Result<u64>| id.map(|id| u32::try_from(id).unwrap_or(u32::MAX));
+    // An empty field is a zero to everybody else.
+    let id = |id: io::Result<u64>| u32::try_from(id.unwrap_or(0)).unwrap_or(u32::MAX);
     Ok(Some(Entry {
         path,
-        mode: header.mode()? & 0o7777,
-        uid: before.uid.map_or_else(|| id(header.uid()), Ok)?,
-        gid: before.gid.map_or_else(|| id(header.gid()), Ok)?,
+        mode: header.mode().unwrap_or(0) & 0o7777,
+        uid: before.uid.unwrap_or_else(|| id(header.uid())),
+        gid: before.gid.unwrap_or_else(|| id(header.gid())),
         mtime: before.mtime.unwrap_or(Time {
-            seconds: i64::try_from(header.mtime()?).unwrap_or(i64::MAX),
+            seconds: i64::try_from(header.mtime().unwrap_or(0)).unwrap_or(i64::MAX),
             nanoseconds: 0,
         }),
         attributes: before.attributes,

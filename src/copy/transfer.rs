@@ -7,6 +7,7 @@ use thiserror::Error;
 use super::custody::{Verdict, Way, pass};
 use super::entry::{Entry, Kind};
 use super::ids::Ids;
+use crate::launch::cause;
 
 /// Why nothing more was copied.
 #[derive(Debug, Error)]
@@ -130,6 +131,14 @@ fn shown(path: &[u8]) -> String {
     }
 }
 
+/// Why, in words; a link where none may be is one of the kernel's loops.
+fn reason(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(libc::ELOOP) => "a symbolic link is in the way".to_owned(),
+        _ => cause(error),
+    }
+}
+
 /// Whether after this no other file can be written either.
 fn is_final(error: &io::Error) -> bool {
     let number = error.raw_os_error();
@@ -207,7 +216,7 @@ impl<S: Sink> Receiver for Border<'_, '_, S> {
 
     fn trouble(&mut self, path: &[u8], error: &io::Error) -> Result<(), CopyError> {
         self.outcome.failures += 1;
-        (self.transfer.say)(format!("cannot copy {}: {error}", shown(path)));
+        (self.transfer.say)(format!("cannot copy {}: {}", shown(path), reason(error)));
         Ok(())
     }
 
