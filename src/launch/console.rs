@@ -32,13 +32,19 @@ impl ConsoleLog {
         })
     }
 
-    /// About the last `longest` bytes of it and its predecessor, from the beginning of a line.
-    pub(super) fn last(&self, longest: usize) -> Vec<u8> {
+    /// The last `longest` bytes of it and its predecessor.
+    pub(super) fn last_bytes(&self, longest: usize) -> Vec<u8> {
         let mut text = tail(&self.path, longest);
         if let Some(rest) = longest.checked_sub(text.len()).filter(|rest| *rest > 0) {
             let before = tail(&self.predecessor(), rest);
             text.splice(0..0, before);
         }
+        text
+    }
+
+    /// About the last `longest` bytes of it and its predecessor, from the beginning of a line.
+    pub(super) fn last(&self, longest: usize) -> Vec<u8> {
+        let mut text = self.last_bytes(longest);
         let whole = text.len() < longest;
         let start = text.iter().position(|byte| *byte == b'\n').filter(|_| !whole);
         text.split_off(start.map_or(0, |end| end + 1))

@@ -115,9 +115,10 @@ pub(crate) enum Control {
     },
     /// Hold it to these limits from now on.
     Limit(Box<Limits>),
-    /// Let somebody look at its console, with what was printed last before if `past`.
+    /// Let somebody look at its console.
     Attach {
-        /// Whether that one has not seen it.
+        /// With what was printed last before; else with what was since init was started or the
+        /// supervisor took over, for one who was cut off by that.
         past: bool,
     },
     /// Connect it like this from now on; not at all without a plan.

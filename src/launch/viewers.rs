@@ -25,21 +25,25 @@ const PAST: usize = 16 * 1024;
 
 /// The open ends of those who look.
 #[derive(Debug, Default)]
-pub(super) struct Viewers(Vec<OwnedFd>);
+pub(super) struct Viewers {
+    ends: Vec<OwnedFd>,
+    /// How many bytes were printed since this init was started, or this supervisor took over.
+    printed: usize,
+}
 
 impl Viewers {
     /// One more, who gets `past` first; what that one is to read.
     fn add(&mut self, past: &[u8]) -> io::Result<OwnedFd> {
-        self.0.retain(is_there);
-        if self.0.len() >= MOST {
+        self.ends.retain(is_there);
+        if self.ends.len() >= MOST {
             return Err(io::Error::other(format!("{MOST} others look at it already")));
         }
         let flags = SocketFlags::CLOEXEC;
         let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
         // It goes one way.
         shutdown(&ours, Shutdown::Read)?;
-        self.0.push(ours);
-        if let Some(new) = self.0.last() {
+        self.ends.push(ours);
+        if let Some(new) = self.ends.last() {
             let _ = pass_on(new, past);
         }
         Ok(theirs)
@@ -47,12 +51,14 @@ impl Viewers {
 
     /// Passes on what was printed.
     pub(super) fn show(&mut self, text: &[u8]) {
-        self.0.retain(|viewer| pass_on(viewer, text));
+        self.printed = self.printed.saturating_add(text.len());
+        self.ends.retain(|viewer| pass_on(viewer, text));
     }
 
-    /// Ends it for all of them.
+    /// Ends it for all of them: there will be another console.
     pub(super) fn clear(&mut self) {
-        self.0.clear();
+        self.printed = 0;
+        self.ends.clear();
     }
 }
 
@@ -100,8 +106,12 @@ impl Supervisor {
             LaunchError::other("it has no console: nothing in it would write to one")
         })?;
         let console = console.try_clone().doing("copy the console")?;
-        let log = self.console_log.as_ref().filter(|_| past);
-        let past = log.map(|log| log.last(PAST)).unwrap_or_default();
+        let past = match (&self.console_log, past) {
+            (None, _) => Vec::new(),
+            (Some(log), true) => log.last(PAST),
+            // Who was cut off has seen all but this.
+            (Some(log), false) => log.last_bytes(self.viewers.printed.min(PAST)),
+        };
         let stream = self.viewers.add(&past).doing("let somebody look")?;
         Ok((console, stream))
     }
@@ -132,7 +142,7 @@ mod tests {
         assert!(read(&slow).starts_with(b"nowxxx"));
         drop(slow);
         viewers.show(b"y");
-        assert_eq!(viewers.0.len(), 1);
+        assert_eq!(viewers.ends.len(), 1);
         viewers.clear();
         assert_eq!(read(&one), b"y");
         assert_eq!(read(&one), b"");

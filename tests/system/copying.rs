@@ -168,7 +168,7 @@ fn a_tar_stream_stays_in_the_directory_it_is_extracted_to() {
     let output = world.wpar(["cp", "-", "one:/in/here"]).stdin(archive).output();
     output.ended_with(1);
     let found = world.inside("one", "cat /in/above; cat /in/here/good /in/here/absolute; ls /absolute 2>&1 | tail -c 27");
-    assert_eq!(found, "original\nevilevilNo such file or directory");
+    assert_eq!(found, "original\nevilevil No such file or directory");
     world.remove_all();
 }
 
