@@ -13,6 +13,7 @@
 //! | [`mounts`] | mounts to look into an image |
 //! | [`mountd_client`] | the file system daemon, from outside |
 //! | [`backup`] | what is saved of a system or a WPAR, and how it is found |
+//! | `copy` | files on their way between the host and WPARs |
 //! | [`cli`] | the commands |
 
 // The documentation is for those who work on this, private items included.
@@ -22,6 +23,7 @@
 
 pub mod backup;
 pub mod cli;
+mod copy;
 pub mod diff;
 pub mod launch;
 pub mod model;

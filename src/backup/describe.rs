@@ -195,6 +195,18 @@ pub fn wpar_stanza(record: &WparRecord) -> Stanza {
         true => stanza,
         false => stanza.field("RESOURCES", &record.resources),
     };
+    let settings = record.privileges.settings().join(" ");
+    let devices: Vec<_> = record.devices.iter().map(ToString::to_string).collect();
+    let script = record.script.as_ref();
+    let script = script.map_or_else(String::new, |path| path.display().to_string());
+    let stanza = [
+        ("PRIVILEGES", settings),
+        ("DEVICES", devices.join(" ")),
+        ("SCRIPT", script),
+    ]
+    .into_iter()
+    .filter(|(_, value)| !value.is_empty())
+    .fold(stanza, |stanza, (key, value)| stanza.field(key, value));
     match &record.source {
         Source::Host => stanza.field("SOURCE", "host"),
         Source::Fresh => stanza.field("SOURCE", "packages"),

@@ -18,7 +18,7 @@ use super::exit::Exit;
 use super::interrupt::SIGNALS;
 use super::progress::IndexProgress;
 use super::script::{self, Occasion};
-use super::{mend, output};
+use super::{mend, oci, output};
 use crate::launch::{
     self, Confinement, LaunchError, LaunchSpec, Launcher, Limits, Observation, Payload, RootSource,
     Session, StartEvent, Started, StopMode,
@@ -444,6 +444,10 @@ pub(super) fn stop(
         WparState::Broken if mode == StopMode::Force && !restart => clean_up(registry, record),
         state @ WparState::Broken => Err(broken(name, state)),
         _ => {
+            match mode {
+                StopMode::Force => oci::remove_bundles(registry, name),
+                _ => oci::require_no_bundle(registry, name)?,
+            }
             let run_dir = registry.layout().run_dir(name);
             let asked = await_supervisor(context, name, move || {
                 let ask = if restart {
@@ -585,6 +589,7 @@ pub(super) fn named(name: &WparName, error: LaunchError) -> CliError {
 
 /// Ends a WPAR at once, whatever state it is in.
 pub(super) fn end(registry: &Registry, record: &WparRecord) -> CliResult<()> {
+    oci::remove_bundles(registry, &record.name);
     match look(registry, record, true).state {
         WparState::Defined => Ok(()),
         WparState::Broken => clean_up(registry, record),

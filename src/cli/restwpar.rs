@@ -10,6 +10,7 @@ use super::exit::Exit;
 use super::mkwpar;
 use super::prepared::Prepared;
 use super::remove::{self, StoreFate};
+use super::restored;
 use super::verbs::{Arguments, Verb, Words};
 use crate::backup::apply::apply;
 use crate::backup::describe::{BackupKind, WPAR_DATA};
@@ -17,9 +18,7 @@ use crate::backup::saved::Saved;
 use crate::model::copy_controls::Selection;
 use crate::model::image_data::{IMAGE_DATA, Stanza};
 use crate::model::view::Conversion;
-use crate::model::{
-    CopyControls, Network, Privileges, Resources, Source, SpaceLimits, WparKind, WparRecord,
-};
+use crate::model::{Network, Source, WparKind, WparRecord};
 use crate::policy::mount_spec::mount_spec;
 use crate::registry::Registry;
 use crate::source::identity::{self, Identity};
@@ -28,8 +27,10 @@ use crate::source::tree::OfflineTree;
 pub(super) const VERB: Verb = Verb::aix::<RestoreArguments>(Words {
     name: "restwpar",
     about: "Make a workload partition of a backup of one",
-    description: "Makes a WPAR of a file that savewpar wrote, with the name, host name and limits \
-        that the saved one had, unless others are given. Nothing is unpacked: the file becomes \
+    description: "Makes a WPAR of a file that savewpar wrote, with the name, host name, limits, resource \
+        controls and privileges that the saved one had, unless others are given; with those of its \
+        devices that /etc/wpars/devexports names here; and with its script if --script is given, \
+        because that runs on the host. Its addresses are not taken over. Nothing is unpacked: the file becomes \
         the source of the WPAR, and must stay where it is.\n\n\
         Of a file that 'savewpar --difference' wrote, the source is what the saved WPAR was a copy \
         of: the image that the file names, or another place of that image (-B), or the running \
@@ -80,6 +81,10 @@ pub(super) struct RestoreArguments {
     #[arg(short = 'C', long = "versioned")]
     versioned: bool,
 
+    /// Let the host's script that the backup names run at its start and stop, too
+    #[arg(long = "script")]
+    script: bool,
+
     /// Start it when it is made
     #[arg(short = 's', long = "start")]
     start: bool,
@@ -110,7 +115,7 @@ impl Arguments for RestoreArguments {
             true => self.base(context, about)?,
             false => prepared,
         };
-        let plan = self.plan(about, prepared.source.clone())?;
+        let plan = self.plan(context, about, prepared.source.clone())?;
         let lock = context.lock(&registry, &plan.name)?;
         create::require_free(&registry, &plan.name, false)?;
         let record = create::create(context, &registry, plan)?;
@@ -174,7 +179,7 @@ impl RestoreArguments {
         Prepared::new(context, Some(&image))
     }
 
-    fn plan(&self, about: &Stanza, source: Source) -> CliResult<Plan> {
+    fn plan(&self, context: &Context, about: &Stanza, source: Source) -> CliResult<Plan> {
         let asked = self.name.as_deref().or_else(|| about.get("NAME"));
         let name = parse_name(asked.unwrap_or_default())?;
         let hostname = self.hostname.as_deref().or_else(|| match &self.name {
@@ -185,23 +190,23 @@ impl RestoreArguments {
         Ok(Plan {
             base: None,
             hostname: create::hostname(hostname, &name)?,
-            name,
+            name: name.clone(),
             kind: WparKind::System,
             directory: self.directory.clone(),
             source,
-            copy_controls: controls(about),
+            copy_controls: restored::controls(about),
             selection: Selection::default(),
-            limits: limits(about),
+            limits: restored::limits(about),
             uuid: None,
             versioned: self.versioned || about.get("VERSIONED") == Some("yes"),
             auto: about.get("AUTO") == Some("yes"),
-            script: None,
-            devices: Vec::new(),
+            script: restored::script(context, about, &name, self.script)?,
+            devices: restored::devices(context, about, &name)?,
             network: Network::default(),
             leave_clashes_out: false,
             copy_resolver: false,
-            resources: resources(about),
-            privileges: Privileges::default(),
+            resources: restored::resources(about),
+            privileges: restored::privileges(about)?,
             owner: None,
             kept: None,
         })
@@ -247,32 +252,5 @@ fn open(source: &Source) -> CliResult<Saved> {
         Source::Host | Source::Fresh => {
             Err(CliError::usage("missing the image").hint("name one with -f FILE"))
         }
-    }
-}
-
-fn controls(about: &Stanza) -> CopyControls {
-    let yes = |key: &str| about.get(key) == Some("yes");
-    CopyControls {
-        preserve_private: yes("PRESERVE_PRIVATE"),
-        preserve_wpars: yes("PRESERVE_WPARS"),
-    }
-}
-
-/// What a backup says of resource controls, as far as it is understood.
-fn resources(about: &Stanza) -> Resources {
-    let mut resources = Resources::default();
-    let said = about.get("RESOURCES").unwrap_or_default();
-    for pair in said.split_whitespace() {
-        // A later version may have saved more.
-        let _ = resources.set(&[pair]);
-    }
-    resources
-}
-
-fn limits(about: &Stanza) -> SpaceLimits {
-    let number = |key: &str| about.get(key).and_then(|value| value.parse().ok());
-    SpaceLimits {
-        size: number("SIZE"),
-        inodes: number("INODES"),
     }
 }

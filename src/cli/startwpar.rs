@@ -3,13 +3,13 @@
 use std::time::Instant;
 
 use super::connection;
-use super::context::{Context, parse_name};
+use super::context::Context;
 use super::error::{CliError, CliResult};
 use super::exit::Exit;
 use super::lender;
 use super::levels::{self, Insist};
 use super::verbs::{Arguments, Verb, Words};
-use super::{lifecycle, output};
+use super::{lifecycle, output, several};
 use crate::launch::Payload;
 use crate::model::{WparName, WparRecord, WparState};
 use crate::registry::Registry;
@@ -46,19 +46,21 @@ pub(super) const VERB: Verb = Verb::aix::<StartArguments>(Words {
             "startwpar -v --wait wpar1",
         ),
     ],
-    compatibility: "--wait, -F and --auto are additions; AIX has rc.wpars for the last, as 'wpar rc' is. -a resolves clashes of addresses alone. -1, -2, -e, -I and -R do not exist yet. A WPAR in state B must be \
+    compatibility: "--wait, -F and --auto are additions; AIX has rc.wpars for the last, as 'wpar rc' is. -a resolves clashes of addresses alone. Several names are an addition. -1, -2, -e, -I \
+        and -R are refused: they let a program take a start of AIX in two steps, and here a start is one \
+        step, which is done or undone as a whole. A WPAR in state B must be \
         cleaned up with 'stopwpar -F' first.",
 });
 
 /// Arguments of `startwpar`.
 #[derive(Debug, clap::Args)]
 pub(super) struct StartArguments {
-    /// Name of the WPAR
+    /// Name of the WPAR; several are started one after the other
     #[arg(value_name = "NAME", required_unless_present = "auto")]
-    name: Option<String>,
+    names: Vec<String>,
 
     /// All that are marked to start with the host, for what the host starts
-    #[arg(long = "auto", conflicts_with = "name")]
+    #[arg(long = "auto", conflicts_with = "names")]
     auto: bool,
 
     /// Return only when the system in it says that it is up
@@ -83,15 +85,13 @@ pub(super) struct StartArguments {
 
 impl Arguments for StartArguments {
     fn run(self, context: &Context) -> CliResult<Exit> {
-        let asked = self.name.as_deref().map(parse_name).transpose()?;
         let registry = context.registry()?;
-        match asked {
-            Some(name) => {
-                self.start(context, &registry, &name)?;
-                Ok(Exit::Success)
-            }
-            None => self.start_marked(context, &registry),
+        if self.auto {
+            return self.start_marked(context, &registry);
         }
+        several::each(context, &self.names, |name| {
+            self.start(context, &registry, name)
+        })
     }
 }
 

@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
-use super::context::{Context, parse_name};
+use super::context::Context;
 use super::error::CliResult;
 use super::exit::Exit;
 use super::levels::Insist;
 use super::lifecycle::Ending;
 use super::startwpar::{self, How};
 use super::verbs::{Arguments, Verb, Words};
-use super::{lifecycle, output};
+use super::{lifecycle, output, several};
 use crate::launch::StopMode;
+use crate::model::WparName;
+use crate::registry::Registry;
 
 pub(super) const VERB: Verb = Verb::aix::<StopArguments>(Words {
     name: "stopwpar",
@@ -29,7 +31,7 @@ pub(super) const VERB: Verb = Verb::aix::<StopArguments>(Words {
             "stopwpar -F wpar1",
         ),
     ],
-    compatibility: "The times are AIX's: 600 s for a soft stop, 60 s for a hard one.",
+    compatibility: "Several names are an addition. The times are AIX's: 600 s for a soft stop, 60 s for a hard one.",
 });
 
 /// How to stop: shared by `stopwpar` and `rebootwpar`.
@@ -85,9 +87,9 @@ impl HowArguments {
 /// Arguments of `stopwpar`.
 #[derive(Debug, clap::Args)]
 pub(super) struct StopArguments {
-    /// Name of the WPAR
-    #[arg(value_name = "NAME")]
-    name: String,
+    /// Name of the WPAR; several are stopped one after the other
+    #[arg(value_name = "NAME", required = true)]
+    names: Vec<String>,
 
     #[command(flatten)]
     how: HowArguments,
@@ -103,16 +105,23 @@ pub(super) struct StopArguments {
 
 impl Arguments for StopArguments {
     fn run(self, context: &Context) -> CliResult<Exit> {
-        let name = parse_name(&self.name)?;
         let registry = context.registry()?;
-        let record = lifecycle::record(&registry, &name)?;
-        let _lock = context.lock(&registry, &name)?;
-        lifecycle::stop(context, &registry, &record, self.how.ending(false))?;
+        several::each(context, &self.names, |name| {
+            self.stop(context, &registry, name)
+        })
+    }
+}
+
+impl StopArguments {
+    fn stop(&self, context: &Context, registry: &Registry, name: &WparName) -> CliResult<()> {
+        let record = lifecycle::record(registry, name)?;
+        let _lock = context.lock(registry, name)?;
+        lifecycle::stop(context, registry, &record, self.how.ending(false))?;
         context.interrupts.check()?;
         if self.restart {
             startwpar::start(
                 context,
-                &registry,
+                registry,
                 &record,
                 How {
                     wait: false,
@@ -124,6 +133,6 @@ impl Arguments for StopArguments {
         } else {
             output::say(format_args!("{name} is stopped"));
         }
-        Ok(Exit::Success)
+        Ok(())
     }
 }

@@ -6,8 +6,8 @@ use super::context::Context;
 use super::error::{CliError, CliResult};
 use super::exit::Exit;
 use super::{
-    chwpar, clogin, diff, explain, generate, hydrate, index, install_links, logs, lsmksysb, lswpar,
-    mksysb, mkszfile, mkwpar, mount, oslevel, pause, rc, rebootwpar, restwpar, rmwpar, savewpar,
+    chwpar, clogin, cp, diff, explain, generate, hydrate, index, install_links, logs, lsmksysb, lswpar,
+    mksysb, mkszfile, mkwpar, mount, oci, oslevel, pause, rc, rebootwpar, restwpar, rmwpar, savewpar,
     startwpar, stopwpar, syncwpar, top, umount, wparexec,
 };
 
@@ -108,11 +108,13 @@ pub static ALL: &[Verb] = &[
     syncwpar::VERB,
     oslevel::VERB,
     clogin::VERB,
+    cp::VERB,
     logs::LOGS,
     logs::ERRORS,
     wparexec::VERB,
     mount::VERB,
     umount::VERB,
+    oci::VERB,
     index::VERB,
     mksysb::VERB,
     mkszfile::VERB,

@@ -179,7 +179,7 @@ impl Supervisor {
     }
 }
 
-fn read_spec(run_dir: &Path) -> Result<LaunchSpec, LaunchError> {
+pub(super) fn read_spec(run_dir: &Path) -> Result<LaunchSpec, LaunchError> {
     let path = run_dir.join(state::SPEC_FILE);
     let step = format!("read {}", path.display());
     let text = fs::read(&path).doing(&step)?;

@@ -93,6 +93,6 @@ fn request(run_dir: &Path, control: &Control) -> Result<(), LaunchError> {
         Some((Answer::Done, _)) => Ok(()),
         Some((Answer::Failed(failure), _)) => Err(LaunchError::Remote(failure)),
         // One of an earlier version does not know the request.
-        Some((Answer::Timeout, _)) | None => Err(LaunchError::Lost("supervisor")),
+        Some((Answer::Timeout | Answer::Console, _)) | None => Err(LaunchError::Lost("supervisor")),
     }
 }

@@ -387,7 +387,7 @@ fn request(
         Some((Answer::Done, _)) => Ok(()),
         Some((Answer::Timeout, _)) => Err(LaunchError::Timeout(timeout.unwrap_or_default())),
         Some((Answer::Failed(failure), _)) => Err(LaunchError::Remote(failure)),
-        None => Err(LaunchError::Lost("supervisor")),
+        Some((Answer::Console, _)) | None => Err(LaunchError::Lost("supervisor")),
     }
 }
 

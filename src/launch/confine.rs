@@ -24,7 +24,7 @@ pub struct Confinement {
 
 /// Capabilities that mean nothing in a user namespace but that units ask for before they try to
 /// load modules, to set the clock, to mount debugfs: without them they are skipped, not failed.
-const WITHHELD: [CapabilitySet; 12] = [
+pub(super) const WITHHELD: [CapabilitySet; 12] = [
     CapabilitySet::SYS_MODULE,
     CapabilitySet::SYS_RAWIO,
     CapabilitySet::SYS_TIME,

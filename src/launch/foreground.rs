@@ -153,7 +153,7 @@ impl Foreground<'_> {
 }
 
 /// Writes everything, waiting where the other side is slow.
-fn write_all(to: impl AsFd, mut data: &[u8]) -> rustix::io::Result<()> {
+pub(super) fn write_all(to: impl AsFd, mut data: &[u8]) -> rustix::io::Result<()> {
     while !data.is_empty() {
         match retry_on_intr(|| write(&to, data)) {
             Ok(length) => data = &data[length..],

@@ -32,7 +32,7 @@ use crate::sys::mount::{Change, set_attributes};
 use crate::sys::namespace::{loopback_up, new_session_keyring};
 
 /// Parts of /proc that can be read but not written, in case a kernel is careless about them.
-const READ_ONLY: [&str; 6] = [
+pub(super) const READ_ONLY: [&str; 6] = [
     "proc/sys",
     "proc/irq",
     "proc/bus",
@@ -41,7 +41,7 @@ const READ_ONLY: [&str; 6] = [
     "proc/sysrq-trigger",
 ];
 /// Files that are none of the WPAR's business.
-const MASKED_FILES: [&str; 5] = [
+pub(super) const MASKED_FILES: [&str; 5] = [
     "proc/kmsg",
     "proc/kcore",
     "proc/keys",
@@ -49,7 +49,7 @@ const MASKED_FILES: [&str; 5] = [
     "proc/sched_debug",
 ];
 /// Directories that are none of its business.
-const MASKED_DIRECTORIES: [&str; 2] = ["sys/firmware", "sys/fs/fuse"];
+pub(super) const MASKED_DIRECTORIES: [&str; 2] = ["sys/firmware", "sys/fs/fuse"];
 
 /// Symbolic links in /dev.
 const LINKS: [(&str, &str); 5] = [

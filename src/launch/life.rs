@@ -141,6 +141,7 @@ impl Supervisor {
                     // Who asked may have left; what was asked for holds all the same.
                     let _ = client.send(&answer(self.change_limits(*limits)));
                 }
+                Control::Attach { past } => self.attach(&client, past),
                 Control::Connect(plan) => {
                     let changed = self.change_network(plan.map(|plan| *plan));
                     let _ = client.send(&answer(changed));
@@ -220,8 +221,9 @@ impl Supervisor {
         }
     }
 
-    /// Appends to the console's log. A full disk must not stop the WPAR, which would wait.
+    /// Appends to the console's log, and shows it to those who look. A full disk must not stop the WPAR, which would wait.
     pub(super) fn write_console(&mut self, text: &[u8]) {
+        self.viewers.show(text);
         if let Some(log) = &mut self.console_log
             && let Err(error) = log.append(text)
         {

@@ -115,6 +115,12 @@ pub(crate) enum Control {
     },
     /// Hold it to these limits from now on.
     Limit(Box<Limits>),
+    /// Let somebody look at its console.
+    Attach {
+        /// With what was printed last before; else with what was since init was started or the
+        /// supervisor took over, for one who was cut off by that.
+        past: bool,
+    },
     /// Connect it like this from now on; not at all without a plan.
     Connect(Option<Box<Plan>>),
 }
@@ -124,6 +130,8 @@ pub(crate) enum Control {
 pub(crate) enum Answer {
     /// Done: nothing is left, or it runs again.
     Done,
+    /// The master side of the console follows, to type; and what is printed on it, to read.
+    Console,
     /// Not in the time given; it still tries to.
     Timeout,
     /// It did not work.

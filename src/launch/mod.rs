@@ -12,6 +12,8 @@
 //! A supervisor that died is followed by another one (`adopt`), which the next command starts; what
 //! it needs and nobody could open again the file system daemon holds (`held`).
 //!
+//! Whoever looks at a console (`attach`) gets it from the supervisor (`viewers`).
+//!
 //! A fifth (`ahead`) reads, for some milliseconds, what the last start of the same source read.
 //!
 //! They talk in typed messages (`message`); what must survive the supervisor stands in the run
@@ -27,6 +29,8 @@ use wpar_mountd::spec::MountSpec;
 mod account;
 mod adopt;
 mod ahead;
+mod attach;
+mod bundle;
 mod cgroup;
 mod change;
 pub(crate) mod channel;
@@ -69,14 +73,19 @@ mod telling;
 mod terminal;
 mod usage;
 mod userns;
+mod viewers;
+mod visit;
 pub(crate) mod watch;
 
 pub use adopt::adopt;
+pub use attach::{ConsoleEnd, console as look_at_console};
+pub(crate) use bundle::{BundleCommand, bundles, make_bundle, remove_bundle};
 pub use change::{connect, limit};
 pub use cleanup::clean_up;
 pub use client::{Launcher, Started, enter, reboot, start, stop};
 pub use confine::Confinement;
 pub use convert::Conversion;
+pub(crate) use error::cause;
 pub use error::{Failure, LaunchError};
 pub(crate) use errors::{append as keep_error, last as last_errors, path as error_log};
 pub use freeze::{pause, resume};
@@ -87,6 +96,7 @@ pub use remedy::{Remedy, remedy};
 pub use session::session_main;
 pub use state::{Leftover, Observation, observe};
 pub use supervisor::supervisor_main;
+pub(crate) use visit::Visit;
 pub use usage::{Usage, usage};
 
 /// The name under which the executable is a supervisor.

@@ -36,6 +36,7 @@ use super::stage::{self, Plan};
 use super::state::{self, RunState};
 use super::stop::Stopping;
 use super::terminal::Size;
+use super::viewers::Viewers;
 use super::watch::{Watch, wait_readable};
 use super::{
     ExitStatus, InitKind, LaunchSpec, Payload, ProcessId, RootSource, cleanup, devices, network,
@@ -148,6 +149,7 @@ pub(super) struct Supervisor {
     pub(super) console_log: Option<ConsoleLog>,
     pub(super) stopping: Option<Stopping>,
     pub(super) inquiries: Vec<Inquiry>,
+    pub(super) viewers: Viewers,
     pub(super) recording: Recording,
 }
 
@@ -187,6 +189,7 @@ impl Supervisor {
             console_log: None,
             stopping: None,
             inquiries: Vec::new(),
+            viewers: Viewers::default(),
             recording: Recording::Off,
         })
     }
@@ -305,6 +308,8 @@ impl Supervisor {
     }
 
     fn prepare_restart(&mut self) -> Result<(), LaunchError> {
+        // The next one has another console.
+        self.viewers.clear();
         self.kill()?;
         if let Err(error) = network::disconnect(&self.spec.run_dir) {
             // The next one is made in its place.

@@ -55,6 +55,10 @@ struct Recorded<'a> {
     privateusr: bool,
     /// The system whose /usr and /opt it has: a directory; null for its source's.
     usr_from: Option<String>,
+    /// Script of the host that is run at its start and stop; null for none.
+    script: Option<String>,
+    /// Devices of the host that it was given.
+    devices: Vec<String>,
     /// What its programs may do.
     privileges: Vec<&'static str>,
     /// Whether it may run at a level of its own.
@@ -164,6 +168,11 @@ fn listed(row: &Row) -> Listed<'_> {
                 .base
                 .as_ref()
                 .map(|base| base.system.root().display().to_string()),
+            script: record
+                .script
+                .as_ref()
+                .map(|path| path.display().to_string()),
+            devices: record.devices.iter().map(ToString::to_string).collect(),
             privileges: record.privileges.names(),
             versioned: record.versioned,
             level: record.level.as_ref(),
