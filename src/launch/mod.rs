@@ -27,6 +27,7 @@ use wpar_mountd::spec::MountSpec;
 mod account;
 mod adopt;
 mod ahead;
+pub(crate) mod bpf;
 mod cgroup;
 mod change;
 pub(crate) mod channel;
@@ -71,6 +72,7 @@ mod userns;
 pub(crate) mod watch;
 
 pub use adopt::adopt;
+pub use bpf::OwnAddresses;
 pub use change::{connect, limit};
 pub use cleanup::clean_up;
 pub use client::{Launcher, Started, enter, reboot, start, stop};
@@ -131,6 +133,9 @@ pub struct LaunchSpec {
     /// Whether it has the host's network instead of one of its own.
     #[serde(default)]
     pub host_network: bool,
+    /// Addresses that it is held to, if it has the host's network.
+    #[serde(default)]
+    pub own_addresses: Option<OwnAddresses>,
     /// File that keeps what a start of the same source reads first, for the next one to be ahead.
     #[serde(default)]
     pub trail: Option<PathBuf>,

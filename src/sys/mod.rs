@@ -5,6 +5,7 @@
 //! on it. Nothing here knows what a WPAR is.
 #![allow(unsafe_code)]
 
+pub(crate) mod bpf;
 pub(crate) mod btrfs;
 pub(crate) mod descriptors;
 pub(crate) mod filter;
