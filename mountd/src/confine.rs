@@ -24,7 +24,10 @@ use rustix::mount::{OpenTreeFlags, open_tree};
 use rustix::process::{chroot, fchdir};
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities, set_no_new_privs};
 
-use crate::sys::seccomp::{Instruction, load};
+use crate::sys::seccomp::{
+    ALLOW, ARCHITECTURE, IF_AT_LEAST, IF_EQUAL, Instruction, LOAD, NUMBER, RETURN, Subject, load,
+    refuse,
+};
 use crate::sys::{descriptor, map, mount};
 
 /// Capabilities that are kept, of those that there are: files of all owners; attributes
@@ -114,7 +117,7 @@ impl Door {
 /// # Errors
 /// Those of `seccomp(2)`, as of a kernel without it.
 pub(crate) fn filter_calls() -> io::Result<()> {
-    load(&program(), true)
+    load(&program(), Subject::Threads)
 }
 
 /// Other programs and processes; the network; mounts and namespaces; the kernel itself, its
@@ -173,16 +176,8 @@ const DENIED: &[libc::c_long] = &[
     libc::SYS_syslog,
 ];
 
-// Classic BPF, see linux/bpf_common.h; struct seccomp_data, see seccomp(2).
-const LOAD: u16 = 0x20;
-const IF_EQUAL: u16 = 0x15;
-const IF_AT_LEAST: u16 = 0x35;
-const RETURN: u16 = 0x06;
-const NUMBER: u32 = 0;
-const ARCHITECTURE: u32 = 4;
-
-const ALLOW: u32 = libc::SECCOMP_RET_ALLOW;
-const DENY: u32 = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;
+/// A call that is denied fails with this.
+const DENY: u32 = refuse(libc::EPERM);
 
 /// The architecture that this is built for, as the kernel calls it (linux/audit.h); where it is
 /// not known here, calls are not filtered.
@@ -198,27 +193,22 @@ const NATIVE: Option<u32> = if cfg!(target_arch = "x86_64") {
 const FOREIGN: u32 = 0x4000_0000;
 
 fn program() -> Vec<Instruction> {
-    let step = |code, value, if_false| Instruction {
-        code,
-        if_true: 0,
-        if_false,
-        value,
-    };
+    let (step, unless) = (Instruction::step, Instruction::unless);
     let mut program = Vec::new();
     if let Some(native) = NATIVE {
-        program.push(step(LOAD, ARCHITECTURE, 0));
+        program.push(step(LOAD, ARCHITECTURE));
         program.push(Instruction {
             if_true: 1,
-            ..step(IF_EQUAL, native, 0)
+            ..step(IF_EQUAL, native)
         });
-        program.push(step(RETURN, DENY, 0));
-        program.push(step(LOAD, NUMBER, 0));
-        program.extend([step(IF_AT_LEAST, FOREIGN, 1), step(RETURN, DENY, 0)]);
+        program.push(step(RETURN, DENY));
+        program.push(step(LOAD, NUMBER));
+        program.extend([unless(IF_AT_LEAST, FOREIGN, 1), step(RETURN, DENY)]);
         for number in DENIED.iter().filter_map(|&call| u32::try_from(call).ok()) {
-            program.extend([step(IF_EQUAL, number, 1), step(RETURN, DENY, 0)]);
+            program.extend([unless(IF_EQUAL, number, 1), step(RETURN, DENY)]);
         }
     }
-    program.push(step(RETURN, ALLOW, 0));
+    program.push(step(RETURN, ALLOW));
     program
 }
 
@@ -237,7 +227,7 @@ mod tests {
     fn files_work_and_sockets_and_programs_do_not() {
         let confined = std::thread::spawn(|| {
             set_no_new_privs(true).unwrap();
-            load(&program(), false).unwrap();
+            load(&program(), Subject::Thread).unwrap();
             let denied = Some(libc::EPERM);
             let socket = UdpSocket::bind("127.0.0.1:0").unwrap_err();
             assert_eq!(socket.raw_os_error(), denied);

@@ -29,11 +29,11 @@ const CONTROLLERS: [&str; 5] = ["cpuset", "cpu", "io", "memory", "pids"];
 
 /// One hierarchy of the host.
 #[derive(Debug)]
-struct Hierarchy {
+pub(super) struct Hierarchy {
     /// Its root directory.
-    root: PathBuf,
+    pub(super) root: PathBuf,
     /// Whether it is the one of cgroup2.
-    unified: bool,
+    pub(super) unified: bool,
 }
 
 /// What a group is made with.
@@ -50,8 +50,8 @@ pub(super) struct Terms<'a> {
 /// The group of a WPAR in all hierarchies, cgroup2 first.
 #[derive(Debug)]
 pub(crate) struct Groups {
-    hierarchies: Vec<Hierarchy>,
-    path: PathBuf,
+    pub(super) hierarchies: Vec<Hierarchy>,
+    pub(super) path: PathBuf,
     /// Keeps a private mount of cgroup2 alive, if one is used.
     _mount: Option<OwnedFd>,
 }
@@ -187,13 +187,7 @@ impl Groups {
         }
         match limits.needs().into_iter().find(|need| !held.contains(need)) {
             None => Ok(()),
-            Some(missing) => {
-                let (controller, control) = missing.words();
-                Err(LaunchError::other(format!(
-                    "{control} cannot be limited: this host has no control group controller \
-                     {controller}; enable it, or take the limit away with 'chwpar -K -R'"
-                )))
-            }
+            Some(missing) => Err(missing.refusal()),
         }
     }
 
@@ -329,7 +323,7 @@ impl Groups {
         Ok(removed)
     }
 
-    fn group(&self, hierarchy: &Hierarchy) -> PathBuf {
+    pub(super) fn group(&self, hierarchy: &Hierarchy) -> PathBuf {
         hierarchy.root.join(&self.path)
     }
 
@@ -365,7 +359,7 @@ pub(crate) fn mount_unified() -> io::Result<OwnedFd> {
 }
 
 /// Makes the group and those above it, handing down what a new group needs to be used.
-fn create_below(hierarchy: &Hierarchy, path: &Path) -> io::Result<()> {
+pub(super) fn create_below(hierarchy: &Hierarchy, path: &Path) -> io::Result<()> {
     // Another WPAR's end may remove a parent between two steps.
     for _ in 0..3 {
         match try_create(hierarchy, path) {
@@ -448,7 +442,7 @@ fn write_if_there(group: &Path, file: &str, value: Option<String>) -> io::Result
 }
 
 /// Writes an existing control file in one call.
-fn write(path: &Path, value: &str) -> io::Result<()> {
+pub(super) fn write(path: &Path, value: &str) -> io::Result<()> {
     OpenOptions::new()
         .write(true)
         .open(path)?
@@ -465,7 +459,7 @@ fn subgroups(group: &Path) -> Vec<PathBuf> {
 
 /// Removes a group and those below it. A group whose last member is just being reaped is busy for
 /// a moment.
-fn remove_group(group: &Path) -> Result<(), LaunchError> {
+pub(super) fn remove_group(group: &Path) -> Result<(), LaunchError> {
     for below in subgroups(group) {
         remove_group(&below)?;
     }

@@ -38,6 +38,7 @@ mod console;
 mod control;
 mod convert;
 mod devices;
+mod disk;
 mod error;
 mod errors;
 mod execute;
@@ -83,7 +84,7 @@ pub(crate) use errors::{append as keep_error, last as last_errors, path as error
 pub use freeze::{pause, resume};
 pub use identity::ProcessId;
 pub use init::InitKind;
-pub use limits::{Limits, TASKS};
+pub use limits::{IoLimits, Limits, TASKS};
 pub use remedy::{Remedy, remedy};
 pub use session::session_main;
 pub use state::{Leftover, Observation, observe};

@@ -490,6 +490,7 @@ impl Supervisor {
             self.state.daemon = ProcessId::of(daemon.pid());
             self.daemon = Some(daemon);
             self.record();
+            self.limit_disks()?;
             self.wait_for_daemon(&path)?;
             self.go_ahead();
             fault::point("daemon-ready");
@@ -581,6 +582,7 @@ impl Supervisor {
         }
         self.inquiries.drain(..).for_each(Inquiry::wait);
         if let Some(groups) = self.groups.take() {
+            keep(groups.remove_disks());
             keep(groups.remove().map(drop));
         }
         self.control = None;

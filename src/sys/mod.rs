@@ -8,7 +8,6 @@
 pub(crate) mod bpf;
 pub(crate) mod btrfs;
 pub(crate) mod descriptors;
-pub(crate) mod filter;
 pub(crate) mod mount;
 pub(crate) mod namespace;
 pub(crate) mod pidfd;

@@ -81,7 +81,8 @@ pub(super) const WORDS: Words = Words {
         totalVirtMem (with swap space) and procVirtMem (of each process), CPU=MIN%-SOFT%,HARD% of all \
         its processors (of which the last is enforced), shares_CPU against others (100 is usual), rset for \
         the processors themselves (0-3,6), totalProcesses and totalThreads (the kernel counts threads, and the \
-        smaller holds; 4096 if neither is said) and totalPTYs. active=no lifts all but the 4096. A limit that the host \
+        smaller holds; 4096 if neither is said) and totalPTYs; ioRead=50MB/s and ioWrite= from and to each disk of the \
+        host, and ioWeight (100 is usual) where the scheduler of the disks has weights. active=no lifts all but the 4096. A limit that the host \
         has no control group controller for keeps the WPAR from starting.\n\n\
         Settings can be kept in a specification file: stanzas with lines 'key = \"value\"', as in \
         AIX. -o writes one, with -w without making the WPAR; -f reads one, and -e takes the \
@@ -221,6 +222,7 @@ pub(super) const WORDS: Words = Words {
         first of each family). mode and publish are additions, as is a single \
         HARD% or a size in -R. rtdest and rtgateway are addresses, not names. shares_memory, \
         totalLargePages and pct_* can only be what they are anyway. -a leaves addresses out that clash, and nothing else. \
+        ioRead, ioWrite and ioWeight are additions. \
         Of -S there is no secfile; the names of privileges are AIX's \
         where Linux has something like them, but what each covers is what Linux has.",
 };
