@@ -58,6 +58,7 @@ impl Directory {
             limits: Limits::default(),
             network: None,
             host_network: false,
+            own_addresses: None,
             trail: None,
             devices: Vec::new(),
             confinement: wpar::launch::Confinement::default(),

@@ -24,7 +24,7 @@ use std::thread;
 
 use thiserror::Error;
 
-use crate::confine;
+use crate::confine::{self, Door};
 use crate::fuse::session::Server;
 use crate::logger;
 use crate::source::{self, OpenError};
@@ -81,6 +81,7 @@ pub fn main<I: IntoIterator<Item = OsString>>(arguments: I) -> ExitCode {
     let _held = descriptors.held;
     let mut ready = File::from(descriptors.ready);
     let kept = Kept::from_descriptor(descriptors.kept);
+    let door = Door::new().inspect_err(|error| log::warn!("the host's files are seen: {error}"));
     let started = confine::give_up_privileges()
         .map_err(DaemonError::Confine)
         .and_then(|()| read_spec(descriptors.spec))
@@ -89,6 +90,9 @@ pub fn main<I: IntoIterator<Item = OsString>>(arguments: I) -> ExitCode {
             Server::new(overlay, access, descriptors.fuse, kept).map_err(DaemonError::Serve)
         })
         .and_then(|server| {
+            if let Ok(door) = door {
+                door.close().map_err(DaemonError::Confine)?;
+            }
             confine::filter_calls().map_err(DaemonError::Confine)?;
             Ok(server)
         });

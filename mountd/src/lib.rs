@@ -26,6 +26,7 @@ pub mod overlay;
 pub mod source;
 pub mod spec;
 mod sys;
+pub use sys::seccomp;
 pub mod takeover;
 pub mod trail;
 pub mod types;

@@ -20,7 +20,7 @@ use crate::overlay::OverlaidLower;
 use crate::overlay::Overlay;
 use crate::spec::{Below, Graft, HiddenName, LowerSpec, MountSpec};
 use crate::takeover::Kept;
-use crate::upper::{Opening, RootInode, StoreError, UpperStore};
+use crate::upper::{Opening, Reach, RootInode, StoreError, UpperStore};
 
 /// Why a spec cannot be opened.
 #[derive(Debug, Error)]
@@ -151,7 +151,17 @@ impl<'a> Opener<'a> {
     fn store(&self, path: &Path, lower: &dyn LowerLayer) -> Result<UpperStore, OpenError> {
         let root = root_of(lower).map_err(OpenError::Root)?;
         let first = lower.first_free();
-        Ok(UpperStore::open_as(path, &root, first, self.opening)?)
+        let reach = match self.kept {
+            Some(_) => Reach::Inside,
+            None => Reach::Whole,
+        };
+        Ok(UpperStore::open_as(
+            path,
+            &root,
+            first,
+            self.opening,
+            reach,
+        )?)
     }
 
     fn lower(&mut self, spec: &LowerSpec) -> Result<Arc<dyn LowerLayer>, OpenError> {

@@ -10,6 +10,7 @@ use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
 use super::describe::{BackupFacts, FileSystem};
 use crate::source::host::Mount;
+use crate::source::os_release::value;
 
 /// Longest file that is read for a fact.
 pub const LONGEST: u64 = 64 << 10;
@@ -41,7 +42,7 @@ pub fn gather(read: ReadText<'_>) -> BackupFacts {
     let kernel = rustix::system::uname();
     let word = |word: &std::ffi::CStr| word.to_string_lossy().into_owned();
     let release = read("etc/os-release").or_else(|| read("usr/lib/os-release"));
-    let release = String::from_utf8_lossy(&release.unwrap_or_default()).into_owned();
+    let release = release.unwrap_or_default();
     let line = |path: &str| {
         let text = read(path)?;
         let text = String::from_utf8_lossy(&text);
@@ -49,7 +50,7 @@ pub fn gather(read: ReadText<'_>) -> BackupFacts {
         (!line.is_empty()).then_some(line)
     };
     let locale = read("etc/default/locale").or_else(|| read("etc/locale.conf"));
-    let locale = String::from_utf8_lossy(&locale.unwrap_or_default()).into_owned();
+    let locale = locale.unwrap_or_default();
     BackupFacts {
         seconds: now(),
         hostname: line("etc/hostname").unwrap_or_else(|| word(kernel.nodename())),
@@ -74,14 +75,6 @@ pub fn now() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |time| time.as_secs())
-}
-
-/// The value of `KEY=value` or `KEY="value"`.
-fn value(text: &str, key: &str) -> Option<String> {
-    let lines = text.lines().filter_map(|line| line.trim().split_once('='));
-    let (_, value) = lines.into_iter().find(|(known, _)| *known == key)?;
-    let value = value.trim_matches(['"', '\'']);
-    (!value.is_empty()).then(|| value.to_owned())
 }
 
 /// How full the file systems of these mounts are; those that do not answer are left out.
@@ -123,14 +116,5 @@ mod tests {
         );
         assert_eq!(facts.machine_id, None);
         assert!(!facts.hostname.contains(':'), "{}", facts.hostname);
-    }
-
-    #[test]
-    fn values_of_shell_files() {
-        let text = "# X\nA=1\nNAME=\"a b\"\nEMPTY=\n";
-        assert_eq!(value(text, "NAME").as_deref(), Some("a b"));
-        assert_eq!(value(text, "A").as_deref(), Some("1"));
-        assert_eq!(value(text, "EMPTY"), None);
-        assert_eq!(value(text, "X"), None);
     }
 }

@@ -1,10 +1,12 @@
 //! Connecting a WPAR: the rules, with what the host and the other WPARs have.
 
+use rustix::thread::CapabilitySet;
+
 use super::context::Context;
 use super::error::{CliError, CliResult};
 use super::lifecycle::limits_of;
 use crate::launch::network::{self, HostNetwork, Plan};
-use crate::launch::{self};
+use crate::launch::{self, OwnAddresses};
 use crate::model::ids::{IDS_FIRST, IDS_PER_WPAR};
 use crate::model::network::{Mode, Network};
 use crate::model::{Edit, Put, Resources, WparName, WparRecord};
@@ -119,15 +121,26 @@ pub(super) fn plan(registry: &Registry, record: &WparRecord) -> CliResult<Option
     if !is_needed(&record.network) {
         return Ok(None);
     }
-    let wire = Wire {
+    let wire = wire(registry, record);
+    let others = others(registry, &record.name)?;
+    policy::network::plan(&record.network, &wire, &host()?, &others, resolver_text())
+        .map_err(refused)
+}
+
+/// The addresses that a WPAR with the host's network is held to.
+pub(super) fn own_addresses(registry: &Registry, record: &WparRecord) -> Option<OwnAddresses> {
+    let withheld = record.privileges.withheld_capabilities();
+    let low_ports = withheld & CapabilitySet::NET_BIND_SERVICE.bits() == 0;
+    policy::network::own_addresses(&record.network, &wire(registry, record), low_ports)
+}
+
+fn wire(registry: &Registry, record: &WparRecord) -> Wire {
+    Wire {
         link: registry.layout().link(&record.name),
         name: record.name.to_string(),
         machine_id: record.machine_id(),
         number: record.ids.first.saturating_sub(IDS_FIRST) / IDS_PER_WPAR,
-    };
-    let others = others(registry, &record.name)?;
-    policy::network::plan(&record.network, &wire, &host()?, &others, resolver_text())
-        .map_err(refused)
+    }
 }
 
 /// Says if names will not be resolved, because nobody but the host itself could do that.

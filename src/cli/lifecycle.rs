@@ -344,6 +344,7 @@ fn launch_spec(
         limits: limits_of(&record.resources)?,
         network: connection::plan(registry, record)?,
         host_network: record.network.mode() == Mode::Shared,
+        own_addresses: connection::own_addresses(registry, record),
         // What a synchronized one reads is not what others of its source do.
         trail: view
             .generations

@@ -18,40 +18,40 @@ use rustix::mount::{
     fsopen,
 };
 
+use super::bpf::{self, DeviceRule, OwnAddresses};
 use super::error::{Doing, LaunchError};
 use super::limits::Need;
+use super::note::note;
 use super::{IdRange, Limits, mountinfo};
-
-/// Character devices that a WPAR may open: null zero full random urandom, tty console ptmx, ptys.
-const DEVICES: [&str; 9] = [
-    "c 1:3 rwm",
-    "c 1:5 rwm",
-    "c 1:7 rwm",
-    "c 1:8 rwm",
-    "c 1:9 rwm",
-    "c 5:0 rwm",
-    "c 5:1 rwm",
-    "c 5:2 rwm",
-    "c 136:* rwm",
-];
 
 /// Controllers of cgroup2 that a WPAR gets if the host does not use them elsewhere.
 const CONTROLLERS: [&str; 5] = ["cpuset", "cpu", "io", "memory", "pids"];
 
 /// One hierarchy of the host.
 #[derive(Debug)]
-struct Hierarchy {
+pub(super) struct Hierarchy {
     /// Its root directory.
-    root: PathBuf,
+    pub(super) root: PathBuf,
     /// Whether it is the one of cgroup2.
-    unified: bool,
+    pub(super) unified: bool,
+}
+
+/// What a group is made with.
+#[derive(Debug)]
+pub(super) struct Terms<'a> {
+    pub(super) limits: &'a Limits,
+    pub(super) ids: IdRange,
+    /// Devices besides those that every WPAR has.
+    pub(super) devices: &'a [DeviceRule],
+    /// Addresses that its sockets are held to.
+    pub(super) addresses: Option<&'a OwnAddresses>,
 }
 
 /// The group of a WPAR in all hierarchies, cgroup2 first.
 #[derive(Debug)]
 pub(crate) struct Groups {
-    hierarchies: Vec<Hierarchy>,
-    path: PathBuf,
+    pub(super) hierarchies: Vec<Hierarchy>,
+    pub(super) path: PathBuf,
     /// Keeps a private mount of cgroup2 alive, if one is used.
     _mount: Option<OwnedFd>,
 }
@@ -101,36 +101,54 @@ impl Groups {
         })
     }
 
-    /// Makes the groups and sets limits, devices and the owner inside.
+    /// Makes the groups and sets limits, devices, addresses and the owner inside. Returns what the
+    /// host cannot do of that and a WPAR can be without.
     ///
     /// # Errors
     /// The first step that failed, or [`LaunchError::LeftOver`] if something runs in a group.
-    /// `devices` are rules for further devices.
-    pub(crate) fn create(
-        &self,
-        limits: &Limits,
-        ids: IdRange,
-        devices: &[String],
-    ) -> Result<(), LaunchError> {
+    pub(super) fn create(&self, terms: &Terms<'_>) -> Result<Vec<LaunchError>, LaunchError> {
         if self.is_populated() {
             return Err(LaunchError::LeftOver(format!(
                 "processes in control group {}",
                 self.path.display()
             )));
         }
+        let devices: Vec<_> = bpf::ALWAYS.iter().chain(terms.devices).copied().collect();
         for hierarchy in &self.hierarchies {
             let group = self.group(hierarchy);
             create_below(hierarchy, &self.path).doing(format!("make {}", group.display()))?;
             if hierarchy.unified {
-                delegate(&group, ids).doing(format!("hand over {}", group.display()))?;
+                delegate(&group, terms.ids).doing(format!("hand over {}", group.display()))?;
                 // Groups made inside are removed by recursion at the end.
                 write_if_there(&group, "cgroup.max.depth", Some("64".to_owned()))
                     .doing(format!("limit {}", group.display()))?;
             } else {
-                allow_devices(&group, devices).doing(format!("limit {}", group.display()))?;
+                allow_devices(&group, &devices).doing(format!("limit {}", group.display()))?;
             }
         }
-        self.limit(limits)
+        self.limit(terms.limits)?;
+        Ok(self.filter(&devices, terms.addresses))
+    }
+
+    /// What programs of the kernel do at the group of cgroup2: the list of devices, unless the first
+    /// version has a controller for that, and addresses. Returns what they cannot do.
+    fn filter(&self, devices: &[DeviceRule], addresses: Option<&OwnAddresses>) -> Vec<LaunchError> {
+        let group = self.unified();
+        let has_controller = |hierarchy: &Hierarchy| {
+            !hierarchy.unified && self.group(hierarchy).join("devices.allow").exists()
+        };
+        let mut missing = Vec::new();
+        if !self.hierarchies.iter().any(has_controller)
+            && let Err(error) = bpf::filter_devices(&group, devices)
+        {
+            // Nodes of devices are not there to be opened: this is the second wall.
+            note(format_args!("devices are not filtered: {error}"));
+        }
+        if let Some(own) = addresses {
+            let held = bpf::hold_to_addresses(&group, own);
+            missing.extend(held.doing("hold it to its addresses").err());
+        }
+        missing
     }
 
     /// Sets limits, and takes others away, of groups that exist.
@@ -169,13 +187,7 @@ impl Groups {
         }
         match limits.needs().into_iter().find(|need| !held.contains(need)) {
             None => Ok(()),
-            Some(missing) => {
-                let (controller, control) = missing.words();
-                Err(LaunchError::other(format!(
-                    "{control} cannot be limited: this host has no control group controller \
-                     {controller}; enable it, or take the limit away with 'chwpar -K -R'"
-                )))
-            }
+            Some(missing) => Err(missing.refusal()),
         }
     }
 
@@ -311,7 +323,7 @@ impl Groups {
         Ok(removed)
     }
 
-    fn group(&self, hierarchy: &Hierarchy) -> PathBuf {
+    pub(super) fn group(&self, hierarchy: &Hierarchy) -> PathBuf {
         hierarchy.root.join(&self.path)
     }
 
@@ -347,7 +359,7 @@ pub(crate) fn mount_unified() -> io::Result<OwnedFd> {
 }
 
 /// Makes the group and those above it, handing down what a new group needs to be used.
-fn create_below(hierarchy: &Hierarchy, path: &Path) -> io::Result<()> {
+pub(super) fn create_below(hierarchy: &Hierarchy, path: &Path) -> io::Result<()> {
     // Another WPAR's end may remove a parent between two steps.
     for _ in 0..3 {
         match try_create(hierarchy, path) {
@@ -407,14 +419,12 @@ fn delegate(group: &Path, ids: IdRange) -> io::Result<()> {
         .try_for_each(|file| owner(&group.join(file)))
 }
 
-/// Lets the group open the devices that every WPAR has, and `devices`.
-fn allow_devices(group: &Path, devices: &[String]) -> io::Result<()> {
+/// Lets the group open `devices`, and nothing else.
+fn allow_devices(group: &Path, devices: &[DeviceRule]) -> io::Result<()> {
     write_if_there(group, "devices.deny", Some("a".to_owned()))?;
-    DEVICES
+    devices
         .iter()
-        .copied()
-        .chain(devices.iter().map(String::as_str))
-        .try_for_each(|device| write_if_there(group, "devices.allow", Some(device.to_owned())))
+        .try_for_each(|device| write_if_there(group, "devices.allow", Some(device.to_string())))
 }
 
 /// Whether the host has any swap space.
@@ -432,7 +442,7 @@ fn write_if_there(group: &Path, file: &str, value: Option<String>) -> io::Result
 }
 
 /// Writes an existing control file in one call.
-fn write(path: &Path, value: &str) -> io::Result<()> {
+pub(super) fn write(path: &Path, value: &str) -> io::Result<()> {
     OpenOptions::new()
         .write(true)
         .open(path)?
@@ -449,7 +459,7 @@ fn subgroups(group: &Path) -> Vec<PathBuf> {
 
 /// Removes a group and those below it. A group whose last member is just being reaped is busy for
 /// a moment.
-fn remove_group(group: &Path) -> Result<(), LaunchError> {
+pub(super) fn remove_group(group: &Path) -> Result<(), LaunchError> {
     for below in subgroups(group) {
         remove_group(&below)?;
     }
@@ -537,5 +547,111 @@ mod tests {
         for bad in ["", "/wpar/a", "wpar/../x", "wpar//a", "./a", "wpar/"] {
             assert!(Groups::open(bad).is_err(), "{bad}");
         }
+    }
+
+    /// The group in the hierarchy of cgroup2 alone, as on a host that has no other; `None`, said aloud,
+    /// where this process may not make one.
+    fn in_cgroup2(name: &str) -> Option<Groups> {
+        let mut groups = Groups::open(&format!("wpar-test/{name}-{}", std::process::id())).ok()?;
+        groups.hierarchies.retain(|hierarchy| hierarchy.unified);
+        let made = create_below(groups.hierarchies.first()?, &groups.path);
+        if !rustix::process::geteuid().is_root() || made.is_err() {
+            let _ = io::stderr().write_all(b"SKIPPED: needs root, and control groups\n");
+            return None;
+        }
+        Some(groups)
+    }
+
+    /// Runs a script in the group.
+    fn run_in(groups: &Groups, script: &str) -> String {
+        let own = groups.unified().join("cgroup.procs");
+        let script = format!("echo $$ >{} || exit; {script}", own.display());
+        let output = std::process::Command::new("bash")
+            .args(["-c", &script])
+            .output();
+        let output = output.unwrap();
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+    }
+
+    fn terms<'a>(limits: &'a Limits, devices: &'a [DeviceRule]) -> Terms<'a> {
+        Terms {
+            limits,
+            ids: IdRange {
+                first: 1_073_741_824,
+                count: 65_536,
+            },
+            devices,
+            addresses: None,
+        }
+    }
+
+    #[test]
+    fn without_the_first_version_devices_are_filtered_by_the_kernels_programs() {
+        let Some(groups) = in_cgroup2("devices") else {
+            return;
+        };
+        let limits = Limits::default();
+        let open = "for d in null fuse; do (exec 3<>/dev/$d) 2>/dev/null && echo -n \"$d \"; done";
+        assert_eq!(
+            run_in(&groups, open),
+            "null fuse ",
+            "nothing is filtered yet"
+        );
+        assert!(groups.create(&terms(&limits, &[])).unwrap().is_empty());
+        assert_eq!(run_in(&groups, open), "null ");
+        groups.remove().unwrap();
+        // One that was given away.
+        let fuse = DeviceRule {
+            kind: bpf::DeviceKind::Character,
+            major: 10,
+            minor: Some(229),
+        };
+        groups.create(&terms(&limits, &[fuse])).unwrap();
+        assert_eq!(run_in(&groups, open), "null fuse ");
+        groups.remove().unwrap();
+    }
+
+    /// With the loopback address alone: nothing has to be changed on the host for it.
+    #[test]
+    fn the_kernel_takes_the_programs_for_addresses_and_does_what_they_say() {
+        let Some(groups) = in_cgroup2("addresses") else {
+            return;
+        };
+        let own = |addresses: &[(&str, &str)]| OwnAddresses {
+            addresses: addresses
+                .iter()
+                .map(|(address, link)| (address.parse().unwrap(), (*link).to_owned()))
+                .collect(),
+            loopback: "127.99.98.97".parse().unwrap(),
+            low_ports: true,
+        };
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let connect = format!("(exec 3<>/dev/tcp/127.0.0.1/{port}) 2>/dev/null && echo -n yes");
+        assert_eq!(run_in(&groups, &connect), "yes");
+        let limits = Limits::default();
+        let none = own(&[]);
+        let held = Terms {
+            addresses: Some(&none),
+            ..terms(&limits, &[])
+        };
+        let missing = groups.create(&held).unwrap();
+        assert!(missing.is_empty(), "{missing:?}");
+        assert_eq!(run_in(&groups, &connect), "");
+        let at_own = std::net::TcpListener::bind(("127.99.98.97", port)).unwrap();
+        assert_eq!(run_in(&groups, &connect), "yes");
+        assert_eq!(at_own.accept().unwrap().1.ip().to_string(), "127.99.98.97");
+        groups.remove().unwrap();
+        // The most that there may be: the kernel's checker has its own limits.
+        let many: Vec<String> = (1..=64).map(|n| format!("2001:db8::{n:x}")).collect();
+        let many: Vec<_> = many.iter().map(|text| (text.as_str(), "lo")).collect();
+        let many = own(&many);
+        let held = Terms {
+            addresses: Some(&many),
+            ..terms(&limits, &[])
+        };
+        let missing = groups.create(&held).unwrap();
+        assert!(missing.is_empty(), "{missing:?}");
+        groups.remove().unwrap();
     }
 }

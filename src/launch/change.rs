@@ -23,8 +23,16 @@ impl Supervisor {
             let _ = groups.limit(&self.spec.limits);
             return Err(error);
         }
-        self.state.process_memory = limits.process_memory;
-        self.spec.limits = limits;
+        let before = std::mem::replace(&mut self.spec.limits, limits);
+        if let Err(error) = self.limit_disks() {
+            self.spec.limits = before;
+            if let Some(groups) = &self.groups {
+                let _ = groups.limit(&self.spec.limits);
+            }
+            let _ = self.limit_disks();
+            return Err(error);
+        }
+        self.state.process_memory = self.spec.limits.process_memory;
         self.record();
         self.record_spec()
     }

@@ -68,6 +68,7 @@ pub fn clean_up(
     if end_daemon()? {
         removed.push("the file system daemon".to_owned());
     }
+    groups.remove_disks()?;
     let groups = groups.remove()?;
     removed.extend(
         groups

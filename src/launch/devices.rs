@@ -10,6 +10,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, Uid, chownat, major, minor, mknodat};
 use rustix::mount::{MountAttrFlags, OpenTreeFlags, UnmountFlags, open_tree, unmount};
 
+use super::bpf::{DeviceKind, DeviceRule};
 use super::error::{Doing, LaunchError};
 use super::inside::make;
 use super::stage::attach;
@@ -44,21 +45,22 @@ impl Device {
     }
 }
 
-/// What the devices controller of cgroup v1 is told of the granted devices.
-pub(super) fn rules(spec: &LaunchSpec) -> Vec<String> {
+/// What its control groups are told of the granted devices.
+pub(super) fn rules(spec: &LaunchSpec) -> Vec<DeviceRule> {
     let devices = spec
         .devices
         .iter()
         .filter_map(|name| Device::find(name).ok());
-    let rule = |device: Device| {
-        let letter = match device.kind {
-            FileType::BlockDevice => 'b',
-            _ => 'c',
-        };
-        let (major, minor) = (major(device.number), minor(device.number));
-        format!("{letter} {major}:{minor} rwm")
-    };
-    devices.map(rule).collect()
+    devices
+        .map(|device| DeviceRule {
+            kind: match device.kind {
+                FileType::BlockDevice => DeviceKind::Block,
+                _ => DeviceKind::Character,
+            },
+            major: major(device.number),
+            minor: Some(minor(device.number)),
+        })
+        .collect()
 }
 
 /// What was granted, as far as the host has it now.

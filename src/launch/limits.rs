@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::error::LaunchError;
+
 /// Tasks of a WPAR of which nothing else is said: a guard against a fork bomb.
 pub const TASKS: u64 = 4096;
 
@@ -37,6 +39,87 @@ pub struct Limits {
     pub process_memory: Option<u64>,
     /// Pseudo terminals.
     pub terminals: Option<u64>,
+    /// Disks.
+    pub io: IoLimits,
+}
+
+/// What a WPAR may use of the host's disks.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct IoLimits {
+    /// Bytes in a second read from each disk.
+    pub read: Option<u64>,
+    /// Bytes in a second written to each disk.
+    pub write: Option<u64>,
+    /// Weight at each disk; 100 is usual.
+    pub weight: Option<u32>,
+    /// The disks, as `MAJOR:MINOR`.
+    pub disks: Vec<String>,
+}
+
+impl IoLimits {
+    /// Whether nothing is limited.
+    pub(crate) fn is_none(&self) -> bool {
+        self.read.or(self.write).is_none() && self.weight.is_none()
+    }
+
+    /// For a group of cgroup2, in the order of writing; of the disks in `before` that are not limited any
+    /// more, that they are not.
+    pub(crate) fn unified(&self, before: &[String]) -> Vec<Setting> {
+        let or_max =
+            |disk: &String, value: Option<u64>| or_max(value.filter(|_| self.disks.contains(disk)));
+        let line = |disk: &String| {
+            let (read, write) = (or_max(disk, self.read), or_max(disk, self.write));
+            setting(
+                Need::IoRate,
+                "io.max",
+                format!("{disk} rbps={read} wbps={write}"),
+            )
+        };
+        let mut settings: Vec<_> = self.with(before).map(line).collect();
+        let weight = self.weight.unwrap_or(100);
+        // One of the two schedulers that have weights, whichever there is.
+        settings.extend([
+            setting(Need::IoWeight, "io.weight", format!("default {weight}")),
+            setting(Need::IoWeight, "io.bfq.weight", format!("default {weight}")),
+        ]);
+        settings
+    }
+
+    /// For a group of the first version.
+    pub(crate) fn legacy(&self, before: &[String]) -> Vec<Setting> {
+        let line = |file, disk: &String, value: Option<u64>| {
+            let value = value.filter(|_| self.disks.contains(disk)).unwrap_or(0);
+            setting(Need::IoRate, file, format!("{disk} {value}"))
+        };
+        let mut settings = Vec::new();
+        for disk in self.with(before) {
+            settings.extend([
+                line("blkio.throttle.read_bps_device", disk, self.read),
+                line("blkio.throttle.write_bps_device", disk, self.write),
+            ]);
+        }
+        let weight = self.weight.unwrap_or(100);
+        settings.push(setting(Need::IoWeight, "blkio.bfq.weight", weight));
+        settings
+    }
+
+    fn with<'a>(&'a self, before: &'a [String]) -> impl Iterator<Item = &'a String> {
+        let gone = before.iter().filter(|disk| !self.disks.contains(disk));
+        self.disks.iter().chain(gone)
+    }
+
+    /// What the host must be able to do.
+    pub(crate) fn needs(&self) -> Vec<Need> {
+        let rate = self.read.or(self.write).is_some();
+        [
+            (Need::IoRate, rate),
+            (Need::IoWeight, self.weight.is_some()),
+        ]
+        .into_iter()
+        .filter_map(|(need, wanted)| wanted.then_some(need))
+        .collect()
+    }
 }
 
 impl Default for Limits {
@@ -53,6 +136,7 @@ impl Default for Limits {
             cpus: None,
             process_memory: None,
             terminals: None,
+            io: IoLimits::default(),
         }
     }
 }
@@ -66,6 +150,8 @@ pub(crate) enum Need {
     CpuTime,
     CpuWeight,
     Cpus,
+    IoRate,
+    IoWeight,
 }
 
 impl Need {
@@ -78,7 +164,18 @@ impl Need {
             Self::CpuTime => ("cpu", "CPU"),
             Self::CpuWeight => ("cpu", "shares_CPU"),
             Self::Cpus => ("cpuset", "rset"),
+            Self::IoRate => ("io (or blkio) that can throttle", "ioRead and ioWrite"),
+            Self::IoWeight => ("io (or blkio) with weights, as of bfq", "ioWeight"),
         }
+    }
+
+    /// That a host does not have it.
+    pub(crate) fn refusal(self) -> LaunchError {
+        let (controller, control) = self.words();
+        LaunchError::other(format!(
+            "{control} cannot be limited: this host has no control group controller {controller}; \
+             enable it, or take the limit away with 'chwpar -K -R'"
+        ))
     }
 }
 
@@ -219,6 +316,12 @@ mod tests {
             cpus: Some("0-1".to_owned()),
             process_memory: Some(GIB),
             terminals: Some(16),
+            io: IoLimits {
+                read: Some(50 << 20),
+                write: None,
+                weight: Some(40),
+                disks: vec!["8:0".to_owned()],
+            },
         }
     }
 
@@ -251,6 +354,33 @@ mod tests {
             ]
         );
         assert_eq!(whole().needs().len(), 6);
+    }
+
+    #[test]
+    fn disks_are_limited_one_by_one_and_released() {
+        let io = whole().io;
+        let before = ["8:0".to_owned(), "8:16".to_owned()];
+        assert_eq!(
+            text(&io.unified(&before)),
+            [
+                "io.max=8:0 rbps=52428800 wbps=max",
+                "io.max=8:16 rbps=max wbps=max",
+                "io.weight=default 40",
+                "io.bfq.weight=default 40",
+            ]
+        );
+        assert_eq!(
+            text(&io.legacy(&before)),
+            [
+                "blkio.throttle.read_bps_device=8:0 52428800",
+                "blkio.throttle.write_bps_device=8:0 0",
+                "blkio.throttle.read_bps_device=8:16 0",
+                "blkio.throttle.write_bps_device=8:16 0",
+                "blkio.bfq.weight=40",
+            ]
+        );
+        assert_eq!(io.needs(), [Need::IoRate, Need::IoWeight]);
+        assert!(IoLimits::default().is_none() && IoLimits::default().needs().is_empty());
     }
 
     #[test]

@@ -31,6 +31,7 @@ mod adopt;
 mod ahead;
 mod attach;
 mod bundle;
+pub(crate) mod bpf;
 mod cgroup;
 mod change;
 pub(crate) mod channel;
@@ -41,6 +42,7 @@ mod console;
 mod control;
 mod convert;
 mod devices;
+mod disk;
 mod error;
 mod errors;
 mod execute;
@@ -80,6 +82,7 @@ pub(crate) mod watch;
 pub use adopt::adopt;
 pub use attach::{ConsoleEnd, console as look_at_console};
 pub(crate) use bundle::{BundleCommand, bundles, make_bundle, remove_bundle};
+pub use bpf::OwnAddresses;
 pub use change::{connect, limit};
 pub use cleanup::clean_up;
 pub use client::{Launcher, Started, enter, reboot, start, stop};
@@ -91,7 +94,7 @@ pub(crate) use errors::{append as keep_error, last as last_errors, path as error
 pub use freeze::{pause, resume};
 pub use identity::ProcessId;
 pub use init::InitKind;
-pub use limits::{Limits, TASKS};
+pub use limits::{IoLimits, Limits, TASKS};
 pub use remedy::{Remedy, remedy};
 pub use session::session_main;
 pub use state::{Leftover, Observation, observe};
@@ -142,6 +145,9 @@ pub struct LaunchSpec {
     /// Whether it has the host's network instead of one of its own.
     #[serde(default)]
     pub host_network: bool,
+    /// Addresses that it is held to, if it has the host's network.
+    #[serde(default)]
+    pub own_addresses: Option<OwnAddresses>,
     /// File that keeps what a start of the same source reads first, for the next one to be ahead.
     #[serde(default)]
     pub trail: Option<PathBuf>,

@@ -164,6 +164,9 @@ impl Supervisor {
         self.state.daemon = ProcessId::of(pid);
         self.daemon = Some(daemon);
         self.record();
+        if let Err(error) = self.limit_disks() {
+            note(error);
+        }
         Ok(pid)
     }
 }

@@ -7,34 +7,25 @@
 
 use std::io;
 
+use wpar_mountd::seccomp::{
+    ALLOW, ARCHITECTURE, IF_AT_LEAST, IF_EQUAL, Instruction, LOAD, NUMBER, RETURN, Subject,
+    load as load_program, refuse,
+};
+
 use super::confine::Confinement;
-use crate::sys::filter::{Instruction, load as load_program};
 
 /// Loads the filter for this process and all that come of it.
 ///
 /// # Errors
 /// Those of `seccomp(2)`.
 pub(super) fn load(own: Confinement) -> io::Result<()> {
-    load_program(&program(own))
+    load_program(&program(own), Subject::Programs)
 }
 
-// Classic BPF, see linux/bpf_common.h.
-const LOAD: u16 = 0x20;
-const IF_EQUAL: u16 = 0x15;
-const IF_AT_LEAST: u16 = 0x35;
-const RETURN: u16 = 0x06;
-
-// struct seccomp_data, see seccomp(2).
-const NUMBER: u32 = 0;
-const ARCHITECTURE: u32 = 4;
+/// Offset of an argument of the call.
 const fn argument(index: u32) -> u32 {
     // The lower half, on processors with the lower byte first.
     16 + 8 * index
-}
-
-const ALLOW: u32 = 0x7fff_0000;
-const fn refuse(errno: i32) -> u32 {
-    0x0005_0000 | errno.cast_unsigned()
 }
 
 /// Calls are denied with the first number, so that libraries fall back quietly, or the second.
@@ -118,22 +109,11 @@ const NETLINK: u32 = 16;
 const AUDIT: u32 = 9;
 
 fn step(code: u16, value: u32) -> Instruction {
-    Instruction {
-        code,
-        if_true: 0,
-        if_false: 0,
-        value,
-    }
+    Instruction::step(code, value)
 }
 
-/// Compares the loaded word; skips `skip` instructions unless the comparison holds.
 fn unless(code: u16, value: u32, skip: u8) -> Instruction {
-    Instruction {
-        code,
-        if_true: 0,
-        if_false: skip,
-        value,
-    }
+    Instruction::unless(code, value, skip)
 }
 
 fn program(own: Confinement) -> Vec<Instruction> {

@@ -16,7 +16,8 @@ use rustix::process::{
 };
 
 use super::ahead::Recording;
-use super::cgroup::Groups;
+use super::bpf::DeviceRule;
+use super::cgroup::{Groups, Terms};
 use super::channel::Channel;
 use super::console::ConsoleLog;
 use super::control::ControlSocket;
@@ -255,13 +256,18 @@ impl Supervisor {
         fault::point("sockets");
         // From here on they are undone, however far this came.
         let groups = self.groups.insert(groups);
-        groups.create(
-            &self.spec.limits,
-            self.spec.ids,
-            &devices::rules(&self.spec),
-        )?;
+        let missing = groups.create(&terms(&self.spec, &devices::rules(&self.spec)))?;
+        self.tell_missing(missing);
         fault::point("groups");
         Ok(())
+    }
+
+    /// Tells what this host cannot do for the WPAR, which starts all the same.
+    fn tell_missing(&mut self, missing: Vec<LaunchError>) {
+        for error in missing {
+            errors::keep(&self.spec, &error);
+            self.report(&Report::Trouble(error.to_string()));
+        }
     }
 
     /// Starts init, again and again while it wants that; returns how the last one ended.
@@ -318,11 +324,8 @@ impl Supervisor {
         fault::point("restart-killed");
         if let Some(groups) = &self.groups {
             groups.remove()?;
-            groups.create(
-                &self.spec.limits,
-                self.spec.ids,
-                &devices::rules(&self.spec),
-            )?;
+            let missing = groups.create(&terms(&self.spec, &devices::rules(&self.spec)))?;
+            self.tell_missing(missing);
         }
         self.state.restarts += 1;
         self.state.init = None;
@@ -337,6 +340,9 @@ impl Supervisor {
 
     /// Brings init to its `exec`.
     fn launch(&mut self) -> Result<(), LaunchError> {
+        if let Some(own) = &self.spec.own_addresses {
+            network::share(&self.spec.run_dir, own)?;
+        }
         let (channel, theirs) = Stage::pair().doing("make a channel")?;
         let groups = self
             .groups
@@ -491,6 +497,7 @@ impl Supervisor {
             self.state.daemon = ProcessId::of(daemon.pid());
             self.daemon = Some(daemon);
             self.record();
+            self.limit_disks()?;
             self.wait_for_daemon(&path)?;
             self.go_ahead();
             fault::point("daemon-ready");
@@ -582,6 +589,7 @@ impl Supervisor {
         }
         self.inquiries.drain(..).for_each(Inquiry::wait);
         if let Some(groups) = self.groups.take() {
+            keep(groups.remove_disks());
             keep(groups.remove().map(drop));
         }
         self.control = None;
@@ -626,6 +634,16 @@ impl Supervisor {
         {
             self.starter = None;
         }
+    }
+}
+
+/// What its groups are made with.
+fn terms<'a>(spec: &'a LaunchSpec, devices: &'a [DeviceRule]) -> Terms<'a> {
+    Terms {
+        limits: &spec.limits,
+        ids: spec.ids,
+        devices,
+        addresses: spec.own_addresses.as_ref(),
     }
 }
 

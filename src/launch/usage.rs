@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::cgroup::Groups;
+use super::disk;
 use super::state::RunState;
 
 /// Clock ticks in a second, of `/proc/PID/stat`: the same on every Linux that runs this.
@@ -30,6 +31,10 @@ pub struct Usage {
     pub received_bytes: Option<u64>,
     /// Bytes that it sent.
     pub sent_bytes: Option<u64>,
+    /// Bytes that were read from disks for it, since its file system was started.
+    pub disk_read_bytes: Option<u64>,
+    /// Bytes that were written to disks for it.
+    pub disk_written_bytes: Option<u64>,
     /// Start, in seconds since 1970.
     pub started_at: u64,
 }
@@ -55,14 +60,18 @@ pub fn usage(run_dir: &Path, link: &str) -> Option<Usage> {
         Some((received, sent)) => (Some(received), Some(sent)),
         None => (None, None),
     };
+    let daemon = state.daemon.filter(|daemon| daemon.is_alive());
+    let (disk_read_bytes, disk_written_bytes) = daemon
+        .and_then(|daemon| disk::of_process(daemon.pid).ok())
+        .unwrap_or_default();
     Some(Usage {
+        disk_read_bytes,
+        disk_written_bytes,
         cpu_microseconds: groups
             .read("cpu.stat")
             .and_then(|text| field(&text, "usage_usec"))
             .or(nanoseconds.map(|time| time / 1000)),
-        file_system_microseconds: state
-            .daemon
-            .filter(|daemon| daemon.is_alive())
+        file_system_microseconds: daemon
             .and_then(|daemon| fs::read_to_string(format!("/proc/{}/stat", daemon.pid)).ok())
             .and_then(|stat| processor_time(&stat)),
         memory_bytes: number("memory.current", "memory.usage_in_bytes"),

@@ -4,6 +4,7 @@
 //! AIX states about a value stands here, once, with its test.
 
 pub mod abi;
+mod amount;
 pub mod base;
 pub mod consistency;
 pub mod copy_controls;

@@ -8,6 +8,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::amount::{in_suffix, number, with_suffix};
+
 /// Smallest limit of space: less is a wrong unit, and not enough for a start.
 pub const SIZE_MIN: u64 = 1 << 20;
 
@@ -16,8 +18,6 @@ pub const INODES_MIN: u64 = 64;
 
 /// Unit of a size without suffix, as in AIX.
 const BLOCK: u64 = 512;
-
-const SUFFIXES: [(char, u32); 4] = [('K', 10), ('M', 20), ('G', 30), ('T', 40)];
 
 /// What a WPAR may take of the host's disk; `None` for no limit but the disk's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,19 +124,11 @@ impl FileSystemAttributes {
     }
 }
 
-/// Digits alone: no sign.
-fn number(text: &str) -> Option<u64> {
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    digits.then(|| text.parse().ok()).flatten()
-}
-
 /// Bytes of a size with a suffix, or in blocks.
 fn size(text: &str) -> Option<u64> {
-    let suffix = text.chars().next_back()?.to_ascii_uppercase();
-    let known = SUFFIXES.iter().find(|(letter, _)| *letter == suffix);
-    match known {
-        Some((_, shift)) => number(text.get(..text.len() - 1)?)?.checked_mul(1 << shift),
-        None => number(text)?.checked_mul(BLOCK),
+    match number(text) {
+        Some(blocks) => blocks.checked_mul(BLOCK),
+        None => with_suffix(text),
     }
 }
 
@@ -146,12 +138,8 @@ pub struct Size(pub u64);
 
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let whole = SUFFIXES
-            .iter()
-            .rev()
-            .find(|(_, shift)| self.0 > 0 && self.0.is_multiple_of(1 << shift));
-        match whole {
-            Some((letter, shift)) => write!(f, "{}{letter}", self.0 >> shift),
+        match in_suffix(self.0) {
+            Some((number, letter)) => write!(f, "{number}{letter}"),
             None => write!(f, "{}", self.0.div_ceil(BLOCK)),
         }
     }

@@ -10,12 +10,14 @@
 //! | `shares_CPU` | weight; 100 is that of a WPAR without shares |
 //! | `rset` | processors |
 //! | `totalPTYs` | pseudo terminals |
+//! | `ioRead`, `ioWrite` | bytes in a second from and to each disk of the host, by its processes and its file system together |
+//! | `ioWeight` | weight at each disk, where its scheduler has weights |
 //!
 //! With `active=no` only the guard against fork bombs is left.
 
 use thiserror::Error;
 
-use crate::launch::Limits;
+use crate::launch::{IoLimits, Limits};
 use crate::model::resources::{CpuList, Maximum, MemoryLimit, Resources};
 
 /// What the host has.
@@ -25,6 +27,8 @@ pub struct Machine {
     pub memory: u64,
     /// Its processors that are online.
     pub processors: CpuList,
+    /// Its disks, as `MAJOR:MINOR`.
+    pub disks: Vec<String>,
 }
 
 /// A control that asks for what the host does not have.
@@ -86,6 +90,15 @@ pub fn limits(resources: &Resources, machine: &Machine) -> Result<Limits, NoSuch
         cpus: resources.rset.as_ref().map(ToString::to_string),
         process_memory: resources.process_memory,
         terminals: resources.terminals,
+        io: IoLimits {
+            read: resources.io_read,
+            write: resources.io_write,
+            weight: resources.io_weight,
+            disks: match resources.io_read.or(resources.io_write) {
+                Some(_) => machine.disks.clone(),
+                None => Vec::new(),
+            },
+        },
     })
 }
 
@@ -116,6 +129,7 @@ mod tests {
         Machine {
             memory: 10 * GIB,
             processors: CpuList::parse_or_none("0-3").unwrap().unwrap(),
+            disks: vec!["8:0".to_owned(), "254:0".to_owned()],
         }
     }
 
@@ -160,6 +174,17 @@ mod tests {
                 "{pairs:?}"
             );
         }
+    }
+
+    #[test]
+    fn rates_are_for_each_disk() {
+        let io = of(&["ioRead=50MB/s", "ioWeight=40"]).unwrap().io;
+        assert_eq!(
+            (io.read, io.write, io.weight),
+            (Some(50 << 20), None, Some(40))
+        );
+        assert_eq!(io.disks, ["8:0", "254:0"]);
+        assert!(of(&["ioWeight=40"]).unwrap().io.disks.is_empty());
     }
 
     #[test]

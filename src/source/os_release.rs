@@ -96,12 +96,8 @@ impl SystemFacts {
     }
 
     fn read_os_release(&mut self, text: &[u8]) {
-        for line in text.split(|&byte| byte == b'\n') {
-            let line = String::from_utf8_lossy(line);
-            let Some((key, value)) = line.trim().split_once('=') else {
-                continue;
-            };
-            let field = match key {
+        for (key, value) in assignments(text) {
+            let field = match key.as_str() {
                 "ID" => &mut self.id,
                 "VERSION_ID" => &mut self.version_id,
                 "VERSION" => &mut self.version,
@@ -109,9 +105,25 @@ impl SystemFacts {
                 "PRETTY_NAME" => &mut self.pretty_name,
                 _ => continue,
             };
-            *field = unquote(value);
+            *field = value;
         }
     }
+}
+
+/// The lines `KEY=value` of a file of os-release's form, values without quotes.
+fn assignments(text: &[u8]) -> impl Iterator<Item = (String, String)> {
+    text.split(|&byte| byte == b'\n').filter_map(|line| {
+        let line = String::from_utf8_lossy(line);
+        let (key, value) = line.trim().split_once('=')?;
+        Some((key.to_owned(), unquote(value)))
+    })
+}
+
+/// The first value of `key` in such a file that is not empty.
+pub(crate) fn value(text: &[u8], key: &str) -> Option<String> {
+    let mut all = assignments(text);
+    let found = all.find(|(known, value)| known == key && !value.is_empty());
+    found.map(|(_, value)| value)
 }
 
 /// A value of os-release without the shell's quotes.
@@ -229,6 +241,15 @@ mod tests {
     fn facts(builder: Builder) -> SystemFacts {
         let tree = Overlay::new(Arc::new(builder.build().unwrap()), None);
         SystemFacts::read(&tree).unwrap()
+    }
+
+    #[test]
+    fn values_of_shell_files() {
+        let text = b"# X\nA=1\nNAME=\"a b\"\nEMPTY=\n";
+        assert_eq!(value(text, "NAME").as_deref(), Some("a b"));
+        assert_eq!(value(text, "A").as_deref(), Some("1"));
+        assert_eq!(value(text, "EMPTY"), None);
+        assert_eq!(value(text, "X"), None);
     }
 
     #[test]

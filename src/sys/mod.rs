@@ -5,9 +5,9 @@
 //! on it. Nothing here knows what a WPAR is.
 #![allow(unsafe_code)]
 
+pub(crate) mod bpf;
 pub(crate) mod btrfs;
 pub(crate) mod descriptors;
-pub(crate) mod filter;
 pub(crate) mod mount;
 pub(crate) mod namespace;
 pub(crate) mod pidfd;

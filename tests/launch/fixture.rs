@@ -66,6 +66,7 @@ impl Wpar {
             limits: Limits::default(),
             network: None,
             host_network: false,
+            own_addresses: None,
             trail: None,
             devices: Vec::new(),
             confinement: Confinement::default(),

@@ -40,6 +40,7 @@ mod listing;
 mod login;
 mod looking;
 mod network;
+mod own_addresses;
 mod rc;
 mod resources;
 mod root_group;

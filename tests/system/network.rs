@@ -175,7 +175,7 @@ fn changes_hold_at_once() {
     reached("after a restart", || lan.peer_reaches("192.0.2.14"));
     // A change that cannot be is none.
     world.refused("chwpar -N address=192.0.2.2 web1", &["of this host"]);
-    world.refused("chwpar -N mode=shared web1", &["goes without addresses"]);
+    world.refused("chwpar -N mode=none web1", &["goes without addresses"]);
     assert!(lan.peer_reaches("192.0.2.14"));
     world.ok("chwpar -K -N address=192.0.2.14 web1");
     assert_eq!(lan.summary(), before);

@@ -237,3 +237,61 @@ fn what_is_used_is_shown_to_people_and_programs() {
     );
     world.remove_all();
 }
+
+#[test]
+fn what_is_read_from_disks_is_held_to_its_rate() {
+    let world = need!(World::new());
+    need!(fixture("busybox"));
+    start(&world, "ioRead=10MB/s ioWrite=20MB/s");
+    let groups = || {
+        let names = ["io.max", "blkio.throttle.read_bps_device"];
+        let places = world.groups().into_iter();
+        let found = places.flat_map(|group| names.map(|name| group.join(name)));
+        found.filter(|path| path.exists()).collect::<Vec<_>>()
+    };
+    // The WPAR's own, and that of its file system beside it.
+    let files = groups();
+    assert_eq!(files.len(), 2, "{files:?}");
+    let limits = || {
+        let texts = groups()
+            .into_iter()
+            .map(|file| std::fs::read_to_string(file).unwrap());
+        texts.collect::<Vec<_>>()
+    };
+    for text in limits() {
+        assert!(text.contains("10485760"), "{text}");
+    }
+    let daemon = world.processes();
+    let is_in_its_group = |process: &crate::common::procfs::Process| {
+        process.command.contains("wpar-mountd") && process.cgroups.contains("one:files")
+    };
+    assert!(daemon.iter().any(is_in_its_group), "{daemon:?}");
+    // Less, at once; nothing; and again after a restart.
+    world.ok("chwpar -R ioRead=1MB/s one");
+    for text in limits() {
+        assert!(
+            text.contains("1048576") && !text.contains("10485760"),
+            "{text}"
+        );
+    }
+    world.ok("chwpar -K -R ioRead one");
+    for text in limits() {
+        assert!(!text.contains("1048576"), "{text}");
+    }
+    world.ok("chwpar -R ioRead=2MB/s one");
+    world.ok("rebootwpar -h one");
+    for text in limits() {
+        assert!(text.contains("2097152"), "{text}");
+    }
+    let listed = world.ok("lswpar -cqR -a ioRead,ioWrite,ioWeight one");
+    assert_eq!(listed.text(), "2MB/s:20MB/s:unlimited");
+    let metrics = world.ok("metrics");
+    assert!(
+        metrics
+            .text()
+            .contains("wpar_disk_written_bytes_total{wpar=\"one\"} "),
+        "{metrics}"
+    );
+    world.remove_all();
+    world.assert_empty();
+}

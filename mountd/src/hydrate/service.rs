@@ -16,7 +16,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::work::{Ended, work};
 use crate::overlay::Overlay;
-use crate::sys::priority;
+use crate::sys::{descriptor, priority};
 
 /// The thread; it ends when this is dropped.
 #[derive(Debug)]
@@ -42,8 +42,7 @@ impl Service {
         let (waked, waker) = pipe_with(PipeFlags::CLOEXEC)?;
         let watch = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
         // By its descriptor, wherever the store is now.
-        let place = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&store));
-        inotify::add_watch(&watch, place, WatchFlags::MOVED_TO)?;
+        inotify::add_watch(&watch, descriptor::path(&store), WatchFlags::MOVED_TO)?;
         let ended = Arc::new(AtomicBool::new(false));
         let (overlay, over) = (Arc::clone(overlay), Arc::clone(&ended));
         let thread = thread::Builder::new()

@@ -134,8 +134,7 @@ fn most_pages() -> u64 {
 /// Pages of files, mapped ones and those in memory, that are in this process's page tables; 0 if
 /// `/proc` does not tell (`proc_pid_statm(5)`).
 fn resident_file_pages() -> u64 {
-    static STATM: OnceLock<Option<File>> = OnceLock::new();
-    let Some(file) = STATM.get_or_init(|| File::open("/proc/self/statm").ok()) else {
+    let Some(file) = statm() else {
         return 0;
     };
     let mut text = [0; 128];
@@ -145,6 +144,14 @@ fn resident_file_pages() -> u64 {
     shared
         .and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok())
         .unwrap_or(0)
+}
+
+/// The file that tells, opened once: later there may be no way to it.
+pub(crate) fn statm() -> Option<&'static File> {
+    static STATM: OnceLock<Option<File>> = OnceLock::new();
+    STATM
+        .get_or_init(|| File::open("/proc/self/statm").ok())
+        .as_ref()
 }
 
 /// Pages that this thread has waited for until they were read from a disk (`getrusage(2)`).

@@ -9,5 +9,5 @@ pub(crate) mod map;
 pub(crate) mod mount;
 pub(crate) mod priority;
 pub(crate) mod ring;
-pub(crate) mod seccomp;
+pub mod seccomp;
 pub(crate) mod shared;

@@ -17,6 +17,7 @@ struct MountAttr {
 const MOUNT_ATTR_RDONLY: u64 = 0x01;
 const MOUNT_ATTR_NOSUID: u64 = 0x02;
 const MOUNT_ATTR_NODEV: u64 = 0x04;
+const MOUNT_ATTR_NOEXEC: u64 = 0x08;
 const MOUNT_ATTR_NOATIME: u64 = 0x10;
 /// The field that `MOUNT_ATTR_NOATIME` is a value of: it is cleared before it is set.
 const MOUNT_ATTR_ATIME: u64 = 0x70;
@@ -24,9 +25,23 @@ const MOUNT_ATTR_ATIME: u64 = 0x70;
 /// Makes the mount at whose root `mount` is open private (no mount of the host appears in it) and
 /// read-only, without access times and devices.
 pub(crate) fn seal_mount(mount: impl AsFd) -> Result<(), Errno> {
+    let set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOATIME;
+    set_attributes(mount, set, MOUNT_ATTR_ATIME)
+}
+
+/// Makes the mount at whose root `mount` is open private, without devices, programs and set-id bits.
+pub(crate) fn keep_for_data(mount: impl AsFd) -> Result<(), Errno> {
+    set_attributes(
+        mount,
+        MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC,
+        0,
+    )
+}
+
+fn set_attributes(mount: impl AsFd, set: u64, clear: u64) -> Result<(), Errno> {
     let attr = MountAttr {
-        set: MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOATIME,
-        clear: MOUNT_ATTR_ATIME,
+        set,
+        clear,
         propagation: libc::MS_PRIVATE,
         userns: 0,
     };

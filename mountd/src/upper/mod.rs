@@ -54,6 +54,7 @@ use std::sync::Arc;
 
 use crate::upper::calls::{self as fs, AtFlags, Mode};
 use rustix::io::Errno;
+use rustix::mount::{OpenTreeFlags, open_tree};
 use thiserror::Error;
 
 use blocks::BootId;
@@ -65,6 +66,7 @@ use quota::{Mark, Quota};
 
 use crate::error::{FsError, FsResult};
 use crate::spec::SpaceLimits;
+use crate::sys::mount;
 use crate::types::{Attr, EntryName, Ino};
 
 /// Version of the store's format that this code writes.
@@ -125,6 +127,39 @@ pub struct RootInode {
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
+/// Where the descriptors of a store lead to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Upwards, too, as those of any directory.
+    Whole,
+    /// To the store alone, where the kernel allows that: it is on a mount of its own, which ends at it.
+    Inside,
+}
+
+impl Reach {
+    pub(crate) fn open(self, path: &Path) -> Result<OwnedFd, Errno> {
+        let store = fs::openat(fs::CWD, path, DIRECTORY, Mode::empty())?;
+        if self == Self::Whole {
+            return Ok(store);
+        }
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE
+            | OpenTreeFlags::OPEN_TREE_CLOEXEC
+            | OpenTreeFlags::AT_EMPTY_PATH;
+        let inside = open_tree(&store, "", flags).and_then(|tree| {
+            mount::keep_for_data(&tree)?;
+            // What is read of it needs more than the place, which is all that this descriptor is.
+            fs::openat(&tree, ".", DIRECTORY, Mode::empty())
+        });
+        match inside {
+            Err(why @ (Errno::PERM | Errno::NOSYS | Errno::INVAL | Errno::ACCESS)) => {
+                log::warn!("no private view of the store ({why}): its descriptors lead out of it");
+                Ok(store)
+            }
+            inside => inside,
+        }
+    }
+}
+
 /// Who had a store open before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opening {
@@ -169,10 +204,10 @@ impl UpperStore {
     /// # Errors
     /// See [`StoreError`].
     pub fn open(path: &Path, root: &RootInode, first_number: u64) -> Result<Self, StoreError> {
-        Self::open_as(path, root, first_number, Opening::AfterAll)
+        Self::open_as(path, root, first_number, Opening::AfterAll, Reach::Whole)
     }
 
-    /// The same, knowing who had it open before.
+    /// The same, knowing who had it open before, and by which way.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -181,6 +216,7 @@ impl UpperStore {
         root: &RootInode,
         first_number: u64,
         opening: Opening,
+        reach: Reach,
     ) -> Result<Self, StoreError> {
         let io = |action| {
             move |errno: Errno| StoreError::Io {
@@ -193,8 +229,7 @@ impl UpperStore {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(errno) => return Err(io("create the store")(errno)),
         }
-        let store =
-            fs::openat(fs::CWD, path, DIRECTORY, Mode::empty()).map_err(io("open the store"))?;
+        let store = reach.open(path).map_err(io("open the store"))?;
         let lock = founding::lock_description(&store, path)?;
         let directory =
             |name: &str| founding::open_or_make(&store, name).map_err(io("open a part of"));

@@ -199,6 +199,9 @@ pub(super) static RESOURCES: View = View {
         ("pct_semIDs", "Max Semaphore IDs"),
         ("pct_shmIDs", "Max Shared Memory IDs"),
         ("pct_pinMem", "Max Pinned Memory"),
+        ("ioRead", "Disk Read Limit"),
+        ("ioWrite", "Disk Write Limit"),
+        ("ioWeight", "Disk Weight"),
     ],
     objects: |row| {
         let resources = row.record.as_ref().map(|record| record.resources.clone());
@@ -334,7 +337,7 @@ mod tests {
                 &RESOURCES,
                 "name:state:active:rset:shares_CPU:CPU:shares_memory:memory:procVirtMem:\
                  totalVirtMem:totalProcesses:totalThreads:totalPTYs:totalLargePages:pct_msgIDs:\
-                 pct_semIDs:pct_shmIDs:pct_pinMem",
+                 pct_semIDs:pct_shmIDs:pct_pinMem:ioRead:ioWrite:ioWeight",
             ),
             (&SECURITY, "name:state:privs"),
         ] {

@@ -67,8 +67,11 @@ pub(super) const WORDS: Words = Words {
         ports its own. -N mode=nat gives it a private address behind the host's instead; \
         publish=8080:80/tcp leads port 8080 of the host to its port 80 (this needs nft; from the host \
         itself the port is reached by any address but 127.0.0.1). -N mode=shared gives it the host's own \
-        stack, which it cannot change: nothing confines it to some of the host's addresses, ports below 1024 are the \
-        host's, and abstract sockets are common to both. Each -N is one address. The host passes on between the WPAR \
+        stack, which it cannot change; with address= it is held to that, which is added to the host's interface unless \
+        it is there: programs that listen everywhere listen there, other addresses are refused, what it connects to \
+        sees that address, all its ports can be used, and 127.0.0.1 is an address of its own. Without address= nothing \
+        confines it to some of the host's addresses, and ports below 1024 are the host's. Abstract sockets are common \
+        to both. Each -N is one address. The host passes on between the WPAR \
         and that interface alone, by its own routes; with -i only into the subnets of the addresses and by the \
         routes of -I. A WPAR with a network gets the host's name servers, but for those on the \
         host itself; what its administrator writes into /etc/resolv.conf stays. A host name of -h that \
@@ -78,7 +81,8 @@ pub(super) const WORDS: Words = Words {
         totalVirtMem (with swap space) and procVirtMem (of each process), CPU=MIN%-SOFT%,HARD% of all \
         its processors (of which the last is enforced), shares_CPU against others (100 is usual), rset for \
         the processors themselves (0-3,6), totalProcesses and totalThreads (the kernel counts threads, and the \
-        smaller holds; 4096 if neither is said) and totalPTYs. active=no lifts all but the 4096. A limit that the host \
+        smaller holds; 4096 if neither is said) and totalPTYs; ioRead=50MB/s and ioWrite= from and to each disk of the \
+        host, and ioWeight (100 is usual) where the scheduler of the disks has weights. active=no lifts all but the 4096. A limit that the host \
         has no control group controller for keeps the WPAR from starting.\n\n\
         Settings can be kept in a specification file: stanzas with lines 'key = \"value\"', as in \
         AIX. -o writes one, with -w without making the WPAR; -f reads one, and -e takes the \
@@ -142,6 +146,10 @@ pub(super) const WORDS: Words = Words {
         (
             "Give it an address on the network of the host",
             "mkwpar -t -n web1 -N address=192.0.2.10 -N address6=2001:db8::10",
+        ),
+        (
+            "Give it an address of the host's own network stack, as AIX does",
+            "mkwpar -t -n web1 -N mode=shared address=192.0.2.10",
         ),
         (
             "Behind the host's address, with one port of it",
@@ -210,9 +218,11 @@ pub(super) const WORDS: Words = Words {
         WPAR has one file system: of -M there are size, in AIX's units, and directory=/ \
         (other directories and attributes are refused); inodes, K and T are additions, as are \
         include, exclude, snapshot, hydrate and source of -T. An address is not added to the host's interface, whose stack is \
-        the host's alone; mode=shared is AIX's way without its confinement. mode and publish are additions, as is a single \
+        the host's alone; mode=shared with address= is AIX's way (a program that listens at all addresses gets the \
+        first of each family). mode and publish are additions, as is a single \
         HARD% or a size in -R. rtdest and rtgateway are addresses, not names. shares_memory, \
         totalLargePages and pct_* can only be what they are anyway. -a leaves addresses out that clash, and nothing else. \
+        ioRead, ioWrite and ioWeight are additions. \
         Of -S there is no secfile; the names of privileges are AIX's \
         where Linux has something like them, but what each covers is what Linux has.",
 };

@@ -42,7 +42,7 @@ fn seconds(microseconds: Option<u64>) -> Option<f64> {
     number(microseconds).map(|value| value / 1e6)
 }
 
-const ALL: [Metric; 9] = [
+const ALL: [Metric; 11] = [
     Metric {
         name: "wpar_cpu_seconds_total",
         kind: "counter",
@@ -54,6 +54,18 @@ const ALL: [Metric; 9] = [
         kind: "counter",
         help: "Processor time of its file system.",
         value: |usage| seconds(usage.file_system_microseconds),
+    },
+    Metric {
+        name: "wpar_disk_read_bytes_total",
+        kind: "counter",
+        help: "Bytes read from disks by its file system.",
+        value: |usage| number(usage.disk_read_bytes),
+    },
+    Metric {
+        name: "wpar_disk_written_bytes_total",
+        kind: "counter",
+        help: "Bytes written to disks by its file system.",
+        value: |usage| number(usage.disk_written_bytes),
     },
     Metric {
         name: "wpar_memory_bytes",

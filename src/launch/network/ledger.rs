@@ -36,10 +36,14 @@ pub(super) struct Changed {
 /// What was made for one WPAR.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Entry {
+    /// The host's end of its wire; empty if it has none.
     pub(super) link: String,
     #[serde(default)]
     pub(super) addresses: Vec<IpAddr>,
     pub(super) proxies: Vec<Proxy>,
+    /// Addresses that links of the host were given.
+    #[serde(default)]
+    pub(super) aliases: Vec<Proxy>,
     pub(super) settings: Vec<Changed>,
     pub(super) table: Option<Table>,
     /// Families that have a rule.
@@ -175,6 +179,6 @@ mod tests {
         let text = r#"{"link": "wpar1", "proxies": [], "settings": [], "table": null,
             "rules_v6": [], "is_translated": false}"#;
         let entry: Entry = serde_json::from_str(text).unwrap();
-        assert!(entry.addresses.is_empty());
+        assert!(entry.addresses.is_empty() && entry.aliases.is_empty());
     }
 }

@@ -16,6 +16,7 @@ use std::path::Path;
 use rustix::fs::{Mode, OFlags, open};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
+use super::bpf::OwnAddresses;
 use super::error::{Doing, LaunchError};
 use super::note::note;
 
@@ -69,10 +70,7 @@ pub(super) fn connect(
         undo(&netlink, &ledger, &old)?;
     }
     if let Some((address, owner)) = ledger.taken(run_dir, &plan.addresses) {
-        return Err(LaunchError::other(format!(
-            "{address} is in use by the workload partition of {}; choose another address",
-            owner.display()
-        )));
+        return Err(in_use(address, owner));
     }
     let entry = intended(&ledger, plan)?;
     ledger.entries.insert(run_dir.to_owned(), entry);
@@ -87,6 +85,58 @@ pub(super) fn connect(
         ledger.save()?;
     }
     made
+}
+
+/// Gives links of the host the addresses of a WPAR that has the host's stack, but for those that the host
+/// has anyway.
+///
+/// # Errors
+/// The address that cannot be had; none is added then.
+pub(super) fn share(run_dir: &Path, own: &OwnAddresses) -> Result<(), LaunchError> {
+    disconnect(run_dir)?;
+    let netlink = Netlink::open().doing("talk to the kernel about the network")?;
+    let mut ledger = Ledger::open()?;
+    let addresses: Vec<IpAddr> = own.addresses.iter().map(|(address, _)| *address).collect();
+    if let Some((address, owner)) = ledger.taken(run_dir, &addresses) {
+        return Err(in_use(address, owner));
+    }
+    let present = netlink.addresses().doing("list the host's addresses")?;
+    let is_missing = |address: &IpAddr| !present.iter().any(|(_, one, _)| one == address);
+    let missing = own.addresses.iter().filter(|(one, _)| is_missing(one));
+    let entry = Entry {
+        addresses,
+        aliases: missing
+            .map(|(address, interface)| plan::Proxy {
+                interface: interface.clone(),
+                address: *address,
+            })
+            .collect(),
+        ..Entry::default()
+    };
+    let aliases = entry.aliases.clone();
+    ledger.entries.insert(run_dir.to_owned(), entry);
+    ledger.save()?;
+    let made = aliases.iter().try_for_each(|alias| {
+        let link = netlink.index(&alias.interface);
+        link.and_then(|link| netlink.add_address(link, alias.address))
+            .doing(format!("give {} to {}", alias.address, alias.interface))
+    });
+    if made.is_err()
+        && let Some(entry) = ledger.entries.remove(run_dir)
+    {
+        if let Err(error) = undo(&netlink, &ledger, &entry) {
+            note(error);
+        }
+        ledger.save()?;
+    }
+    made
+}
+
+fn in_use(address: IpAddr, owner: &Path) -> LaunchError {
+    LaunchError::other(format!(
+        "{address} is in use by the workload partition of {}; choose another address",
+        owner.display()
+    ))
 }
 
 /// Undoes all that was made for the WPAR with this run directory; tells whether there was anything.
@@ -134,6 +184,7 @@ fn intended(ledger: &Ledger, plan: &Plan) -> Result<Entry, LaunchError> {
         link: plan.link.clone(),
         addresses: plan.addresses.clone(),
         proxies: plan.proxies.clone(),
+        aliases: Vec::new(),
         settings,
         table: plan.table.clone(),
         rules_v6: match plan.table {

@@ -48,6 +48,13 @@ pub(super) fn undo(netlink: &Netlink, ledger: &Ledger, entry: &Entry) -> Result<
             keep(removed.doing(format!("stop answering for {}", proxy.address)));
         }
     }
+    for alias in &entry.aliases {
+        if let Ok(link) = netlink.index(&alias.interface) {
+            let removed = gone(netlink.remove_address(link, alias.address));
+            let step = format!("take {} from {}", alias.address, alias.interface);
+            keep(removed.doing(step));
+        }
+    }
     keep(remove_link(netlink, &entry.link).doing(format!("remove the link {}", entry.link)));
     for changed in entry.settings.iter().rev() {
         let still_needed = ledger.before(&changed.path).is_some();
@@ -75,6 +82,9 @@ fn is_everywhere(changed: &Changed) -> bool {
 
 /// Removes a link if it is one of ours: by its label, or without one because its making was cut short.
 fn remove_link(netlink: &Netlink, name: &str) -> io::Result<()> {
+    if name.is_empty() {
+        return Ok(());
+    }
     match netlink.link(name)? {
         Some(link)
             if link

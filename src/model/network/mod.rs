@@ -34,7 +34,7 @@ pub enum Mode {
     Alias,
     /// A stack of its own with private addresses, behind those of the host.
     Nat,
-    /// The host's stack.
+    /// The host's stack; with addresses, held to those.
     Shared,
 }
 
@@ -53,6 +53,9 @@ impl fmt::Display for Mode {
         f.write_str(known.map_or("", |(_, name)| name))
     }
 }
+
+/// The most addresses that a WPAR with the host's stack can be held to.
+pub const SHARED_MAX: usize = 64;
 
 /// An address of a WPAR.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -201,7 +204,7 @@ impl Network {
     pub fn check(&self) -> Result<(), NetworkError> {
         let together = |text: String| Err(NetworkError::Together(text));
         let mode = self.mode();
-        if let (Mode::None | Mode::Shared, Some(address)) = (mode, self.addresses.first()) {
+        if let (Mode::None, Some(address)) = (mode, self.addresses.first()) {
             return together(format!(
                 "mode={mode} goes without addresses, and {} is one; leave mode= away",
                 address.address
@@ -216,6 +219,12 @@ impl Network {
                 _ => "there is no network",
             };
             return together(format!("publish={published} needs mode=nat: {why}"));
+        }
+        if mode == Mode::Shared && self.addresses.len() > SHARED_MAX {
+            return together(format!(
+                "mode=shared goes with at most {} addresses",
+                SHARED_MAX
+            ));
         }
         if mode == Mode::Alias && self.addresses.is_empty() {
             return together("mode=alias needs an address; add address=".to_owned());

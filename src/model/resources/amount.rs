@@ -1,18 +1,11 @@
-//! Amounts of processor and memory: percentages and bytes.
+//! Amounts of processor, memory and disk: percentages, bytes, and bytes in a second.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::MEMORY_MIN;
-
-const SUFFIXES: [(char, u32); 4] = [('K', 10), ('M', 20), ('G', 30), ('T', 40)];
-
-/// Digits alone: no sign.
-pub(super) fn number(text: &str) -> Option<u64> {
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    digits.then(|| text.parse().ok()).flatten()
-}
+use super::{MEMORY_MIN, RATE_MIN};
+use crate::model::amount::{in_suffix, number, with_suffix};
 
 /// A size in bytes, written `512MB` or `512M`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,27 +18,40 @@ impl Bytes {
     /// What it should be.
     pub fn parse(text: &str) -> Result<u64, &'static str> {
         const WHY: &str = "it is a number with the suffix M, G or T (or MB, GB, TB), at least 4M";
-        let upper = text.to_ascii_uppercase();
-        let plain = upper.strip_suffix('B').unwrap_or(&upper);
-        let size = plain.chars().next_back().and_then(|suffix| {
-            let (_, shift) = SUFFIXES.iter().find(|(letter, _)| *letter == suffix)?;
-            let digits = plain.get(..plain.len().checked_sub(1)?)?;
-            number(digits)?.checked_mul(1 << shift)
-        });
+        let size = with_suffix(text.strip_suffix(['b', 'B']).unwrap_or(text));
         size.filter(|size| *size >= MEMORY_MIN).ok_or(WHY)
     }
 }
 
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let whole = SUFFIXES
-            .iter()
-            .rev()
-            .find(|(_, shift)| self.0 > 0 && self.0.is_multiple_of(1 << shift));
-        match whole {
-            Some((letter, shift)) => write!(f, "{}{letter}B", self.0 >> shift),
+        match in_suffix(self.0) {
+            Some((number, letter)) => write!(f, "{number}{letter}B"),
             None => write!(f, "{}", self.0),
         }
+    }
+}
+
+/// A rate in bytes in each second, written `50MB/s`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate(pub u64);
+
+impl Rate {
+    /// The bytes in a second that `text` says.
+    ///
+    /// # Errors
+    /// What it should be.
+    pub fn parse(text: &str) -> Result<u64, &'static str> {
+        const WHY: &str = "it is as in 50MB/s (K, M or G), at least 64K/s, or 'unlimited'";
+        let size = text.strip_suffix("/s").unwrap_or(text);
+        let size = with_suffix(size.strip_suffix(['b', 'B']).unwrap_or(size));
+        size.filter(|size| *size >= RATE_MIN).ok_or(WHY)
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/s", Bytes(self.0))
     }
 }
 
@@ -192,6 +198,23 @@ mod tests {
             "16777216TB",
         ] {
             assert!(Bytes::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn rates_are_sizes_in_a_second() {
+        for (text, bytes) in [
+            ("50MB/s", 50 << 20),
+            ("50M", 50 << 20),
+            ("64K/s", 64 << 10),
+            ("1g/s", 1 << 30),
+        ] {
+            assert_eq!(Rate::parse(text), Ok(bytes), "{text}");
+            assert_eq!(Rate::parse(&Rate(bytes).to_string()), Ok(bytes));
+        }
+        assert_eq!(Rate(50 << 20).to_string(), "50MB/s");
+        for text in ["", "50", "50/s", "63K/s", "-1M/s", "50M/min", "/s"] {
+            assert!(Rate::parse(text).is_err(), "{text}");
         }
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::amount::number;
+use crate::model::amount::number;
 
 /// Highest number of a processor.
 const LAST: u32 = 8191;

@@ -14,7 +14,8 @@ mod cpu_list;
 #[cfg(test)]
 mod tests;
 
-pub use amount::{Bytes, MemoryLimit, Percentages};
+pub use amount::{Bytes, MemoryLimit, Percentages, Rate};
+
 pub use cpu_list::CpuList;
 
 /// Fewest processes or threads that a WPAR can be limited to: its own few at the start.
@@ -23,11 +24,14 @@ pub const TASKS_MIN: u64 = 8;
 /// Least memory: less is a wrong unit.
 pub const MEMORY_MIN: u64 = 4 << 20;
 
+/// Least rate of a disk: less is a wrong unit, and too little for a start.
+pub const RATE_MIN: u64 = 64 << 10;
+
 /// What has no limit, or no share.
 pub const UNLIMITED: &str = "unlimited";
 
 /// Every key, in the order of `lswpar -R`.
-pub const KEYS: [&str; 16] = [
+pub const KEYS: [&str; 19] = [
     "active",
     "rset",
     "shares_CPU",
@@ -44,6 +48,9 @@ pub const KEYS: [&str; 16] = [
     "pct_semIDs",
     "pct_shmIDs",
     "pct_pinMem",
+    "ioRead",
+    "ioWrite",
+    "ioWeight",
 ];
 
 /// The resource controls of a WPAR; what is not said is `None`.
@@ -79,6 +86,15 @@ pub struct Resources {
     /// Pseudo terminals.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub terminals: Option<u64>,
+    /// Bytes in a second that it reads from each disk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub io_read: Option<u64>,
+    /// Bytes in a second that it writes to each disk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub io_write: Option<u64>,
+    /// Its weight at the disks against others; 100 is usual.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub io_weight: Option<u32>,
 }
 
 impl Default for Resources {
@@ -94,6 +110,9 @@ impl Default for Resources {
             processes: None,
             threads: None,
             terminals: None,
+            io_read: None,
+            io_write: None,
+            io_weight: None,
         }
     }
 }
@@ -202,6 +221,9 @@ impl Resources {
                 "totalProcesses" => self.processes = None,
                 "totalThreads" => self.threads = None,
                 "totalPTYs" => self.terminals = None,
+                "ioRead" => self.io_read = None,
+                "ioWrite" => self.io_write = None,
+                "ioWeight" => self.io_weight = None,
                 other if KEYS.contains(&other) => {}
                 other => return Err(ResourceError::Unknown(other.to_owned())),
             }
@@ -226,7 +248,7 @@ impl Resources {
             };
         }
         let count = |least: u64, why| {
-            let number = amount::number(value).filter(|number| *number >= least);
+            let number = crate::model::amount::number(value).filter(|number| *number >= least);
             number.ok_or_else(|| bad(why))
         };
         match key {
@@ -268,6 +290,28 @@ impl Resources {
                     _ => self.total_memory = limit,
                 }
             }
+            "ioRead" | "ioWrite" => {
+                let rate = match is_unlimited {
+                    true => None,
+                    false => Some(Rate::parse(value).map_err(bad)?),
+                };
+                match key {
+                    "ioRead" => self.io_read = rate,
+                    _ => self.io_write = rate,
+                }
+            }
+            "ioWeight" => {
+                const WHY: &str = "it is a number from 1 to 1000, or 'unlimited'";
+                self.io_weight = match is_unlimited {
+                    true => None,
+                    false => Some(
+                        u32::try_from(count(1, WHY)?)
+                            .ok()
+                            .filter(|weight| *weight <= 1000)
+                            .ok_or_else(|| bad(WHY))?,
+                    ),
+                };
+            }
             "totalProcesses" => {
                 self.processes = Some(match is_unlimited {
                     true => Maximum::Unlimited,
@@ -297,6 +341,7 @@ impl Resources {
         let or_unlimited = |value: Option<String>| value.unwrap_or_else(|| UNLIMITED.to_owned());
         let number = |value: Option<u64>| or_unlimited(value.map(|number| number.to_string()));
         let bytes = |value: Option<u64>| or_unlimited(value.map(|size| Bytes(size).to_string()));
+        let rate = |value: Option<u64>| or_unlimited(value.map(|rate| Rate(rate).to_string()));
         match key {
             "active" => if self.active { "yes" } else { "no" }.to_owned(),
             "rset" => self
@@ -317,6 +362,9 @@ impl Resources {
             },
             "totalThreads" => number(self.threads),
             "totalPTYs" => number(self.terminals),
+            "ioRead" => rate(self.io_read),
+            "ioWrite" => rate(self.io_write),
+            "ioWeight" => number(self.io_weight.map(u64::from)),
             other => UNSUPPORTED
                 .iter()
                 .find(|(known, ..)| *known == other)

@@ -9,7 +9,7 @@ fn said(pairs: &[&str]) -> Result<Resources, ResourceError> {
 }
 
 /// As an administrator of AIX writes them.
-const USUAL: [&str; 9] = [
+const USUAL: [&str; 12] = [
     "active=yes",
     "rset=0-1,3",
     "shares_CPU=40",
@@ -19,6 +19,9 @@ const USUAL: [&str; 9] = [
     "totalVirtMem=2GB",
     "totalProcesses=400",
     "totalPTYs=16",
+    "ioRead=50MB/s",
+    "ioWrite=512KB/s",
+    "ioWeight=40",
 ];
 
 #[test]
@@ -49,7 +52,7 @@ fn nothing_said_is_as_aix_shows_it_but_for_the_processes() {
     assert_eq!(
         shown.join(":"),
         "yes::unlimited:0%-100%,100%:unlimited:0%-100%,100%:unlimited:unlimited:4096:unlimited:\
-         unlimited:unlimited:100%:100%:100%:100%"
+         unlimited:unlimited:100%:100%:100%:100%:unlimited:unlimited:unlimited"
     );
     assert!(none.pairs().is_empty() && none.is_default());
     // Said as it is anyway, it is not said.
@@ -101,6 +104,9 @@ fn what_cannot_be_is_refused_with_the_reason() {
         ("totalProcesses=0", "from 8 up"),
         ("totalThreads=+9", "from 8 up"),
         ("totalPTYs=0", "from 1 up"),
+        ("ioRead=50", "50MB/s"),
+        ("ioWrite=1K/s", "64K/s"),
+        ("ioWeight=1001", "1 to 1000"),
         ("shares_memory=10", "no shares of memory"),
         ("totalLargePages=4", "large pages"),
         ("pct_msgIDs=50%", "IPC"),

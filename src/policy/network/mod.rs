@@ -7,6 +7,7 @@
 //! | mode | addresses | the host |
 //! |---|---|---|
 //! | `alias` | as said, reached at an interface of the host | answers for them there (ARP, NDP), passes on between that interface and the wire |
+//! | `shared` | as said, put on an interface of the host, unless the host has them | lets the WPAR use these alone |
 //! | `nat` | private ones, chosen by [`settle()`] | translates to its own address and back, and from published ports |
 //!
 //! Forwarding is turned on for single interfaces, never for the whole host.
@@ -15,15 +16,17 @@ use std::net::IpAddr;
 
 use thiserror::Error;
 
-use crate::model::network::Network;
+use crate::model::network::{Mode, Network};
 
 mod plan;
 mod settle;
+mod share;
 #[cfg(test)]
 mod tests;
 
 pub use plan::{Wire, plan};
 pub use settle::{Other, settle};
+pub use share::own_addresses;
 
 /// Why a WPAR cannot be connected as it is said.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -100,8 +103,9 @@ impl Refusal {
 
 /// Whether anything has to be made for it.
 pub fn is_needed(network: &Network) -> bool {
-    !matches!(
-        network.mode(),
-        crate::model::network::Mode::None | crate::model::network::Mode::Shared
-    )
+    match network.mode() {
+        Mode::None => false,
+        Mode::Shared => !network.addresses.is_empty(),
+        Mode::Alias | Mode::Nat => true,
+    }
 }

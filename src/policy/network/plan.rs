@@ -35,7 +35,7 @@ pub fn plan(
     others: &[Other],
     resolver: Option<String>,
 ) -> Result<Option<Plan>, Refusal> {
-    if !is_needed(network) {
+    if !is_needed(network) || network.mode() == Mode::Shared {
         return Ok(None);
     }
     let addresses: Vec<IpAddr> = network.addresses.iter().map(|a| a.address).collect();

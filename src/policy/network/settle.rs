@@ -43,7 +43,11 @@ pub fn settle(
         choose_private(&mut network, host, others, start)?;
     }
     for address in &mut network.addresses {
-        require_free(address.address, host, others)?;
+        match mode {
+            // What is the host's own may be shared with it.
+            Mode::Shared => require_no_other(address.address, others)?,
+            _ => require_free(address.address, host, others)?,
+        }
         match mode {
             Mode::Nat => {
                 if let Some(name) = &address.interface {
@@ -53,7 +57,7 @@ pub fn settle(
             }
             _ => place(address, host)?,
         }
-        if address.address.is_ipv6() && !host.can_forward_v6 {
+        if mode != Mode::Shared && address.address.is_ipv6() && !host.can_forward_v6 {
             return Err(Refusal::NoForwardV6(address.address));
         }
     }
@@ -108,6 +112,10 @@ pub(super) fn require_free(
             });
         }
     }
+    require_no_other(address, others)
+}
+
+fn require_no_other(address: IpAddr, others: &[Other]) -> Result<(), Refusal> {
     for other in others {
         if other
             .network
@@ -128,7 +136,9 @@ pub(super) fn require_free(
 fn place(address: &mut Address, host: &HostNetwork) -> Result<(), Refusal> {
     let interface = match &address.interface {
         Some(name) => find(host, name)?,
-        None => of_subnet(host, address.address).ok_or(Refusal::NoSubnet(address.address))?,
+        None => with_address(host, address.address)
+            .or_else(|| of_subnet(host, address.address))
+            .ok_or(Refusal::NoSubnet(address.address))?,
     };
     let subnet = interface
         .addresses
@@ -150,6 +160,12 @@ pub(super) fn find<'a>(
         .iter()
         .find(|interface| interface.name == name.as_str())
         .ok_or_else(|| Refusal::NoInterface(name.to_string()))
+}
+
+fn with_address(host: &HostNetwork, address: IpAddr) -> Option<&HostInterface> {
+    let has =
+        |interface: &&HostInterface| interface.addresses.iter().any(|(own, _)| *own == address);
+    host.interfaces.iter().find(has)
 }
 
 /// The interface whose subnet an address is in: of several, the narrowest.

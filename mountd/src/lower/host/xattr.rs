@@ -1,16 +1,17 @@
 //! Extended attributes of an object that is held by an `O_PATH` descriptor.
 //!
 //! `fgetxattr(2)` refuses such a descriptor, and opening the object for real could wake whoever
-//! waits at a pipe, a lease or a device. So the calls by path are made on `/proc/self/fd/N`, which
-//! is the held object itself, also if that is a symbolic link. [`proc_is_mounted`] must have been
+//! waits at a pipe, a lease or a device. So the calls by path are made on `/proc/self/fd/N`
+//! ([`descriptor::path`]). [`proc_is_mounted`] must have been
 //! asked before: the path means nothing if something else is mounted there.
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use rustix::fs;
 use rustix::io::Errno;
 
 use crate::error::FsResult;
+use crate::sys::descriptor;
 
 /// Room for what most attributes are; the kernel's own limit for values and lists.
 const USUAL: usize = 512;
@@ -27,7 +28,7 @@ pub(super) fn get(object: &OwnedFd, name: &[u8]) -> FsResult<Option<Vec<u8>>> {
     if name.is_empty() || name.contains(&0) {
         return Ok(None);
     }
-    let path = proc_path(object);
+    let path = descriptor::path(object);
     match read_all(|buffer| fs::getxattr(path.as_str(), name, buffer)) {
         Ok(value) => Ok(Some(value)),
         Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(None),
@@ -37,7 +38,7 @@ pub(super) fn get(object: &OwnedFd, name: &[u8]) -> FsResult<Option<Vec<u8>>> {
 
 /// Names of the attributes of `object`.
 pub(super) fn list(object: &OwnedFd) -> FsResult<Vec<Vec<u8>>> {
-    let path = proc_path(object);
+    let path = descriptor::path(object);
     let list = match read_all(|buffer| fs::listxattr(path.as_str(), buffer)) {
         Ok(list) => list,
         Err(Errno::OPNOTSUPP) => return Ok(Vec::new()),
@@ -48,10 +49,6 @@ pub(super) fn list(object: &OwnedFd) -> FsResult<Vec<Vec<u8>>> {
         .filter(|name| !name.is_empty())
         .map(<[u8]>::to_vec)
         .collect())
-}
-
-fn proc_path(object: &OwnedFd) -> String {
-    format!("/proc/self/fd/{}", object.as_raw_fd())
 }
 
 /// Calls `read` with a buffer that is surely large enough, if a usual one is not.

@@ -91,24 +91,15 @@ impl Netlink {
 
     /// Gives a link an address without a subnet, usable at once.
     pub(crate) fn add_address(&self, link: u32, address: IpAddr) -> io::Result<()> {
-        let mut message = AddressMessage::default();
-        message.header.family = family(address);
-        message.header.prefix_len = subnet::bits(address);
-        message.header.index = link;
-        message.attributes = vec![
-            AddressAttribute::Local(address),
-            AddressAttribute::Address(address),
-        ];
-        if address.is_ipv6() {
-            message.header.flags = AddressHeaderFlags::Nodad;
-            message
-                .attributes
-                .push(AddressAttribute::Flags(AddressFlags::Nodad));
-        }
         self.tell(
-            RouteNetlinkMessage::NewAddress(message),
+            RouteNetlinkMessage::NewAddress(single(link, address)),
             NLM_F_CREATE | NLM_F_REPLACE,
         )
+    }
+
+    /// Takes [`Self::add_address`] back.
+    pub(crate) fn remove_address(&self, link: u32, address: IpAddr) -> io::Result<()> {
+        self.tell(RouteNetlinkMessage::DelAddress(single(link, address)), 0)
     }
 
     /// Says once and for all which hardware has an address.
@@ -239,6 +230,25 @@ fn proxy(link: u32, address: IpAddr) -> NeighbourMessage {
     message.header.ifindex = link;
     message.header.flags = NeighbourFlags::Proxy;
     message.attributes = vec![NeighbourAttribute::Destination(neighbour(address))];
+    message
+}
+
+/// An address without a subnet, usable at once.
+fn single(link: u32, address: IpAddr) -> AddressMessage {
+    let mut message = AddressMessage::default();
+    message.header.family = family(address);
+    message.header.prefix_len = subnet::bits(address);
+    message.header.index = link;
+    message.attributes = vec![
+        AddressAttribute::Local(address),
+        AddressAttribute::Address(address),
+    ];
+    if address.is_ipv6() {
+        message.header.flags = AddressHeaderFlags::Nodad;
+        message
+            .attributes
+            .push(AddressAttribute::Flags(AddressFlags::Nodad));
+    }
     message
 }
 
