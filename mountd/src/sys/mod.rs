@@ -9,5 +9,6 @@ pub(crate) mod map;
 pub(crate) mod mount;
 pub(crate) mod priority;
 pub(crate) mod ring;
+pub(crate) mod scratch;
 pub(crate) mod seccomp;
 pub(crate) mod shared;

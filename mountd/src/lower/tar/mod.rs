@@ -120,6 +120,7 @@ mod making;
 mod member;
 mod name;
 mod number;
+mod order;
 mod parallel;
 mod part_reader;
 mod pass;
