@@ -11,6 +11,8 @@ mod acl;
 mod embedded;
 mod entry;
 mod frames;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod header;
 mod verify;
 
