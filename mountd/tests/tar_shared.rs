@@ -68,7 +68,15 @@ fn what_one_mount_decoded_another_reads_without_decoding_it() {
     let middle = fs::metadata(&image).unwrap().len() / 2;
     file.write_all_at(&[0; 1 << 20], middle).unwrap();
     assert_eq!(read(&alone, 0, SIZE), Err(FsError::Damaged));
-    assert!(read(&other, 0, SIZE).unwrap() == contents);
+    // Who decoded it was answered first, and gives it to others afterwards.
+    let is_shared = || read(&other, 0, SIZE).is_ok_and(|read| read == contents);
+    assert!((0..6000).any(|_| {
+        let shared = is_shared();
+        if !shared {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        shared
+    }));
     assert_eq!(
         read(&other, 5_000_000, 9).unwrap(),
         contents[5_000_000..5_000_009]

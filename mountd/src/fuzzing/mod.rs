@@ -44,6 +44,12 @@ pub const TARGETS: &[Target] = &[
         mend: crate::lower::tar::fuzzing::mend_index,
     },
     Target {
+        name: "embedded",
+        run: crate::lower::tar::save::fuzzing::embedded,
+        seeds: crate::lower::tar::save::fuzzing::indexes,
+        mend: crate::lower::tar::save::fuzzing::mend,
+    },
+    Target {
         name: "aix",
         run: crate::lower::aix::fuzzing::backup,
         seeds: crate::lower::aix::fuzzing::backups,

@@ -10,6 +10,7 @@ use super::cache::SlotCache;
 use super::codecs;
 use super::format::{ChunkRecord, PartRecord, hash};
 use super::index::TarIndex;
+use super::keeping::Keeping;
 use super::readahead::{Due, ReadAhead};
 use super::shared_chunks::{Place, SharedChunks};
 use super::source::read_full;
@@ -21,12 +22,21 @@ pub(super) const DEFAULT_CACHE_BYTES: u64 = 64 << 20;
 /// What it holds if all that is decoded is also in a file that mounts share.
 const SHARING_CACHE_BYTES: u64 = 16 << 20;
 
+/// When what was decoded is given to other mounts.
+#[derive(Clone, Copy, Debug)]
+enum When {
+    Now,
+    /// After the answer to who reads it.
+    Later,
+}
+
 /// The chunks of one image.
 #[derive(Debug)]
 pub(super) struct ChunkStore {
     cache: SlotCache,
     ahead: ReadAhead,
     shared: Option<SharedChunks>,
+    keeping: Keeping,
 }
 
 impl ChunkStore {
@@ -36,6 +46,7 @@ impl ChunkStore {
             cache: SlotCache::new(limit),
             ahead: ReadAhead::new(limit),
             shared: None,
+            keeping: Keeping::default(),
         }
     }
 
@@ -78,7 +89,7 @@ impl ChunkStore {
                 continue;
             }
             self.ahead.note(number, part, &chunk);
-            let bytes = self.get(index, file, part, number, &chunk)?;
+            let bytes = self.get(index, file, part, number, &chunk, When::Later)?;
             let piece = bytes
                 .get(from..)
                 .filter(|piece| !piece.is_empty())
@@ -99,7 +110,7 @@ impl ChunkStore {
     /// That it cannot be decoded is for them to hear.
     pub(super) fn warm(&self, index: &TarIndex, file: &File, due: &Due) {
         if let Ok(chunk) = index.chunk(due.chunk) {
-            let _ = self.get(index, file, &due.part, due.chunk, &chunk);
+            let _ = self.get(index, file, &due.part, due.chunk, &chunk, When::Now);
         }
         self.ahead.done();
     }
@@ -114,7 +125,25 @@ impl ChunkStore {
                 .is_some_and(|(shared, start)| shared.read(number, start, piece))
     }
 
-    /// The decoded bytes of a chunk, which everybody else is given as well.
+    /// Whether somebody has to call [`Self::keep_all`], in a thread that nobody waits for.
+    pub(super) fn is_to_keep(&self) -> bool {
+        self.keeping.needs_thread()
+    }
+
+    /// Gives to everybody else what was decoded meanwhile.
+    pub(super) fn keep_all(&self, index: &TarIndex) {
+        while let Some((number, bytes)) = self.keeping.next() {
+            self.keep(index, number, &bytes);
+        }
+    }
+
+    fn keep(&self, index: &TarIndex, number: u64, bytes: &[u8]) {
+        if let Some(shared) = &self.shared {
+            shared.keep(number, bytes, &|number| place(index, number));
+        }
+    }
+
+    /// The decoded bytes of a chunk, which everybody else is given as well, at once or later.
     fn get(
         &self,
         index: &TarIndex,
@@ -122,14 +151,23 @@ impl ChunkStore {
         part: &PartRecord,
         number: u64,
         chunk: &ChunkRecord,
+        keep: When,
     ) -> FsResult<Arc<Vec<u8>>> {
-        self.cache.get(number, u64::from(chunk.length), || {
-            let bytes = decode(index, file, part, chunk)?;
-            if let Some(shared) = &self.shared {
-                shared.keep(number, &bytes, &|number| place(index, number));
+        let mut is_new = false;
+        let bytes = self.cache.get(number, u64::from(chunk.length), || {
+            is_new = true;
+            decode(index, file, part, chunk)
+        })?;
+        if is_new && self.shared.is_some() {
+            let now = match keep {
+                When::Now => Some((number, Arc::clone(&bytes))),
+                When::Later => self.keeping.put((number, Arc::clone(&bytes))),
+            };
+            if let Some((number, bytes)) = now {
+                self.keep(index, number, &bytes);
             }
-            Ok(bytes)
-        })
+        }
+        Ok(bytes)
     }
 
     /// Lets a chunk that was due be.

@@ -85,6 +85,16 @@ impl Contents {
         }
     }
 
+    /// Whether somebody has to call [`Self::keep_all`], in a thread that nobody waits for.
+    pub(super) fn is_to_keep(&self) -> bool {
+        self.chunks.is_to_keep()
+    }
+
+    /// Gives to other mounts of the image what was decoded meanwhile.
+    pub(super) fn keep_all(&self, index: &TarIndex) {
+        self.chunks.keep_all(index);
+    }
+
     /// Instead of [`Self::warm`], if there can be no other thread.
     pub(super) fn cool(&self) {
         self.chunks.cool();

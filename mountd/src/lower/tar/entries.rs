@@ -1,6 +1,9 @@
 //! All entries of one archive into the tree, with what is to be said about them.
 
+use std::path::Path;
+
 use super::acl::IdTable;
+use super::atomic::directory_of;
 use super::error::{ScanError, quoted};
 use super::explain::Failure;
 use super::format::ArchiveKind;
@@ -76,10 +79,11 @@ pub(super) struct Scan {
 }
 
 impl Scan {
-    /// A scan that has seen nothing yet; see [`Tree::new`].
-    pub(super) fn new(generated_mtime: Timestamp) -> Self {
+    /// A scan that has seen nothing yet, of an image whose index will be the file `index`; see
+    /// [`Tree::new`].
+    pub(super) fn new(generated_mtime: Timestamp, index: &Path) -> Self {
         Self {
-            tree: Tree::new(generated_mtime),
+            tree: Tree::new(generated_mtime, Some(directory_of(index))),
             warnings: Warnings::default(),
             kind: ArchiveKind::Tar,
             last_entry: None,

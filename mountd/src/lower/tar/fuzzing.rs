@@ -77,7 +77,8 @@ fn time() -> SystemTime {
     SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000)
 }
 
-fn use_all(layer: &TarLower, sound: bool) {
+/// Uses everything of a tree, which must make sense if it is `sound`.
+pub(super) fn use_all(layer: &TarLower, sound: bool) {
     let mut seen = HashSet::new();
     let mut waiting = vec![LowerNode::ROOT];
     while let Some(node) = waiting.pop() {

@@ -227,6 +227,18 @@ impl TarFile {
         }
     }
 
+    /// Begins to give to other mounts what was decoded for the answer.
+    fn keep_decoded(&self) {
+        if self.inner.contents.is_to_keep() {
+            let inner = Arc::clone(&self.inner);
+            let thread = std::thread::Builder::new().name("wpar-keep".into());
+            let started = thread.spawn(move || inner.contents.keep_all(&inner.index));
+            if started.is_err() {
+                self.inner.contents.keep_all(&self.inner.index);
+            }
+        }
+    }
+
     /// The first extent of a sparse file that ends after `offset`, as its place in the index.
     fn extent_after(&self, offset: u64) -> FsResult<u64> {
         let mut range = self.record.data..self.record.data + u64::from(self.record.count);
@@ -291,6 +303,7 @@ impl LowerFile for TarFile {
                 .ok_or(FsError::Damaged)?;
             self.inner.read_stream(buffer, at)?;
         }
+        self.keep_decoded();
         self.decode_ahead();
         Ok(count)
     }

@@ -73,7 +73,7 @@ pub(super) fn layers(
 ) -> Result<Outcome, Failure> {
     let all = container.layers.iter();
     pass.meter.restart(all.map(|layer| layer.blob.bytes).sum());
-    let mut scan = Scan::new(main.fingerprint.mtime);
+    let mut scan = Scan::new(main.fingerprint.mtime, pass.index());
     for warning in container.warnings {
         scan.warnings.extend(Some(warning));
     }
@@ -141,7 +141,7 @@ pub(super) fn chain(
     let archives = archives_of(image, main, names, pass)?;
     let sizes = archives.iter().map(|(_, _, bytes)| bytes);
     pass.meter.restart(sizes.sum());
-    let mut scan = Scan::new(main.fingerprint.mtime);
+    let mut scan = Scan::new(main.fingerprint.mtime, pass.index());
     for (name, file, bytes) in archives {
         let stored = pass.file(file)?;
         let place = StoredPlace {

@@ -149,7 +149,7 @@ impl Making<'_> {
             }
             false => None,
         };
-        let mut scan = Scan::new(timestamp(self.began));
+        let mut scan = Scan::new(timestamp(self.began), self.index);
         let meter = Meter::start(progress, 0);
         let tee = Tee {
             input,

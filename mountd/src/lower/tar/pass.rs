@@ -74,6 +74,11 @@ impl<'p, 'm> Pass<'p, 'm> {
         }
     }
 
+    /// Where the index will be.
+    pub(super) fn index(&self) -> &'p Path {
+        self.index
+    }
+
     /// Takes in a file that archives are stored in; answers its number.
     pub(super) fn add_file(&mut self, named: NamedFile) -> u32 {
         self.stored.files.push((named.record, named.path));

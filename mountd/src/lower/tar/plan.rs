@@ -65,7 +65,7 @@ pub(super) fn main_file(image: &Image, main: &Main) -> Result<NamedFile, ScanErr
 }
 
 fn file(image: &Image, main: &Main, pass: &mut Pass<'_, '_>) -> Result<Outcome, Failure> {
-    let mut scan = Scan::new(main.fingerprint.mtime);
+    let mut scan = Scan::new(main.fingerprint.mtime, pass.index());
     for warning in &main.header.warnings {
         scan.warnings.extend(Some(warning.clone()));
     }

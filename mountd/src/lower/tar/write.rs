@@ -9,11 +9,13 @@ use twox_hash::XxHash3_64;
 use crate::types::FileKind;
 
 use super::format::{
-    DentryRecord, FLAG_DEVICES, FLAG_XATTRS, FileRecord, HEADER_BYTES, IndexHeader, InodeRecord,
-    NO_DENTRY, Section, SectionPlace, encode_extent,
+    DentryRecord, FLAG_DEVICES, FLAG_XATTRS, FileRecord, HEADER_BYTES, INODE_BYTES, IndexHeader,
+    InodeRecord, Section, SectionPlace,
 };
+use super::order::{names_bytes, sorted_names};
 use super::stored::Stored;
-use super::tree::{Name, ROOT, Tree};
+use super::tree::{Numbers, ROOT, Tree};
+use crate::sys::scratch::Scratch;
 
 /// Level at which windows are packed.
 const WINDOW_LEVEL: i32 = 3;
@@ -82,15 +84,13 @@ impl IndexWriter {
         self.dentries(&tree, &order)?;
         self.strings(&tree, &order, stored)?;
         drop(order);
-        for record in &tree.inodes {
-            self.put(&record.encode())?;
+        for record in all_inodes(&tree) {
+            self.put(record)?;
         }
         self.end(Section::Inodes)?;
-        for extent in &tree.extents {
-            self.put(&encode_extent(extent))?;
-        }
+        self.put_all(&tree.extents)?;
         self.end(Section::Extents)?;
-        self.put(&tree.xattrs)?;
+        self.put_all(&tree.xattrs)?;
         self.end(Section::Xattrs)?;
         for chunk in &stored.chunks {
             self.put(&chunk.encode())?;
@@ -127,6 +127,16 @@ impl IndexWriter {
         self.out.write_all(bytes)
     }
 
+    fn put_all(&mut self, scratch: &Scratch) -> io::Result<()> {
+        /// Not more than that of a scratch file is in memory.
+        const PIECE: usize = 64 << 10;
+        for at in (0..scratch.len()).step_by(PIECE) {
+            let length = PIECE.min(scratch.len() - at);
+            self.put(scratch.get(at, length).unwrap_or_default())?;
+        }
+        Ok(())
+    }
+
     /// Ends the section being written; the next one begins at a multiple of eight.
     fn end(&mut self, section: Section) -> io::Result<()> {
         let bytes = self.at - self.start;
@@ -145,23 +155,15 @@ impl IndexWriter {
         Ok(())
     }
 
-    fn dentries(&mut self, tree: &Tree, order: &[u32]) -> io::Result<()> {
+    fn dentries(&mut self, tree: &Tree, order: &Numbers) -> io::Result<()> {
         let mut at = 0;
-        for name in order
-            .iter()
-            .filter_map(|number| tree.dentries.get(*number as usize))
-        {
-            let inode = tree
-                .inodes
-                .get(name.inode as usize - 1)
-                .copied()
-                .unwrap_or_default();
+        for name in order.iter().filter_map(|place| tree.names.get(place)) {
             let record = DentryRecord {
                 name: at,
                 parent: name.parent,
                 inode: name.inode,
                 name_bytes: u16::from(name.bytes),
-                kind: (inode.mode >> 12) as u8,
+                kind: (tree.inodes.mode(name.inode).unwrap_or_default() >> 12) as u8,
             };
             at += u64::from(name.bytes);
             self.put(&record.encode())?;
@@ -169,14 +171,11 @@ impl IndexWriter {
         self.end(Section::Dentries)
     }
 
-    fn strings(&mut self, tree: &Tree, order: &[u32], stored: &Stored) -> io::Result<()> {
-        for name in order
-            .iter()
-            .filter_map(|number| tree.dentries.get(*number as usize))
-        {
-            self.put(tree.name(name))?;
+    fn strings(&mut self, tree: &Tree, order: &Numbers, stored: &Stored) -> io::Result<()> {
+        for name in order.iter().filter_map(|place| tree.names.get(place)) {
+            self.put(tree.names.text(&name))?;
         }
-        self.put(&tree.targets)?;
+        self.put_all(&tree.targets)?;
         for (_, path) in &stored.files {
             self.put(path)?;
         }
@@ -200,84 +199,17 @@ impl IndexWriter {
 
 /// What the archive carries at all.
 fn flags(tree: &Tree) -> u32 {
-    let is_device = |record: &InodeRecord| {
-        let kind = record.mode >> 12;
+    let is_device = |record: &[u8; INODE_BYTES]| {
+        let kind = InodeRecord::mode_in(record) >> 12;
         kind == FileKind::CharDevice as u16 || kind == FileKind::BlockDevice as u16
     };
     let xattrs = tree.carries_xattrs();
-    let devices = tree.inodes.iter().any(is_device);
+    let devices = all_inodes(tree).any(is_device);
     (FLAG_XATTRS * u32::from(xattrs)) | (FLAG_DEVICES * u32::from(devices))
 }
 
-fn names_bytes(tree: &Tree) -> u64 {
-    let names = tree.dentries.iter();
-    names.map(|name| u64::from(name.bytes)).sum()
-}
-
-/// The names in the order of the index: by directory, then by bytes. Also fills in what follows
-/// from that: where directories begin, who is whose name, the counts of links.
-fn sorted_names(tree: &mut Tree) -> Vec<u32> {
-    let mut next = directory_starts(tree);
-    let mut order = vec![0_u32; tree.dentries.len()];
-    for (number, dentry) in tree.dentries.iter().enumerate() {
-        let slot = &mut next[dentry.parent as usize - 1];
-        order[*slot as usize] = number as u32;
-        *slot += 1;
-    }
-    drop(next);
-    for inode in &tree.inodes {
-        if inode.mode >> 12 == FileKind::Directory as u16 {
-            let start = inode.data as usize;
-            order[start..start + inode.count as usize]
-                .sort_unstable_by_key(|number| tree.name(&tree.dentries[*number as usize]));
-        }
-    }
-    link(tree, &order);
-    order
-}
-
-/// Sets where each directory's names begin; returns that for all numbers.
-fn directory_starts(tree: &mut Tree) -> Vec<u32> {
-    let mut start = 0;
-    let mut starts = Vec::with_capacity(tree.inodes.len());
-    for inode in &mut tree.inodes {
-        starts.push(start);
-        if inode.mode >> 12 == FileKind::Directory as u16 {
-            inode.data = u64::from(start);
-            start += inode.count;
-        }
-    }
-    starts
-}
-
-fn link(tree: &mut Tree, order: &[u32]) {
-    let names_end = names_bytes(tree);
-    for (at, number) in order.iter().enumerate() {
-        let Name { parent, inode, .. } = tree.dentries[*number as usize];
-        let record = &mut tree.inodes[inode as usize - 1];
-        record.nlink += 1;
-        if record.dentry == NO_DENTRY {
-            record.dentry = at as u32;
-        }
-        if record.mode >> 12 == FileKind::Directory as u16 {
-            tree.inodes[parent as usize - 1].nlink += 1;
-        }
-    }
-    for (number, record) in (ROOT..).zip(&mut tree.inodes) {
-        let kind = record.mode >> 12;
-        if record.dentry == NO_DENTRY && number != ROOT {
-            // Replaced by a later entry: the number stays, unused.
-            *record = InodeRecord {
-                dentry: NO_DENTRY,
-                ..Default::default()
-            };
-        } else if kind == FileKind::Directory as u16 {
-            // Its name, its own ".", and the ".." of its directories.
-            record.nlink += if number == ROOT { 2 } else { 1 };
-            record.size = 4096;
-            record.blocks = 8;
-        } else if kind == FileKind::Symlink as u16 {
-            record.data += names_end;
-        }
-    }
+/// Records of all inodes, by number.
+fn all_inodes(tree: &Tree) -> impl Iterator<Item = &[u8; INODE_BYTES]> {
+    let numbers = ROOT..=tree.inodes.len() as u32;
+    numbers.filter_map(|number| tree.inodes.bytes(number))
 }

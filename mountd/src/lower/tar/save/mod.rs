@@ -11,6 +11,8 @@ mod acl;
 mod embedded;
 mod entry;
 mod frames;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod header;
 mod verify;
 
@@ -20,7 +22,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::atomic::AtomicFile;
+use super::atomic::{AtomicFile, directory_of};
 use super::entries::Entries;
 use super::error::ScanError;
 use super::format::{Codec, FilePlace, FileRecord, Fingerprint, IndexHeader};
@@ -137,7 +139,7 @@ impl ImageWriter {
             path: path.to_path_buf(),
             options,
             stream,
-            tree: Tree::new(options.time),
+            tree: Tree::new(options.time, Some(directory_of(path))),
             entries: 0,
             warnings: Vec::new(),
             warning_count: 0,

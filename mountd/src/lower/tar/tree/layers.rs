@@ -9,6 +9,7 @@
 
 use std::collections::HashSet;
 
+use super::table::NameTable;
 use super::{Name, ROOT, Tree};
 use crate::lower::tar::error::ScanError;
 use crate::lower::tar::format::InodeRecord;
@@ -54,7 +55,7 @@ impl Tree {
     /// Begins an archive that lies above all entries so far.
     pub(in crate::lower::tar) fn begin_layer(&mut self) {
         self.layer = Some(Layer {
-            start: self.dentries.len(),
+            start: self.names.len(),
             touched: HashSet::new(),
             whiteouts: Vec::new(),
             opaque: Vec::new(),
@@ -129,9 +130,9 @@ impl Tree {
             self.take_away(&layer, dentry as usize, &holds_own, &mut cleared);
         }
         // A directory's name stands before all names in it, so that one pass finds them all.
-        for dentry in 0..self.dentries.len() {
-            let parent = self.dentries[dentry].parent;
-            if is_marked(&cleared, parent) && self.dentries[dentry].inode != 0 {
+        for dentry in 0..self.names.len() {
+            let name = self.names.get(dentry as u32);
+            if name.is_some_and(|name| name.inode != 0 && is_marked(&cleared, name.parent)) {
                 self.take_away(&layer, dentry, &holds_own, &mut cleared);
             }
         }
@@ -142,8 +143,8 @@ impl Tree {
     /// Which directories have something of the layer in them, however deep.
     fn directories_with_own(&self, layer: &Layer) -> Vec<bool> {
         let mut holds_own = vec![false; self.inodes.len() + 1];
-        for (at, name) in self.dentries.iter().enumerate().rev() {
-            if name.inode != 0 && (layer.is_own(at) || is_marked(&holds_own, name.inode)) {
+        for (at, name) in self.names.iter().rev() {
+            if name.inode != 0 && (layer.is_own(at as usize) || is_marked(&holds_own, name.inode)) {
                 mark(&mut holds_own, name.parent);
             }
         }
@@ -159,7 +160,7 @@ impl Tree {
         holds_own: &[bool],
         cleared: &mut [bool],
     ) {
-        let Some(&Name { inode, .. }) = self.dentries.get(dentry) else {
+        let Some(Name { inode, .. }) = self.names.get(dentry as u32) else {
             return;
         };
         let is_directory = self.is_directory(inode);
@@ -178,65 +179,65 @@ impl Tree {
     fn forget_attributes(&mut self, directory: u32) {
         self.pending.remove(&directory);
         let generated = self.generated_directory();
-        if let Some(record) = self.inode_mut(directory) {
+        self.inodes.change(directory, |record| {
             *record = InodeRecord {
                 count: record.count,
                 ..generated
             };
-        }
+        });
     }
 
     fn drop_name(&mut self, dentry: usize) {
-        let Some(&name) = self.dentries.get(dentry).filter(|name| name.inode != 0) else {
+        let place = dentry as u32;
+        let Some(name) = self.names.get(place).filter(|name| name.inode != 0) else {
             return;
         };
-        let hash = self.hash(name.parent, self.name(&name));
-        let found = self
-            .table
-            .find_entry(hash, |at| *at as usize == dentry)
-            .map(hashbrown::hash_table::OccupiedEntry::remove);
-        drop(found);
-        if let Some(name) = self.dentries.get_mut(dentry) {
-            name.inode = 0;
-        }
-        if let Some(parent) = self.inode_mut(name.parent) {
+        let hash = self.hash(name.parent, self.names.text(&name));
+        self.table.remove(hash, place);
+        self.names.set(place, &Name { inode: 0, ..name });
+        self.inodes.change(name.parent, |parent| {
             parent.count = parent.count.saturating_sub(1);
-        }
+        });
         self.has_lost_names = true;
     }
 
     /// Makes the directory `top` the root, whose number and place it takes; all that was not in it
     /// is lost.
     pub(in crate::lower::tar) fn set_root(&mut self, top: u32) {
-        let Some(record) = self.inode(top).copied().filter(|_| top != ROOT) else {
+        let Some(record) = self.inodes.get(top).filter(|_| top != ROOT) else {
             return;
         };
         if let Some(attributes) = self.pending.remove(&top) {
             self.pending.insert(ROOT, attributes);
         }
-        for name in &mut self.dentries {
+        for place in 0..self.names.len() as u32 {
+            let Some(name) = self.names.get(place) else {
+                break;
+            };
             if name.parent == ROOT {
-                name.inode = 0;
+                self.names.set(place, &Name { inode: 0, ..name });
             } else if name.parent == top {
-                name.parent = ROOT;
+                let parent = ROOT;
+                self.names.set(place, &Name { parent, ..name });
             }
         }
-        self.inodes[ROOT as usize - 1] = record;
-        self.inodes[top as usize - 1].count = 0;
-        self.table.clear();
+        self.inodes.change(ROOT, |root| *root = record);
+        self.inodes.change(top, |top| top.count = 0);
+        self.table = NameTable::default();
         self.has_lost_names = true;
         self.recent = None;
     }
 
     /// Drops all names that lead nowhere or that nothing leads to. Nothing can be added after that.
     pub(in crate::lower::tar) fn sweep(&mut self) {
+        self.table = NameTable::default();
         if !self.has_lost_names {
             return;
         }
         let mut alive = vec![false; self.inodes.len() + 1];
         mark(&mut alive, ROOT);
         let (inodes, mut lost) = (&self.inodes, Vec::new());
-        self.dentries.retain(|name| {
+        self.names.retain(|name| {
             if name.inode == 0 {
                 return false;
             }
@@ -244,18 +245,15 @@ impl Tree {
                 lost.push(name.parent);
                 return false;
             }
-            let mode = inodes.get(name.inode as usize - 1).map(|inode| inode.mode);
+            let mode = inodes.mode(name.inode);
             if mode.is_some_and(|mode| mode >> 12 == FileKind::Directory as u16) {
                 mark(&mut alive, name.inode);
             }
             true
         });
         for parent in lost {
-            if let Some(parent) = self.inode_mut(parent) {
-                parent.count = 0;
-            }
+            self.inodes.change(parent, |parent| parent.count = 0);
         }
-        self.table.clear();
     }
 }
 

@@ -69,7 +69,7 @@ impl Tree {
             match self.step(&mut walk, name) {
                 Ok(()) => {}
                 Err(Stop::Missing) => {
-                    let made = self.add_inode(self.generated_directory())?;
+                    let made = self.add_inode(&self.generated_directory())?;
                     self.add_name(walk.at(), name, made)?;
                     walk.directories.push(made);
                 }
@@ -143,13 +143,13 @@ impl Tree {
 
     /// Names in the root.
     pub(in crate::lower::tar) fn root_names(&self) -> impl Iterator<Item = &[u8]> {
-        let names = self.dentries.iter();
+        let names = self.names.iter().map(|(_, name)| name);
         let names = names.filter(|name| name.parent == ROOT && name.inode != 0);
-        names.map(|name| self.name(name))
+        names.map(|name| self.names.text(&name))
     }
 
     fn stored_file(&self, number: u32) -> Option<StoredFile> {
-        let record = self.inode(number)?;
+        let record = self.inodes.get(number)?;
         if self.kind(number)? != FileKind::Regular {
             return None;
         }
@@ -207,11 +207,10 @@ impl Tree {
 
     /// Where a link leads; `None` if it is too long for the kernel.
     fn target(&self, link: u32) -> Option<&[u8]> {
-        let record = self.inode(link)?;
+        let record = self.inodes.get(link)?;
         if record.size > TARGET_LIMIT {
             return None;
         }
-        let start = record.data as usize;
-        self.targets.get(start..start + record.size as usize)
+        self.targets.get(record.data as usize, record.size as usize)
     }
 }
