@@ -76,6 +76,7 @@ mod quota_tests;
 mod read_only_tests;
 mod remove;
 mod rename;
+mod replace;
 mod taken;
 mod takeover;
 pub mod trace;
