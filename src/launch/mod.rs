@@ -40,7 +40,7 @@ mod devices;
 mod error;
 mod errors;
 mod execute;
-mod fault;
+pub(crate) mod fault;
 mod foreground;
 mod freeze;
 mod held;

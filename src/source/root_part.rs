@@ -9,16 +9,14 @@ use rustix::fs::XattrFlags;
 use thiserror::Error;
 use wpar_mountd::error::{FsError, FsResult};
 use wpar_mountd::overlay::edit::Resolved;
-use wpar_mountd::overlay::{LookedUp, NewInode, Overlay, RenameMode, SetAttr, SetTime};
-use wpar_mountd::types::{Attr, Caller, EntryName, FileKind, Timestamp};
+use wpar_mountd::overlay::{LookedUp, Overlay, SetAttr, SetTime};
+use wpar_mountd::types::{Attr, EntryName, FileKind, Timestamp};
 
 use super::files::split;
 use crate::policy::system_copy::root_part::{RootItem, RootWhat};
 
 /// How much is copied by one call.
 const CHUNK: usize = 1 << 20;
-/// What a file is called until it is complete.
-const UNFINISHED: &[u8] = b".wpar-unfinished";
 
 /// A name that could not be written.
 #[derive(Debug, Error)]
@@ -146,31 +144,11 @@ fn file(
     like: &Attr,
     fill: &mut dyn FnMut(&LookedUp<'_>) -> FsResult<()>,
 ) -> FsResult<()> {
-    let (dir, name) = split(path.as_bytes());
-    to.make_directories(dir)?;
-    let Some(dir) = to.resolve(dir)? else {
-        return Err(FsError::NotFound);
-    };
-    let dir = dir.inode.ino();
-    let unfinished = EntryName::new(UNFINISHED)?;
-    let new = NewInode {
-        kind: FileKind::Regular,
-        permissions: 0o600,
-        umask: 0,
-        rdev: 0,
-        target: b"",
-        caller: Caller { uid: 0, gid: 0 },
-    };
-    match to.unlink(dir, unfinished) {
-        Ok(()) | Err(FsError::NotFound) => {}
-        Err(error) => return Err(error),
-    }
-    let made = to.create(dir, unfinished, &new)?;
-    fill(&made)?;
-    give(to, &made, like, like.mtime != Timestamp::default())?;
-    drop(made);
-    let name = EntryName::new(name)?;
-    to.rename((dir, unfinished), (dir, name), RenameMode::Replace)
+    to.make_directories(split(path.as_bytes()).0)?;
+    to.replace_with(path.as_bytes(), &mut |made, _| {
+        fill(made)?;
+        give(to, made, like, like.mtime != Timestamp::default())
+    })
 }
 
 /// Owner, permissions and, of files, the time.
