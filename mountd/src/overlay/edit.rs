@@ -154,6 +154,13 @@ impl Overlay {
     /// # Errors
     /// `NotDirectory` if something else is in the way, or those of the store.
     pub fn make_directories(&self, path: &[u8]) -> FsResult<()> {
+        // Mostly nothing is missing.
+        if let Some(found) = self.resolve(path)? {
+            return match found.inode.attr().kind {
+                FileKind::Directory => Ok(()),
+                _ => Err(FsError::NotDirectory),
+            };
+        }
         let mut at = Vec::new();
         for component in components(path) {
             at.push(component);

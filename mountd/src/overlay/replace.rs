@@ -7,13 +7,16 @@
 use rustix::io::Errno;
 
 use super::edit::new_file;
-use super::{LookedUp, Overlay, RenameMode, SetAttr};
+use super::{LookedUp, NewInode, Overlay, RenameMode, SetAttr};
 use crate::error::{FsError, FsResult};
-use crate::types::{EntryName, FileKind};
+use crate::types::{EntryName, FileKind, Ino};
 use crate::upper::calls::XattrFlags;
 
 /// What a file is called until it is complete.
 const UNFINISHED: &[u8] = b".wpar-unfinished";
+
+/// Completes something new; it is told what was there before.
+pub type Fill<'a> = &'a mut dyn FnMut(&LookedUp<'_>, Option<&LookedUp<'_>>) -> FsResult<()>;
 
 impl Overlay {
     /// As [`Self::write_path`], but the file is never seen with a part of `contents`: it is another one,
@@ -22,30 +25,34 @@ impl Overlay {
     /// # Errors
     /// As [`Self::write_path`]; what was there is then unchanged.
     pub fn replace_path(&self, path: &[u8], contents: &[u8], permissions: u16) -> FsResult<()> {
-        self.replace_with(path, &mut |draft, before| {
-            if self.write(draft.ino(), contents, 0, false)? < contents.len() {
-                return Err(FsError::Layer(Errno::NOSPC));
-            }
-            match before.filter(|before| before.attr().kind == FileKind::Regular) {
-                Some(before) => self.liken(draft, before),
-                None => self.set_permissions(draft, permissions),
-            }
-        })
+        let (parent, name) = self.parent_of(path)?;
+        self.replace_in(
+            parent.ino(),
+            name,
+            &new_file(0o600),
+            &mut |draft, before| {
+                if self.write(draft.ino(), contents, 0, false)? < contents.len() {
+                    return Err(FsError::Layer(Errno::NOSPC));
+                }
+                match before.filter(|before| before.attr().kind == FileKind::Regular) {
+                    Some(before) => self.liken(draft, before),
+                    None => self.set_permissions(draft, permissions),
+                }
+            },
+        )
     }
 
-    /// Puts a regular file of root's with mode 0600 that `fill` fills in place of whatever `path` is
-    /// itself, which it is told of.
+    /// Puts `new`, completed by `fill`, in place of whatever `name` in `parent` is, which `fill` is told of.
     ///
     /// # Errors
-    /// `NotFound` if its directory does not exist, `IsDirectory`, those of `fill` and of the store; what
-    /// was there is then unchanged.
-    pub fn replace_with(
+    /// `IsDirectory`, those of `fill` and of the store; what was there is then unchanged.
+    pub fn replace_in(
         &self,
-        path: &[u8],
-        fill: &mut dyn FnMut(&LookedUp<'_>, Option<&LookedUp<'_>>) -> FsResult<()>,
+        parent: Ino,
+        name: EntryName<'_>,
+        new: &NewInode<'_>,
+        fill: Fill<'_>,
     ) -> FsResult<()> {
-        let (parent, name) = self.parent_of(path)?;
-        let parent = parent.ino();
         let before = self.lookup(parent, name)?;
         if before
             .as_ref()
@@ -54,11 +61,14 @@ impl Overlay {
             return Err(FsError::IsDirectory);
         }
         let unfinished = EntryName::new(UNFINISHED)?;
-        match self.unlink(parent, unfinished) {
-            Ok(()) | Err(FsError::NotFound) => {}
-            Err(error) => return Err(error),
-        }
-        let draft = self.create(parent, unfinished, &new_file(0o600))?;
+        let draft = match self.create(parent, unfinished, new) {
+            // Who made it was killed.
+            Err(FsError::Exists) => {
+                self.unlink(parent, unfinished)?;
+                self.create(parent, unfinished, new)?
+            }
+            made => made?,
+        };
         let replaced = fill(&draft, before.as_ref())
             .and_then(|()| self.rename((parent, unfinished), (parent, name), RenameMode::Replace));
         if replaced.is_err() {

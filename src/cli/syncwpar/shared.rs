@@ -198,7 +198,7 @@ impl Sync {
         let items: BTreeMap<String, RootItem> = items
             .map(|(path, item)| (path.clone(), item.clone()))
             .collect();
-        root_part::make(lender.tree.overlay(), tree.overlay(), &items)
+        root_part::remake(lender.tree.overlay(), tree.overlay(), &items)
             .map_err(|error| CliError::new(error.to_string()))?;
         fault::point("sync-items");
         let failed = |path: &str, error: wpar_mountd::error::FsError| {
