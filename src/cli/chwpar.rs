@@ -377,12 +377,15 @@ pub(super) fn identify(
     registry: &Registry,
     record: &WparRecord,
 ) -> CliResult<()> {
-    let mut tree = levels::offline(context, registry, record)?;
+    let mut tree = levels::offline(context, registry, record)?.kept();
     let identity = Identity {
         hostname: record.hostname.clone(),
         machine_id: record.machine_id(),
     };
-    identity::apply(&mut tree, &identity).map_err(|error| {
+    let written = identity::apply(&mut tree, &identity);
+    // The record, which is next, is durable.
+    let written = written.and_then(|()| tree.overlay().sync_all());
+    written.map_err(|error| {
         let error = std::io::Error::from(error.errno());
         CliError::io(
             format!("cannot write to the store of {}", record.name),

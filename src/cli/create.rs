@@ -402,7 +402,7 @@ impl<'a> Creation<'a> {
         } else {
             let view = self.registry.view(&self.record.name)?;
             let spec = mount_spec(&self.record, &view, layout, host)?;
-            (OfflineTree::open(&spec)?, Vec::new())
+            (OfflineTree::open(&spec)?.kept(), Vec::new())
         };
         if self.record.kind == WparKind::System {
             // What is damaged in a source is not known; whether it can start is seen then.

@@ -1,4 +1,4 @@
-//! Places at which a test lets the supervisor die, to see that the state stays true.
+//! Places at which a test lets the supervisor, or a command, die, to see that the state stays true.
 //!
 //! Only programs that are not optimised have them.
 
@@ -16,7 +16,7 @@ pub(super) fn environment() -> impl Iterator<Item = (&'static str, std::ffi::OsS
 }
 
 /// Ends this process as `kill -9` does, if a test asks for it at the place `name`.
-pub(super) fn point(name: &str) {
+pub(crate) fn point(name: &str) {
     #[cfg(debug_assertions)]
     if std::env::var_os(VARIABLE).is_some_and(|wanted| wanted == name) {
         let this = rustix::process::getpid();

@@ -46,7 +46,7 @@ mod disk;
 mod error;
 mod errors;
 mod execute;
-mod fault;
+pub(crate) mod fault;
 mod foreground;
 mod freeze;
 mod held;

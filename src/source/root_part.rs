@@ -1,7 +1,6 @@
 //! Writing a root part into a WPAR's store, from the files of its base.
 //!
-//! A file is made under its own name only when it is complete, with owner, permissions, time and
-//! extended attributes, so that what was there stays if that fails.
+//! Files come with owner, permissions, time and extended attributes.
 
 use std::collections::BTreeMap;
 
@@ -9,16 +8,14 @@ use rustix::fs::XattrFlags;
 use thiserror::Error;
 use wpar_mountd::error::{FsError, FsResult};
 use wpar_mountd::overlay::edit::Resolved;
-use wpar_mountd::overlay::{LookedUp, NewInode, Overlay, RenameMode, SetAttr, SetTime};
-use wpar_mountd::types::{Attr, Caller, EntryName, FileKind, Timestamp};
+use wpar_mountd::overlay::{Fill, LookedUp, NewInode, Overlay, SetAttr, SetTime};
+use wpar_mountd::types::{Caller, EntryName, FileKind, Ino, Timestamp};
 
 use super::files::split;
 use crate::policy::system_copy::root_part::{RootItem, RootWhat};
 
 /// How much is copied by one call.
 const CHUNK: usize = 1 << 20;
-/// What a file is called until it is complete.
-const UNFINISHED: &[u8] = b".wpar-unfinished";
 
 /// A name that could not be written.
 #[derive(Debug, Error)]
@@ -28,165 +25,244 @@ pub struct RootPartError {
     source: FsError,
 }
 
-/// Writes the items into `to`. What the base has no more is passed over.
+/// Writes the items into `to`, whose store is being made: it goes if this is interrupted. What the base has
+/// no more is passed over.
 ///
 /// # Errors
 /// The first that failed; those before it were made.
-pub fn make(
-    from: &Overlay,
-    to: &Overlay,
-    items: &BTreeMap<String, RootItem>,
-) -> Result<(), RootPartError> {
-    for (path, item) in items {
-        put(from, to, path, &item.what).map_err(|source| RootPartError {
-            path: path.clone(),
-            source,
-        })?;
-    }
-    Ok(())
+pub fn make(from: &Overlay, to: &Overlay, items: &Items) -> Result<(), RootPartError> {
+    Making::new(from, to, false).all(items)
 }
 
-/// Puts one at `path`, in place of anything but a directory.
+/// The same into a store that has what the WPAR wrote: whatever happens, each file is as it was or as it is
+/// to be.
 ///
 /// # Errors
-/// Those of both trees.
-pub fn put(from: &Overlay, to: &Overlay, path: &str, what: &RootWhat) -> FsResult<()> {
-    let plain = |kind| attr(kind, 0o644);
-    let model = find(from, path)?;
-    let model = model.as_ref().map(|(inode, _)| inode);
-    match what {
-        RootWhat::Directory => directory(from, to, path, model),
-        RootWhat::File(contents) => {
-            // A file of today, with an owner of the base's.
-            let like = model.map_or_else(|| plain(FileKind::Regular), |model| *model.attr());
-            let like = Attr {
-                mtime: Timestamp::default(),
-                ..like
-            };
-            file(to, path, &like, &mut |into| {
-                to.write(into.ino(), contents, 0, false).map(drop)
-            })
-        }
-        RootWhat::Other(other) => {
-            let source = find(from, other)?;
-            same(from, to, path, source.as_ref().map(|(inode, _)| inode))
-        }
-        RootWhat::Same => same(from, to, path, model),
+/// The first that failed; those before it were made.
+pub fn remake(from: &Overlay, to: &Overlay, items: &Items) -> Result<(), RootPartError> {
+    Making::new(from, to, true).all(items)
+}
+
+/// What is to be written, by path.
+pub type Items = BTreeMap<String, RootItem>;
+
+struct Making<'a> {
+    from: &'a Overlay,
+    to: &'a Overlay,
+    is_kept: bool,
+    /// The directories that were looked at last. Of the next item they are mostly the same.
+    source: Option<Place<'a>>,
+    target: Option<Place<'a>>,
+}
+
+/// A directory by its path; nothing if there is none.
+struct Place<'a> {
+    path: Vec<u8>,
+    directory: Option<Resolved<'a>>,
+}
+
+impl<'a> Place<'a> {
+    fn look(tree: &'a Overlay, path: &[u8]) -> FsResult<Self> {
+        let found = tree.resolve(path)?;
+        let is_directory = |found: &Resolved<'_>| found.inode.attr().kind == FileKind::Directory;
+        Ok(Self {
+            path: path.to_vec(),
+            directory: found.filter(is_directory),
+        })
+    }
+
+    fn ino(&self) -> Option<Ino> {
+        self.directory.as_ref().map(|found| found.inode.ino())
     }
 }
 
-/// Puts what `source` is at `path`, if that is a file or a link.
-fn same(from: &Overlay, to: &Overlay, path: &str, source: Option<&LookedUp<'_>>) -> FsResult<()> {
-    match source {
-        Some(source) if source.attr().kind == FileKind::Regular => {
-            file(to, path, source.attr(), &mut |into| {
-                copy(from, source, to, into)?;
-                copy_xattrs(from, source, to, into)
-            })
+impl<'a> Making<'a> {
+    fn new(from: &'a Overlay, to: &'a Overlay, is_kept: bool) -> Self {
+        Self {
+            from,
+            to,
+            is_kept,
+            source: None,
+            target: None,
         }
-        Some(source) if source.attr().kind == FileKind::Symlink => {
-            let target = from.read_link(source.ino())?;
-            to.make_directories(split(path.as_bytes()).0)?;
-            to.link_path(path.as_bytes(), &target)
+    }
+
+    fn all(mut self, items: &Items) -> Result<(), RootPartError> {
+        for (path, item) in items {
+            self.put(path.as_bytes(), &item.what)
+                .map_err(|source| RootPartError {
+                    path: path.clone(),
+                    source,
+                })?;
         }
-        _ => Ok(()),
+        Ok(())
+    }
+
+    /// Puts one at `path`, in place of anything but a directory.
+    fn put(&mut self, path: &[u8], what: &RootWhat) -> FsResult<()> {
+        let model = self.find(path)?;
+        match what {
+            RootWhat::Directory => self.directory(path, model.as_ref()),
+            RootWhat::File(contents) => {
+                // A file of today, with an owner of the base's.
+                let owner = model.map_or((0, 0, 0o644), |model| {
+                    let attr = model.attr();
+                    (attr.uid, attr.gid, attr.permissions)
+                });
+                let to = self.to;
+                self.file(path, &mut |made, _| {
+                    to.write(made.ino(), contents, 0, false)?;
+                    give(to, made, owner, None)
+                })
+            }
+            RootWhat::Other(other) => {
+                let source = self.find(other.as_bytes())?;
+                self.same(path, source.as_ref())
+            }
+            RootWhat::Same => self.same(path, model.as_ref()),
+        }
+    }
+
+    /// Puts what `source` is at `path`, if that is a file or a link.
+    fn same(&mut self, path: &[u8], source: Option<&LookedUp<'_>>) -> FsResult<()> {
+        let (from, to) = (self.from, self.to);
+        match source {
+            Some(source) if source.attr().kind == FileKind::Regular => {
+                self.file(path, &mut |made, _| {
+                    copy(from, source, to, made)?;
+                    let attr = source.attr();
+                    let owner = (attr.uid, attr.gid, attr.permissions);
+                    give(to, made, owner, Some(attr.mtime))?;
+                    // Last: a new owner takes capabilities away.
+                    copy_xattrs(from, source, to, made)
+                })
+            }
+            Some(source) if source.attr().kind == FileKind::Symlink => {
+                let target = from.read_link(source.ino())?;
+                let link = NewInode {
+                    target: &target,
+                    ..new(FileKind::Symlink, 0o777)
+                };
+                self.entry(path, &link, &mut |_, _| Ok(()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What `path` of the base is itself.
+    fn find(&mut self, path: &[u8]) -> FsResult<Option<LookedUp<'a>>> {
+        let (directory, name) = split(path);
+        let known = self.source.take().filter(|place| place.path == directory);
+        let place = match known {
+            Some(known) => known,
+            None => Place::look(self.from, directory)?,
+        };
+        let found = match place.ino() {
+            Some(ino) => self.from.lookup(ino, EntryName::new(name)?)?,
+            None => None,
+        };
+        self.source = Some(place);
+        Ok(found)
+    }
+
+    /// The directory `path` of the WPAR, made if it is missing.
+    fn parent(&mut self, path: &[u8]) -> FsResult<Ino> {
+        let known = self.target.take().filter(|place| place.path == path);
+        let place = match known {
+            Some(known) => known,
+            None => {
+                let found = Place::look(self.to, path)?;
+                match found.directory {
+                    Some(_) => found,
+                    None => {
+                        self.to.make_directories(path)?;
+                        Place::look(self.to, path)?
+                    }
+                }
+            }
+        };
+        let ino = place.ino().ok_or(FsError::NotDirectory)?;
+        self.target = Some(place);
+        Ok(ino)
+    }
+
+    fn directory(&mut self, path: &[u8], model: Option<&LookedUp<'_>>) -> FsResult<()> {
+        let (above, name) = split(path);
+        let parent = self.parent(above)?;
+        let name = EntryName::new(name)?;
+        let resolved;
+        let found = match self.to.lookup(parent, name)? {
+            None => self
+                .to
+                .create(parent, name, &new(FileKind::Directory, 0o755))?,
+            Some(found) if found.attr().kind == FileKind::Directory => found,
+            Some(_) => {
+                resolved = self.to.resolve(path)?;
+                match resolved {
+                    Some(found) if found.inode.attr().kind == FileKind::Directory => found.inode,
+                    _ => return Err(FsError::NotDirectory),
+                }
+            }
+        };
+        let Some(model) = model.filter(|model| model.attr().kind == FileKind::Directory) else {
+            return Ok(());
+        };
+        let attr = model.attr();
+        give(
+            self.to,
+            &found,
+            (attr.uid, attr.gid, attr.permissions),
+            None,
+        )?;
+        copy_xattrs(self.from, model, self.to, &found)
+    }
+
+    /// Makes a regular file that `fill` fills.
+    fn file(&mut self, path: &[u8], fill: Fill<'_>) -> FsResult<()> {
+        self.entry(path, &new(FileKind::Regular, 0o600), fill)
+    }
+
+    fn entry(&mut self, path: &[u8], new: &NewInode<'_>, fill: Fill<'_>) -> FsResult<()> {
+        let (above, name) = split(path);
+        let parent = self.parent(above)?;
+        let name = EntryName::new(name)?;
+        if !self.is_kept {
+            match self.to.create(parent, name, new) {
+                Err(FsError::Exists) => {}
+                made => return fill(&made?, None),
+            }
+        }
+        self.to.replace_in(parent, name, new, fill)
     }
 }
 
-fn attr(kind: FileKind, permissions: u16) -> Attr {
-    Attr {
+/// Something of root's.
+fn new(kind: FileKind, permissions: u16) -> NewInode<'static> {
+    NewInode {
         kind,
         permissions,
-        uid: 0,
-        gid: 0,
-        rdev: 0,
-        nlink: 1,
-        size: 0,
-        blocks: 0,
-        atime: Timestamp::default(),
-        mtime: Timestamp::default(),
-        ctime: Timestamp::default(),
-    }
-}
-
-/// What `path` is itself, and what keeps it known.
-fn find<'a>(tree: &'a Overlay, path: &str) -> FsResult<Option<(LookedUp<'a>, Resolved<'a>)>> {
-    let (dir, name) = split(path.as_bytes());
-    let Some(dir) = tree.resolve(dir)? else {
-        return Ok(None);
-    };
-    if dir.inode.attr().kind != FileKind::Directory {
-        return Ok(None);
-    }
-    let found = tree.lookup(dir.inode.ino(), EntryName::new(name)?)?;
-    Ok(found.map(|found| (found, dir)))
-}
-
-fn directory(
-    from: &Overlay,
-    to: &Overlay,
-    path: &str,
-    model: Option<&LookedUp<'_>>,
-) -> FsResult<()> {
-    to.make_directories(path.as_bytes())?;
-    let Some(model) = model.filter(|model| model.attr().kind == FileKind::Directory) else {
-        return Ok(());
-    };
-    let Some(made) = to.resolve(path.as_bytes())? else {
-        return Ok(());
-    };
-    give(to, &made.inode, model.attr(), false)?;
-    copy_xattrs(from, model, to, &made.inode)
-}
-
-/// Makes a regular file like `like` that `fill` fills.
-fn file(
-    to: &Overlay,
-    path: &str,
-    like: &Attr,
-    fill: &mut dyn FnMut(&LookedUp<'_>) -> FsResult<()>,
-) -> FsResult<()> {
-    let (dir, name) = split(path.as_bytes());
-    to.make_directories(dir)?;
-    let Some(dir) = to.resolve(dir)? else {
-        return Err(FsError::NotFound);
-    };
-    let dir = dir.inode.ino();
-    let unfinished = EntryName::new(UNFINISHED)?;
-    let new = NewInode {
-        kind: FileKind::Regular,
-        permissions: 0o600,
         umask: 0,
         rdev: 0,
         target: b"",
         caller: Caller { uid: 0, gid: 0 },
-    };
-    match to.unlink(dir, unfinished) {
-        Ok(()) | Err(FsError::NotFound) => {}
-        Err(error) => return Err(error),
     }
-    let made = to.create(dir, unfinished, &new)?;
-    fill(&made)?;
-    give(to, &made, like, like.mtime != Timestamp::default())?;
-    drop(made);
-    let name = EntryName::new(name)?;
-    to.rename((dir, unfinished), (dir, name), RenameMode::Replace)
 }
 
-/// Owner, permissions and, of files, the time.
-fn give(to: &Overlay, inode: &LookedUp<'_>, like: &Attr, with_time: bool) -> FsResult<()> {
-    let owner = SetAttr {
-        uid: Some(like.uid),
-        gid: Some(like.gid),
+/// Owner, group and permissions, and the time.
+fn give(
+    to: &Overlay,
+    inode: &LookedUp<'_>,
+    (uid, gid, permissions): (u32, u32, u16),
+    time: Option<Timestamp>,
+) -> FsResult<()> {
+    let set = SetAttr {
+        uid: Some(uid),
+        gid: Some(gid),
+        permissions: Some(permissions),
+        mtime: time.map(SetTime::To),
         ..SetAttr::default()
     };
-    to.set_attr(inode.ino(), &owner)?;
-    let rest = SetAttr {
-        permissions: Some(like.permissions),
-        mtime: with_time.then_some(SetTime::To(like.mtime)),
-        ..SetAttr::default()
-    };
-    to.set_attr(inode.ino(), &rest).map(drop)
+    to.set_attr(inode.ino(), &set).map(drop)
 }
 
 fn copy(from: &Overlay, source: &LookedUp<'_>, to: &Overlay, into: &LookedUp<'_>) -> FsResult<()> {

@@ -13,6 +13,8 @@ use super::identity::SystemTree;
 #[derive(Debug)]
 pub struct OfflineTree {
     overlay: Overlay,
+    /// Whether what is in the store is to be kept, whatever happens.
+    is_kept: bool,
 }
 
 impl OfflineTree {
@@ -35,7 +37,17 @@ impl OfflineTree {
         };
         Ok(Self {
             overlay: wpar_mountd::source::open(&spec)?,
+            is_kept: false,
         })
+    }
+
+    /// The same, where the store has what the WPAR wrote: its files are replaced whole.
+    #[must_use]
+    pub fn kept(self) -> Self {
+        Self {
+            is_kept: true,
+            ..self
+        }
     }
 
     /// The merged tree.
@@ -86,7 +98,10 @@ impl SystemTree for OfflineTree {
     }
 
     fn write(&mut self, path: &str, contents: &[u8], permissions: u16) -> FsResult<()> {
-        self.overlay
-            .write_path(path.as_bytes(), contents, permissions)
+        let path = path.as_bytes();
+        match self.is_kept {
+            true => self.overlay.replace_path(path, contents, permissions),
+            false => self.overlay.write_path(path, contents, permissions),
+        }
     }
 }

@@ -288,6 +288,63 @@ fn syncwpar_follows_packages_that_came_changed_and_went() {
     world.remove_all();
 }
 
+/// Whatever place it dies at, the WPAR is told to be behind until the command was given again, and then has
+/// all that it would have got at once.
+#[test]
+fn a_synchronization_of_a_root_part_that_is_killed_is_made_good_by_the_next() {
+    let world = need!(World::new());
+    let tree = need!(golden(&world));
+    package(&world, &tree, "kept", "1", "");
+    package(&world, &tree, "gone", "1", "");
+    let places = [
+        "sync-items",
+        "sync-removed",
+        "sync-restored",
+        "sync-edits",
+        "sync-durable",
+        "sync-view",
+    ];
+    let names: Vec<_> = (0..=places.len()).map(|at| format!("victim{at}")).collect();
+    for name in &names {
+        world.ok(&format!("mkwpar -n {name} --usr-from {}", tree.display()));
+    }
+    package(&world, &tree, "kept", "2", "");
+    package(&world, &tree, "fresh", "1", "");
+    purge(&tree, "gone");
+    // The last one is not disturbed.
+    for (name, place) in names.iter().zip(places) {
+        let died = world
+            .wpar(["syncwpar", name])
+            .env("WPAR_DIE_AT", place)
+            .output();
+        assert!(!died.text().contains("SUCCESS"), "{place}: {died}");
+        assert_ne!(died.code(), 0, "{place}: {died}");
+        let listed = world.ok(&format!("lswpar {name}")).complaint();
+        assert!(listed.contains("behind"), "{place}: {listed}");
+    }
+    world.ok("syncwpar -A");
+    assert!(!world.ok("lswpar").complaint().contains("behind"));
+    let of = |name: &String| {
+        startable(&world, name);
+        world.ok(&format!("startwpar {name}"));
+        assert_eq!(world.wait_for_systemd(name), "running");
+        let inside = |script: &str| world.inside(name, script);
+        let found = inside(
+            "dpkg --audit; cat /etc/kept/*.conf* /etc/fresh/*.conf /var/lib/*/configured
+             dpkg-query -W -f '${Package} ${Version} ${Status}\n'; ls -A /etc /etc/kept
+             ls -A /var/lib/dpkg/info; find / -xdev -name '.wpar-*'",
+        );
+        world.ok(&format!("stopwpar {name}"));
+        found
+    };
+    let undisturbed = of(&names[places.len()]);
+    assert!(undisturbed.contains("configure 1"), "{undisturbed}");
+    for (name, place) in names.iter().zip(places) {
+        assert_eq!(of(name), undisturbed, "{place}");
+    }
+    world.remove_all();
+}
+
 #[test]
 fn a_backup_without_usr_shares_that_of_a_system_with_the_same_packages() {
     let world = need!(World::new());

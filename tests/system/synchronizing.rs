@@ -8,6 +8,7 @@ use rustix::process::Signal;
 
 use super::elsewhere::Elsewhere;
 use super::takeover::kill_daemon;
+use super::trees::shell;
 use crate::common::fixtures::{fixture, unpack};
 use crate::common::manifest::{Manifest, Times};
 use crate::common::run::Output;
@@ -157,6 +158,24 @@ fn a_copy_of_an_older_release_becomes_one_of_the_hosts_and_goes_back() {
         told.contains("/root/note of /image.tar, as the workload partition had"),
         "{told}"
     );
+    // Whose a path is, and in which version, is the host's to say of what comes from it.
+    for (package, paths) in [
+        ("bash", "/usr/bin/bash /etc/bash.bashrc"),
+        (
+            "debian-archive-keyring",
+            "/usr/share/keyrings/debian-archive-keyring.gpg",
+        ),
+    ] {
+        let query = "dpkg-query --admindir \"$1/var/lib/dpkg\" -W -f '${Version}' \"$2\"";
+        let version = shell(query, &[&root, Path::new(package)]);
+        let told = host.ok(&format!("explain one {paths}"));
+        let fileset = format!("fileset:  {package} {version}");
+        let lines = told.lines().filter(|line| line.contains("fileset:"));
+        assert!(lines.clone().count() > 0, "{told}");
+        for line in lines {
+            assert!(line.contains(&fileset), "{fileset}: {told}");
+        }
+    }
     host.ok("chwpar -n two one");
     host.ok("chwpar -n one two");
     // It is not set up a second time, and needs nothing more.

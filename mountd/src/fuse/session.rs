@@ -8,6 +8,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 use std::thread;
 
 use fuser::{BackgroundSession, Config, MountOption, Session, SessionACL};
@@ -16,7 +17,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
 use super::{Adapter, REQUEST_SIZE};
 use crate::hydrate::service::Service;
-use crate::overlay::Overlay;
+use crate::overlay::{Outdated, Overlay};
 use crate::spec::Access;
 use crate::sys::{allocator, descriptor};
 use crate::takeover::{Agreement, Kept};
@@ -54,6 +55,8 @@ fn greet(
     let rings = Arc::clone(&adapter.rings);
     let recorder = Arc::clone(&adapter.recorder);
     let takeover = adapter.inherited.is_some();
+    // Before anything is answered: what is read from then on is noted.
+    let outdated = overlay.outdated();
     let session = open(adapter)?;
     let rings = rings.lock().take();
     // The kernel holds requests back until it knows the rings, so nothing may come in between.
@@ -63,7 +66,9 @@ fn greet(
         }
         None => None,
     };
-    tell_outdated(&overlay, session.as_fd())?;
+    if let Some(outdated) = outdated {
+        tell_outdated(outdated, session.as_fd())?;
+    }
     Ok(Greeted {
         session,
         serving,
@@ -73,11 +78,8 @@ fn greet(
 }
 
 /// Starts the thread that has the kernel forget what a living lower has changed. It ends with
-/// `overlay`.
-fn tell_outdated(overlay: &Overlay, device: BorrowedFd<'_>) -> io::Result<()> {
-    let Some(outdated) = overlay.outdated() else {
-        return Ok(());
-    };
+/// what sends to it, the overlay.
+fn tell_outdated(outdated: Receiver<Outdated>, device: BorrowedFd<'_>) -> io::Result<()> {
     let device = device.try_clone_to_owned()?;
     thread::Builder::new()
         .name("outdated".to_owned())

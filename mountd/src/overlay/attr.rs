@@ -66,6 +66,7 @@ impl Overlay {
         if node.place.is_none() {
             self.living.tell(ino, &attr);
         }
+        self.meet(ino, &attr);
         Ok(attr)
     }
 

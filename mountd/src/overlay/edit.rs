@@ -18,7 +18,7 @@ const LINKS_MAX: usize = 40;
 const READ_MAX: u64 = 16 << 20;
 
 /// An inode on the way, kept known while it is used.
-enum Step<'a> {
+pub(super) enum Step<'a> {
     Root,
     Entry {
         inode: LookedUp<'a>,
@@ -27,7 +27,7 @@ enum Step<'a> {
 }
 
 impl Step<'_> {
-    fn ino(&self) -> Ino {
+    pub(super) fn ino(&self) -> Ino {
         match self {
             Self::Root => Ino::ROOT,
             Self::Entry { inode, .. } => inode.ino(),
@@ -105,7 +105,7 @@ impl Overlay {
         Ok(Some(contents))
     }
 
-    /// Makes the file at `path` have `contents`: a regular file keeps its owner and permissions,
+    /// Makes the file at `path` have `contents`, step by step (see [`Self::replace_path`]): a regular file keeps its owner and permissions,
     /// anything else but a directory is replaced by one of root's with `permissions`.
     ///
     /// # Errors
@@ -154,6 +154,13 @@ impl Overlay {
     /// # Errors
     /// `NotDirectory` if something else is in the way, or those of the store.
     pub fn make_directories(&self, path: &[u8]) -> FsResult<()> {
+        // Mostly nothing is missing.
+        if let Some(found) = self.resolve(path)? {
+            return match found.inode.attr().kind {
+                FileKind::Directory => Ok(()),
+                _ => Err(FsError::NotDirectory),
+            };
+        }
         let mut at = Vec::new();
         for component in components(path) {
             at.push(component);
@@ -185,7 +192,7 @@ impl Overlay {
         }
     }
 
-    fn parent_of<'p>(&self, path: &'p [u8]) -> FsResult<(Step<'_>, EntryName<'p>)> {
+    pub(super) fn parent_of<'p>(&self, path: &'p [u8]) -> FsResult<(Step<'_>, EntryName<'p>)> {
         let path = path.strip_suffix(b"/").unwrap_or(path);
         let (above, name) = match path.iter().rposition(|&byte| byte == b'/') {
             Some(at) => path.split_at(at + 1),
@@ -263,7 +270,7 @@ fn new_directory() -> NewInode<'static> {
     }
 }
 
-fn new_file(permissions: u16) -> NewInode<'static> {
+pub(super) fn new_file(permissions: u16) -> NewInode<'static> {
     NewInode {
         kind: FileKind::Regular,
         permissions,

@@ -12,6 +12,10 @@ use crate::upper::blocks::BlockState;
 use crate::upper::names::{self, UpperName};
 use crate::upper::object::UpperObject;
 
+/// What is further below the root is in itself: a living host may move a directory into one that was in it,
+/// and then each was found in the other.
+const DEEPEST: usize = 1 << 20;
+
 /// An inode, found under a name.
 #[derive(Debug)]
 pub(super) struct Found {
@@ -183,6 +187,7 @@ impl Overlay {
         if matches!(found.source, Source::Lower { .. }) {
             self.living.tell(ino, &attr);
         }
+        self.meet(ino, &attr);
         self.nodes.count(ino, || found.into_node());
         Ok(LookedUp {
             overlay: self,
@@ -308,6 +313,9 @@ impl Overlay {
         let mut components = Vec::new();
         let mut at = node;
         while let Some((parent, name)) = self.lower.location(at)? {
+            if components.len() == DEEPEST {
+                return Err(FsError::Stale);
+            }
             components.push(name);
             at = parent;
         }
@@ -328,5 +336,41 @@ impl Overlay {
             Some(lower) => Ok(self.lower.lookup(lower, name)?.is_some()),
             None => Ok(false),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::lower::host::HostLower;
+
+    #[test]
+    fn two_directories_that_the_host_moved_into_each_other_have_no_path() {
+        let place = tempfile::tempdir().unwrap();
+        let root = place.path();
+        fs::create_dir_all(root.join("a/b")).unwrap();
+        let overlay = Overlay::new(Arc::new(HostLower::open(root).unwrap()), None);
+        let find = |dir, name: &[u8]| {
+            let found = overlay.lookup(dir, EntryName::new(name).unwrap());
+            found.unwrap().unwrap().hand_over().0
+        };
+        let a = find(Ino::ROOT, b"a");
+        let b = find(a, b"b");
+        // Somebody stands in it, so that it is open.
+        assert!(
+            overlay
+                .lookup(b, EntryName::new(b"x").unwrap())
+                .unwrap()
+                .is_none()
+        );
+        fs::rename(root.join("a/b"), root.join("b")).unwrap();
+        fs::rename(root.join("a"), root.join("b/a")).unwrap();
+        assert_eq!(find(b, b"a"), a);
+        assert_eq!(overlay.path_in_lower(a), None);
+        assert_eq!(find(Ino::ROOT, b"b"), b);
+        assert_eq!(overlay.path_in_lower(a).as_deref(), Some(&b"b/a"[..]));
     }
 }

@@ -76,6 +76,7 @@ mod quota_tests;
 mod read_only_tests;
 mod remove;
 mod rename;
+mod replace;
 mod taken;
 mod takeover;
 pub mod trace;
@@ -98,6 +99,7 @@ pub use io::{AllocateMode, Extent, whole_if};
 pub use listing::{DirectoryEntry, DirectorySink};
 pub use living::Outdated;
 pub use rename::RenameMode;
+pub use replace::Fill;
 
 use caches::{DirectoryCache, FileCache, ListingCache};
 use living::Living;

@@ -48,6 +48,9 @@ impl Overlay {
         let moves = inheritance.moves.clone();
         self.inherited.is_there = kept.agreement()?.is_some();
         self.nodes.inherit(inheritance, journal);
+        if self.inherited.is_there {
+            self.living.follow();
+        }
         if self.inherited.is_there && self.upper.is_some() {
             let settled = self
                 .settle_orphans()

@@ -4,6 +4,7 @@
 
 mod told;
 
+use std::cell::OnceCell;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -20,16 +21,20 @@ use super::create::running_host;
 use super::decisions::{self, Copied};
 use super::error::{CliError, CliResult};
 use super::exit::Exit;
+use super::generations;
 use super::lifecycle;
 use super::output;
 use super::prepared::Prepared;
 use super::progress::IndexProgress;
+use super::syncwpar::host_files;
 use super::verbs::{Arguments, Verb, Words};
 use crate::model::copy_controls::Selection;
+use crate::model::generation::HostPackage;
 use crate::model::{CopyControls, Hostname, Source, View, WparRecord, WparState};
 use crate::packages::{self, Detail, PackageDatabase, owner};
 use crate::policy::mount_spec::{host_lower, lower_spec, mount_spec, own_places};
 use crate::policy::{exclusions, root_group};
+use crate::source::below::Below;
 use crate::source::image::{self, Purpose};
 
 pub(super) const VERB: Verb = Verb::own::<ExplainArguments>(Words {
@@ -92,6 +97,10 @@ struct Asked {
     spec: MountSpec,
     view: View,
     source: Source,
+    /// Packages that a synchronized WPAR has from the host.
+    borrowed: Vec<HostPackage>,
+    /// The host's packages and files, once they are asked for.
+    host: OnceCell<Option<(Below, PackageDatabase)>>,
 }
 
 impl Arguments for ExplainArguments {
@@ -161,7 +170,18 @@ fn of_wpar(context: &Context, name: &str) -> CliResult<Asked> {
         return Err(CliError::wrong_state(&name, state, hint));
     }
     let spec = mount_spec(&record, &view, layout, &running_host()?)?;
-    Asked::open(spec, view, record.source)
+    let borrowed = generations::borrowed(&registry, &name, &view)?;
+    Ok(Asked {
+        borrowed,
+        ..Asked::open(spec, view, record.source)?
+    })
+}
+
+/// The packages of the host, and its files.
+fn host_packages() -> Option<(Below, PackageDatabase)> {
+    let files = host_files().ok()?;
+    let database = packages::read(&files, Detail::Paths).ok()??;
+    Some((files, database))
 }
 
 /// A system copy that would be made now.
@@ -217,6 +237,8 @@ impl Asked {
             spec,
             view,
             source,
+            borrowed: Vec::new(),
+            host: OnceCell::new(),
         })
     }
 
@@ -255,19 +277,15 @@ impl Asked {
 
     /// Whose a path of the lower is, if the WPAR was synchronized or has the `/usr` of another system.
     fn lower_of(&self, path: &[u8]) -> Option<String> {
-        let mut lower = &self.spec.lower;
+        let lower = &self.spec.lower;
         if let LowerSpec::Joined { grafts, .. } = lower {
             return lender_of(grafts, path);
         }
         let LowerSpec::Rebased { .. } = lower else {
             return None;
         };
-        while let LowerSpec::Rebased { below, list, .. } = lower {
-            match NameList::open(list).ok()?.fate(path) {
-                Some(Fate::Taken) => return Some("the running system".to_owned()),
-                Some(Fate::Gone) => break,
-                Some(Fate::Directory) | None => lower = &below.lower,
-            }
+        if self.decided(path) == Some(Fate::Taken) {
+            return Some("the running system".to_owned());
         }
         let source = self.source.path()?.display();
         Some(format!(
@@ -275,7 +293,20 @@ impl Asked {
         ))
     }
 
-    /// The filesets of the source that have it.
+    /// Whether a path is the host's, or gone, since the WPAR was synchronized.
+    fn decided(&self, path: &[u8]) -> Option<Fate> {
+        let mut lower = &self.spec.lower;
+        while let LowerSpec::Rebased { below, list, .. } = lower {
+            match NameList::open(list).ok()?.fate(path) {
+                Some(Fate::Directory) | None => lower = &below.lower,
+                fate => return fate,
+            }
+        }
+        None
+    }
+
+    /// The filesets that have it: of the host, if it is the host's, else of the source. What a WPAR has
+    /// from the host has the host's version.
     fn owners(&self, traced: &Traced, database: Option<&PackageDatabase>) -> Vec<Owner> {
         let path = match &traced.origin {
             Origin::Lower { path }
@@ -290,9 +321,22 @@ impl Asked {
         let Some(database) = database.filter(|_| traced.complete) else {
             return Vec::new();
         };
+        let found = match (self.decided(path), &traced.origin) {
+            (Some(Fate::Taken), _) => match self.host.get_or_init(host_packages) {
+                Some((files, database)) => owner::owners(files, database, path),
+                None => return Vec::new(),
+            },
+            // It was in a version that is no more.
+            (Some(Fate::Gone), Origin::Absent) => return Vec::new(),
+            _ => owner::owners(&self.lower, database, path),
+        };
         // What cannot be read is nobody's.
-        let found = owner::owners(&self.lower, database, path).unwrap_or_default();
+        let found = found.unwrap_or_default();
         let owner = |package: &&packages::Package| Owner::new(package, &self.view);
-        found.iter().map(owner).collect()
+        let mut owners: Vec<_> = found.iter().map(owner).collect();
+        owners
+            .iter_mut()
+            .for_each(|owner| owner.follow(&self.borrowed));
+        owners
     }
 }

@@ -7,6 +7,7 @@ use wpar_mountd::overlay::trace::{Origin, Traced};
 use wpar_mountd::types::FileKind;
 
 use crate::diff::escape;
+use crate::model::generation::HostPackage;
 use crate::model::view::FilesetFate;
 use crate::model::{Source, View};
 use crate::packages::Package;
@@ -78,6 +79,16 @@ impl Owner {
             architecture: package.architecture.clone(),
             fate: listed.map(|fileset| fileset.fate),
             reason: listed.map(|fileset| fileset.reason.clone()),
+        }
+    }
+
+    /// Takes the version of the host, if it is one of these.
+    pub(super) fn follow(&mut self, borrowed: &[HostPackage]) {
+        let mut borrowed = borrowed.iter();
+        let host =
+            borrowed.find(|one| (&one.name, &one.architecture) == (&self.name, &self.architecture));
+        if let Some(host) = host {
+            self.version.clone_from(&host.version);
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::cli::create::running_host;
 use crate::cli::decisions::{self, Copied};
 use crate::cli::lender::Lender;
 use crate::cli::output;
+use crate::launch::fault;
 use crate::model::view::WrittenName;
 use crate::model::{Base, Edit, Put, View, WparKind, WparName, WparRecord, WparState};
 use crate::packages::{Detail, Family};
@@ -197,8 +198,9 @@ impl Sync {
         let items: BTreeMap<String, RootItem> = items
             .map(|(path, item)| (path.clone(), item.clone()))
             .collect();
-        root_part::make(lender.tree.overlay(), tree.overlay(), &items)
+        root_part::remake(lender.tree.overlay(), tree.overlay(), &items)
             .map_err(|error| CliError::new(error.to_string()))?;
+        fault::point("sync-items");
         let failed = |path: &str, error: wpar_mountd::error::FsError| {
             let error = std::io::Error::from(error.errno());
             CliError::io(format!("cannot write /{path} into the store"), &error)
@@ -208,17 +210,23 @@ impl Sync {
                 .remove_path(path.as_bytes())
                 .map_err(|error| failed(path, error))?;
         }
+        fault::point("sync-removed");
         restore(&lender, &tree, &base, &view.written, &edits)?;
-        let written =
-            edits::make(tree.overlay(), edits).map_err(|error| CliError::new(error.to_string()))?;
+        fault::point("sync-restored");
+        let written = edits::remake(tree.overlay(), edits)
+            .map_err(|error| CliError::new(error.to_string()))?;
+        fault::point("sync-edits");
         if waits {
             let script = shared_script::script(family);
             let path = shared_script::SCRIPT.as_bytes();
             tree.overlay()
                 .make_directories(crate::source::files::split(path).0)
-                .and_then(|()| tree.overlay().write_path(path, script.as_bytes(), 0o755))
+                .and_then(|()| tree.overlay().replace_path(path, script.as_bytes(), 0o755))
                 .map_err(|error| failed(shared_script::SCRIPT, error))?;
         }
+        // What is on record of it from now on is durable, so this must be before.
+        tree.overlay().sync_all().map_err(decisions::unreadable)?;
+        fault::point("sync-durable");
         view.written
             .retain(|old| !base.lends(&old.path) && written.iter().all(|new| new.path != old.path));
         view.written.extend(written);
@@ -229,6 +237,7 @@ impl Sync {
         record.base = Some(base);
         let level = level::read(tree.overlay()).unwrap_or_default();
         registry.store_view(&record.name, &view)?;
+        fault::point("sync-view");
         registry.store(&record.with_level(level))?;
         Ok(())
     }
@@ -352,7 +361,9 @@ fn restore(
         let Some(contents) = of_base.map_err(decisions::unreadable)? else {
             continue;
         };
-        let restored = tree.overlay().write_path(path.as_bytes(), &contents, 0o644);
+        let restored = tree
+            .overlay()
+            .replace_path(path.as_bytes(), &contents, 0o644);
         restored.map_err(|error| {
             let error = std::io::Error::from(error.errno());
             CliError::io(format!("cannot write /{path} into the store"), &error)

@@ -379,6 +379,22 @@ fn a_live_copy_shows_the_present_contents_of_a_file_that_it_has_read() {
         let part = host.inside("one", script);
         assert_eq!(part, format!("{}X{}", letter.repeat(5), letter.repeat(4)));
     }
+    // Also what a daemon gave to the kernel that was killed since.
+    for (file, text) in [("in-place", "i"), ("in-place", "j")] {
+        let text = text.repeat(200_000);
+        assert!(kill_daemon(&host), "there is no daemon");
+        fs::write(host.path(&format!("/srv/{file}")), &text).unwrap();
+        eventually(
+            "what a killed daemon had read is seen as it is",
+            BOOT,
+            || {
+                host.inside(
+                    "one",
+                    &format!("stat -c %s /srv/{file} >/dev/null; cat /srv/{file}"),
+                ) == text
+            },
+        );
+    }
     // What the WPAR changes a byte of is copied as it is at that moment, whatever was read before.
     write(&"h".repeat(9000));
     let changed = host.inside(

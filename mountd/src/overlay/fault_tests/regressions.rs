@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use rustix::io::Errno;
 
-use super::trial::Trial;
+use super::trial::{Trial, die};
 use super::world::{FROM, TO, Thing, World};
 use super::{Act, run};
 use crate::error::{FsError, FsResult};
@@ -209,5 +209,59 @@ fn a_name_goes_although_the_kernel_never_heard_of_its_inode() {
         world.rename(TO, FROM, RenameMode::Replace).unwrap();
         let second = world.ino(&format!("{FROM}-second")).unwrap();
         assert_eq!(world.core().attr(second).unwrap().nlink, 1, "{thing:?}");
+    }
+}
+
+/// A tool that wrote into a file died between cutting it and writing it.
+#[test]
+fn a_file_that_is_replaced_from_outside_is_never_seen_cut_short() {
+    let new = vec![b'N'; 700];
+    for thing in [
+        Thing::Absent,
+        Thing::LowerFile,
+        Thing::LowerBig,
+        Thing::CopiedFile,
+        Thing::NewFile,
+        Thing::CopiedLinked,
+    ] {
+        let world = || World::new(&[(FROM, thing), (TO, Thing::Absent)], true);
+        let contents = |world: &World| world.core().read_path(FROM.as_bytes()).unwrap();
+        let replace = |world: &World| world.core().replace_path(FROM.as_bytes(), &new, 0o640);
+        let mut undisturbed = world();
+        let before = contents(&undisturbed);
+        let facts = |world: &mut World| {
+            let ino = world.ino(FROM).unwrap();
+            let attr = world.core().attr(ino).unwrap();
+            let mut names = world.core().xattr_names(ino).unwrap();
+            names.sort_unstable();
+            (attr.permissions, attr.uid, attr.gid, names)
+        };
+        let like = match before {
+            Some(_) => facts(&mut undisturbed),
+            None => (0o640, 0, 0, Vec::new()),
+        };
+        replace(&undisturbed).unwrap();
+        assert_eq!(facts(&mut undisturbed), like, "{thing:?}");
+        assert_eq!(contents(&undisturbed).as_ref(), Some(&new));
+        for number in 0.. {
+            let mut world = world();
+            let died = Rc::new(Cell::new(None));
+            let result = with_plan(die(number, Rc::clone(&died)), || replace(&world));
+            world.die();
+            world.open().unwrap();
+            let seen = contents(&world);
+            assert!(
+                seen == before || seen.as_ref() == Some(&new),
+                "{thing:?}, death at call {number}: {seen:?}"
+            );
+            replace(&world).unwrap();
+            assert_eq!(contents(&world).as_ref(), Some(&new));
+            let left = world.core().read_path(b"d1/.wpar-unfinished").unwrap();
+            assert_eq!(left, None, "{thing:?}, death at call {number}");
+            if died.get().is_none() {
+                result.unwrap();
+                break;
+            }
+        }
     }
 }

@@ -302,7 +302,7 @@ fn fail_once(
 }
 
 /// From call number `number` of those that change something on, none is made.
-fn die(
+pub(super) fn die(
     number: usize,
     died: Rc<Cell<Option<&'static str>>>,
 ) -> impl FnMut(&Call<'_>) -> Result<(), Errno> {

@@ -110,8 +110,9 @@ const SCRIPT: &str = "#!/bin/sh\n\
     # before the next start. 'dpkg --configure -a' does the same later.\n\
     export DEBIAN_FRONTEND=noninteractive DEBCONF_NONINTERACTIVE_SEEN=true INUWPAR=1\n\
     policy=/usr/sbin/policy-rc.d\n\
-    if [ -e $policy ]; then\n    policy=\nelse\n    \
-    printf '#!/bin/sh\\nexit 101\\n' >$policy && chmod 755 $policy\nfi\n\
+    # One that a run left that was killed is ours, too.\n\
+    if [ -e $policy ] && ! grep -qx '# wpar' $policy; then\n    policy=\nelse\n    \
+    printf '#!/bin/sh\\n# wpar\\nexit 101\\n' >$policy && chmod 755 $policy\nfi\n\
     ldconfig 2>/dev/null\n\
     dpkg --configure -a --force-confdef --force-confold\nstatus=$?\n\
     [ -z \"$policy\" ] || rm -f $policy\n\
