@@ -30,8 +30,8 @@ mod account;
 mod adopt;
 mod ahead;
 mod attach;
-mod bundle;
 pub(crate) mod bpf;
+mod bundle;
 mod cgroup;
 mod change;
 pub(crate) mod channel;
@@ -81,8 +81,8 @@ pub(crate) mod watch;
 
 pub use adopt::adopt;
 pub use attach::{ConsoleEnd, console as look_at_console};
-pub(crate) use bundle::{BundleCommand, bundles, make_bundle, remove_bundle};
 pub use bpf::OwnAddresses;
+pub(crate) use bundle::{BundleCommand, bundles, make_bundle, remove_bundle};
 pub use change::{connect, limit};
 pub use cleanup::clean_up;
 pub use client::{Launcher, Started, enter, reboot, start, stop};
@@ -99,8 +99,8 @@ pub use remedy::{Remedy, remedy};
 pub use session::session_main;
 pub use state::{Leftover, Observation, observe};
 pub use supervisor::supervisor_main;
-pub(crate) use visit::Visit;
 pub use usage::{Usage, usage};
+pub(crate) use visit::Visit;
 
 /// The name under which the executable is a supervisor.
 pub const SUPERVISOR: &str = "wpar-supervisor";

@@ -9,7 +9,6 @@ pub(crate) mod map;
 pub(crate) mod mount;
 pub(crate) mod priority;
 pub(crate) mod ring;
-pub mod seccomp;
 pub(crate) mod scratch;
-pub(crate) mod seccomp;
+pub mod seccomp;
 pub(crate) mod shared;
