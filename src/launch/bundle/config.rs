@@ -285,6 +285,7 @@ mod tests {
             limits: Limits::default(),
             network: None,
             host_network: false,
+            own_addresses: None,
             trail: None,
             devices: Vec::new(),
             confinement: Confinement::default(),
