@@ -75,13 +75,16 @@ impl Stage {
         }
     }
 
-    /// Lets a subject make what it keeps, a copy or an index, and fills the page cache.
+    /// Lets a subject make what it keeps, a copy or an index, and fills the page cache. What is
+    /// written to begins from nothing each time, and so there is nothing to make.
     pub(super) fn prepare(&self, subject: &dyn Subject, writes: bool) -> Fallible<()> {
         let place = self.place(subject, writes);
         if self.prepared.borrow().contains(&place.own) {
             return Ok(());
         }
-        drop(subject.raise(&place)?);
+        if !writes {
+            drop(subject.raise(&place)?);
+        }
         subject.warm(&place)?;
         self.settle()?;
         self.prepared.borrow_mut().insert(place.own);
