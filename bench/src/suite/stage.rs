@@ -45,7 +45,7 @@ impl Stage {
             })
         };
         if let Some(first) = workloads.first() {
-            let failed = |error| format!("{}: cannot make its tree: {error}", first.name());
+            let failed = |error| format!("cannot make its tree: {error}");
             first.set_up(&lower).map_err(failed)?;
             if workloads.iter().any(|workload| wants_archive(&**workload)) {
                 first.pack(&lower, &dir.join(ARCHIVE)).map_err(failed)?;
@@ -132,7 +132,7 @@ impl Stage {
     }
 }
 
-/// Writes a tree as an archive, sorted by name.
+/// Writes a tree as an archive, sorted by name. Holes stay holes.
 pub(crate) fn pack(tree: &Path, path: &Path) -> Fallible<()> {
     let mut archive = tar::Builder::new(BufWriter::with_capacity(1 << 20, File::create(path)?));
     archive.follow_symlinks(false);
