@@ -100,7 +100,11 @@ fn medians(text: &mut String, results: &Results, charts: &[&str]) {
         let Some(first) = group.first() else { continue };
         let _ = writeln!(text, "## {}, medians\n", first.group);
         for done in group {
-            let _ = writeln!(text, "- **{}**: {}", done.name, done.about);
+            let _ = writeln!(
+                text,
+                "- **{}**: {} ({:.0} s in all)",
+                done.name, done.about, done.seconds
+            );
         }
         let lines = lines(results, group);
         let subjects = subjects(results, &lines);

@@ -44,7 +44,7 @@ impl ReadLarge {
                 .min(1 << 30)
                 / 4096
                 * 4096,
-            reads: scale.of(100_000, 1000),
+            reads: scale.of(50_000, 1000),
         }
     }
 
