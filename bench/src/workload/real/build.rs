@@ -76,12 +76,14 @@ clean:
 -include $(wildcard src/*.d)
 ";
 
-/// `make -j2` of the project, nothing of which is built; the program must run.
+/// `make -j2` of the project, none of which is built or no more; the program must run.
 pub(crate) fn make(root: &Path) -> Fallible<Duration> {
     let project = root.join("project");
     let run_make =
         |arguments: &[&str]| run(command("make").arg("-C").arg(&project).args(arguments));
-    run_make(&["--silent", "clean"])?;
+    if project.join("program").exists() {
+        run_make(&["--silent", "clean"])?;
+    }
     let (time, _) = run_make(&["--silent", "-j2", "program"])?;
     run(&mut std::process::Command::new(project.join("program")))?;
     Ok(time)
@@ -120,11 +122,13 @@ fn cache() -> PathBuf {
     cache.join("wpar-bench")
 }
 
-/// `make -j2` of Lua, nothing of which is built; the interpreter must run.
+/// `make -j2` of Lua, none of which is built or no more; the interpreter must run.
 pub(crate) fn make_lua(root: &Path) -> Fallible<Duration> {
     let lua = root.join("lua/src");
     let run_make = |arguments: &[&str]| run(command("make").arg("-C").arg(&lua).args(arguments));
-    run_make(&["--silent", "clean"])?;
+    if lua.join("lua").exists() {
+        run_make(&["--silent", "clean"])?;
+    }
     // Not optimised: it is the compiler's files that are measured, not the compiler.
     let (time, _) = run_make(&["--silent", "-j2", "MYCFLAGS=-O0", "generic"])?;
     let mut interpreter = std::process::Command::new(lua.join("lua"));

@@ -29,6 +29,9 @@ const LOOKS: Bounds = (1.5, 1.05);
 /// Work that is mostly making and removing files.
 const CREATES: Bounds = (3.0, 3.0);
 
+/// Transactions each second, of all the time that the second time took.
+const RATE: &str = "rate";
+
 /// A program's work.
 struct Work {
     name: &'static str,
@@ -39,6 +42,8 @@ struct Work {
     runs: usize,
     /// Whether it is left out of a short run, unless it is named: its tree is large.
     large: bool,
+    /// Transactions that are done, where there are some.
+    transactions: Option<u32>,
     missing: Box<dyn Fn() -> Option<String>>,
     tree: String,
     set_up: Box<dyn Fn(&Path) -> Fallible<()>>,
@@ -73,11 +78,13 @@ impl Workload for Work {
 
     fn measures(&self) -> Vec<Measure> {
         let (first, again) = self.bounds;
-        [("first", first), ("again", again)]
-            .map(|(what, bound)| {
-                Measure::new(what, Unit::Milliseconds).target(Target::at_most(bound, "overlayfs"))
-            })
-            .into()
+        let times = [("first", first), ("again", again)].map(|(what, bound)| {
+            Measure::new(what, Unit::Milliseconds).target(Target::at_most(bound, "overlayfs"))
+        });
+        let rate = self
+            .transactions
+            .map(|_| Measure::new(RATE, Unit::PerSecond));
+        times.into_iter().chain(rate).collect()
     }
 
     fn tree(&self) -> String {
@@ -92,6 +99,9 @@ impl Workload for Work {
         for what in ["first", "again"] {
             let (time, _) = turn.time(&self.work)?;
             turn.note(what, time.as_secs_f64() * 1000.0);
+            if let Some(transactions) = self.transactions.filter(|_| what == "again") {
+                turn.note(RATE, f64::from(transactions) / time.as_secs_f64());
+            }
         }
         Ok(())
     }
@@ -112,6 +122,7 @@ pub(super) fn all(scale: Scale) -> Vec<Box<dyn Workload>> {
         bounds: LOOKS,
         runs: 7,
         large: true,
+        transactions: None,
         missing: Box::new(|| program::missing(python::NEEDS)),
         tree: "python".to_owned(),
         set_up: Box::new(python::set_up),
@@ -131,6 +142,7 @@ fn of_git(scale: Scale) -> [Work; 2] {
         bounds,
         runs: 5,
         large: false,
+        transactions: None,
         missing: Box::new(|| program::missing(git::NEEDS)),
         tree: format!("git-{files}"),
         set_up: Box::new(move |lower| git::set_up(lower, files)),
@@ -156,6 +168,7 @@ fn of_files(scale: Scale) -> [Work; 4] {
         bounds,
         runs: 5,
         large: false,
+        transactions: None,
         missing: Box::new(|| program::missing(files::NEEDS)),
         tree: format!("sources-{files}"),
         set_up: Box::new(move |lower| files::set_up(lower, files)),
@@ -194,6 +207,7 @@ fn of_builds(scale: Scale) -> [Work; 2] {
             bounds: LOOKS,
             runs: 3,
             large: false,
+            transactions: None,
             missing: Box::new(|| program::missing(build::NEEDS)),
             tree: format!("project-{files}"),
             set_up: Box::new(move |lower| build::set_up(lower, files)),
@@ -206,6 +220,7 @@ fn of_builds(scale: Scale) -> [Work; 2] {
             bounds: LOOKS,
             runs: 3,
             large: true,
+            transactions: None,
             missing: Box::new(move || {
                 program::missing(build::LUA_NEEDS).or_else(|| build::cannot_have_lua(scale))
             }),
@@ -225,6 +240,7 @@ fn of_packages(scale: Scale) -> Work {
         bounds: LOOKS,
         runs: 3,
         large: true,
+        transactions: None,
         missing: Box::new(|| {
             program::missing(packages::NEEDS)
                 .or_else(program::not_root)
@@ -250,6 +266,7 @@ fn of_databases(scale: Scale) -> [Work; 2] {
             bounds: LOOKS,
             runs: 5,
             large: true,
+            transactions: Some(transactions * 2),
             missing: Box::new(|| {
                 program::missing(database::POSTGRES_NEEDS).or_else(program::not_root)
             }),
@@ -266,6 +283,7 @@ fn of_databases(scale: Scale) -> [Work; 2] {
             bounds: LOOKS,
             runs: 5,
             large: false,
+            transactions: Some(changes * 2),
             missing: Box::new(|| program::missing(database::SQLITE_NEEDS)),
             tree: format!("sqlite-{rows}"),
             set_up: Box::new(move |lower| database::set_up_sqlite(lower, rows)),
