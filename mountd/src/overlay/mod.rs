@@ -100,6 +100,7 @@ pub use living::Outdated;
 pub use rename::RenameMode;
 
 use caches::{DirectoryCache, FileCache, ListingCache};
+use listing::NamesFirst;
 use living::Living;
 use node::{Node, NodeTable, Place, Tracked};
 use partials::Partials;
@@ -128,6 +129,7 @@ pub struct Overlay {
     directories: DirectoryCache,
     files: FileCache,
     listings: ListingCache,
+    names_first: NamesFirst,
     /// Lookups that nobody took over, to be given back with the next that are.
     untaken: Mutex<Vec<Ino>>,
     inherited: Inherited,
@@ -208,6 +210,7 @@ impl Overlay {
             files: FileCache::new(),
             partials: Partials::default(),
             listings: ListingCache::new(),
+            names_first: NamesFirst::default(),
             untaken: Mutex::new(Vec::new()),
             inherited: Inherited::default(),
             closed,
