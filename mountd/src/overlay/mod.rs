@@ -47,6 +47,8 @@ mod attr;
 mod blocks;
 mod caches;
 mod copy_up;
+#[cfg(test)]
+mod cost_tests;
 mod counts;
 #[cfg(test)]
 mod crash_tests;
