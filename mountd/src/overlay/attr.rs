@@ -1,6 +1,7 @@
 //! Attributes: reading them, and changing them (which copies up).
 
 use std::os::fd::AsFd;
+use std::sync::Arc;
 
 use crate::upper::calls::{self as fs, OFlags, Timespec, Timestamps};
 
@@ -111,9 +112,15 @@ impl Overlay {
     /// The open object of the store that an inode is. Under the `names` lock.
     pub(super) fn object(&self, ino: Ino, place: &Place) -> FsResult<UpperObject> {
         let file = match self.files.get(ino).as_deref() {
-            Some(OpenFile::Upper { file, .. }) => file.try_clone()?,
-            Some(OpenFile::Partial { file, .. }) => file.map().data().try_clone_to_owned()?,
-            _ => self.open_upper(ino, place, OFlags::RDONLY)?,
+            Some(OpenFile::Upper { file, .. }) => Arc::clone(file),
+            Some(OpenFile::Partial { file, .. }) => {
+                Arc::new(file.map().data().try_clone_to_owned()?)
+            }
+            // A directory is asked for its attributes after each change in it.
+            _ => match self.directories.get(ino) {
+                Some(directory) => directory,
+                None => Arc::new(self.open_upper(ino, place, OFlags::RDONLY)?),
+            },
         };
         UpperObject::from_fd(file)?.ok_or(FsError::Stale)
     }
@@ -136,13 +143,16 @@ impl Overlay {
         let _names = self.names.write();
         let node = self.node(ino)?;
         let place = node.place.as_ref().ok_or(FsError::Stale)?;
-        let access = if set.size.is_some() {
-            OFlags::RDWR
-        } else {
-            OFlags::RDONLY
+        let mut object = match (set.size, self.files.get(ino).as_deref()) {
+            (None, _) => self.object(ino, place)?,
+            (Some(_), Some(OpenFile::Upper { file, .. })) => {
+                UpperObject::from_fd(Arc::clone(file))?.ok_or(FsError::Stale)?
+            }
+            (Some(_), _) => {
+                let file = self.open_upper(ino, place, OFlags::RDWR)?;
+                UpperObject::from_fd(file)?.ok_or(FsError::Stale)?
+            }
         };
-        let file = self.open_upper(ino, place, access)?;
-        let mut object = UpperObject::from_fd(file)?.ok_or(FsError::Stale)?;
         let _watched = self.watch_owned(ino, object.as_fd())?;
         object.touch()?;
         if let Some(size) = set.size {
@@ -194,8 +204,7 @@ impl Overlay {
         if new != old || changes_owner || set.permissions.is_some() {
             object.set_record(new)?;
         }
-        // What an open file remembers of privileges may be wrong now.
-        self.files.evict(ino);
+        self.files.forget_privileges(ino);
         Ok(())
     }
 }

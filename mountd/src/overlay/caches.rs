@@ -6,7 +6,7 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use lru::LruCache;
 use parking_lot::Mutex;
@@ -73,6 +73,29 @@ impl FileCache {
     pub(super) fn new() -> Self {
         Self::with_capacity(FILES)
     }
+
+    /// What an open file remembers of privileges may be wrong now. Who looked before and has yet to
+    /// note what it saw notes it where nobody looks any more. Under the `names` lock, for writing.
+    pub(super) fn forget_privileges(&self, ino: Ino) {
+        match self.get(ino).as_deref() {
+            Some(OpenFile::Upper {
+                file,
+                pristine,
+                charge,
+                ..
+            }) => {
+                let again = OpenFile::Upper {
+                    file: Arc::clone(file),
+                    privileges: AtomicU8::new(UNKNOWN_PRIVILEGES),
+                    pristine: AtomicBool::new(pristine.load(Ordering::Acquire)),
+                    charge: charge.clone(),
+                };
+                self.put(ino, Arc::new(again));
+            }
+            Some(_) => self.evict(ino),
+            None => {}
+        }
+    }
 }
 
 /// The listings that were used last.
@@ -131,6 +154,11 @@ impl Listings {
     }
 }
 
+/// Nobody has looked yet for what a write takes away.
+pub(super) const UNKNOWN_PRIVILEGES: u8 = 0;
+/// No set-id bit and no capability: a write takes nothing away.
+pub(super) const NO_PRIVILEGES: u8 = 1;
+
 /// The data of a regular file, open.
 #[derive(Debug)]
 pub(super) enum OpenFile {
@@ -146,7 +174,7 @@ pub(super) enum OpenFile {
     /// The store's, for reading and writing.
     Upper {
         /// The file.
-        file: OwnedFd,
+        file: Arc<OwnedFd>,
         /// Whether a write has anything to take away: see `io`.
         privileges: AtomicU8,
         /// Whether it is noted that nothing was written to it: see [`Record::pristine`].

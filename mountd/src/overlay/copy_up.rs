@@ -295,7 +295,7 @@ impl Overlay {
     pub(super) fn own_name(
         &self,
         ino: Ino,
-        directory: &OwnedFd,
+        directory: &Arc<OwnedFd>,
         name: EntryName<'_>,
     ) -> FsResult<UpperObject> {
         let store = self.store()?;
@@ -344,11 +344,11 @@ pub(super) fn record_of(attr: &Attr, ino: Ino) -> Record {
 
 /// Does something to a directory of the store that the WPAR must not see in its times.
 pub(super) fn keeping_times<T>(
-    directory: &OwnedFd,
+    directory: &Arc<OwnedFd>,
     change: impl FnOnce() -> FsResult<T>,
 ) -> FsResult<T> {
     let before: (Timestamp, Timestamp) = {
-        let object = UpperObject::from_fd(directory.try_clone()?)?.ok_or(FsError::Stale)?;
+        let object = UpperObject::from_fd(Arc::clone(directory))?.ok_or(FsError::Stale)?;
         let attr = attr_of(object.record(), &object.stat()?, 0);
         (attr.atime, attr.mtime)
     };

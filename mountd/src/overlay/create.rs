@@ -6,11 +6,15 @@
 //! kernel forgets it, or at the next opening of the store.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::upper::calls::{self as fs, AtFlags, Mode, OFlags, XattrFlags};
 use rustix::io::Errno;
 
+use super::attr::without_set_ids;
+use super::caches::{NO_PRIVILEGES, OpenFile, UNKNOWN_PRIVILEGES};
 use super::find::{Found, Source};
 use super::node::Place;
 use super::{LookedUp, Overlay, acl};
@@ -74,6 +78,7 @@ impl Overlay {
         let object = self.make(&directory, name, new)?;
         self.count_new(object.as_fd())?;
         self.listings.evict(parent);
+        self.keep_open(&object)?;
         let source = Source::Upper {
             place: Place::Named {
                 parent,
@@ -132,9 +137,30 @@ impl Overlay {
         self.count_found(Found { ino, source })
     }
 
+    /// Keeps a new file open: it is nearly always written to at once. There is nothing yet that a
+    /// write could take away but set-id bits.
+    fn keep_open(&self, object: &UpperObject) -> FsResult<()> {
+        let record = object.record();
+        if record.kind != FileKind::Regular {
+            return Ok(());
+        }
+        let privileges = match without_set_ids(record) == record.permissions {
+            true => NO_PRIVILEGES,
+            false => UNKNOWN_PRIVILEGES,
+        };
+        let opened = OpenFile::Upper {
+            file: object.share_fd(),
+            privileges: AtomicU8::new(privileges),
+            pristine: AtomicBool::new(false),
+            charge: self.charge(record.ino, object.as_fd())?,
+        };
+        self.files.put(record.ino, Arc::new(opened));
+        Ok(())
+    }
+
     fn make(
         &self,
-        directory: &OwnedFd,
+        directory: &Arc<OwnedFd>,
         name: EntryName<'_>,
         new: &NewInode<'_>,
     ) -> FsResult<UpperObject> {
@@ -157,10 +183,10 @@ impl Overlay {
     /// What a new inode in a directory of the store is to be.
     pub(super) fn prepare(
         &self,
-        directory: &OwnedFd,
+        directory: &Arc<OwnedFd>,
         new: &NewInode<'_>,
     ) -> FsResult<(Record, acl::Inherited)> {
-        let above = UpperObject::from_fd(directory.try_clone()?)?.ok_or(FsError::Stale)?;
+        let above = UpperObject::from_fd(Arc::clone(directory))?.ok_or(FsError::Stale)?;
         let inherited = acl::inherit(new, || guest_xattr::get(above.as_fd(), acl::DEFAULT))?;
         let owner = (above.record().permissions, above.record().gid);
         let record = self.new_record(owner, new, inherited.permissions)?;
@@ -201,7 +227,7 @@ impl Overlay {
 /// Makes an empty file or directory under its final name; `None` if something is there. Without a
 /// record it does not exist yet.
 fn make_in_place(
-    directory: &OwnedFd,
+    directory: &Arc<OwnedFd>,
     name: EntryName<'_>,
     kind: FileKind,
 ) -> FsResult<Option<OwnedFd>> {
@@ -242,7 +268,7 @@ pub(super) fn fill(
 }
 
 /// Takes away what could not be completed. Without a record nobody sees it if even that fails.
-fn discard(directory: &OwnedFd, name: EntryName<'_>, kind: FileKind) {
+fn discard(directory: &Arc<OwnedFd>, name: EntryName<'_>, kind: FileKind) {
     let flags = if kind == FileKind::Directory {
         AtFlags::REMOVEDIR
     } else {

@@ -130,6 +130,7 @@ impl Overlay {
 
     /// The same; `Stale` also if the number of what is found is that of another inode.
     fn lookup_known(&self, parent: Ino, name: EntryName<'_>) -> FsResult<Option<LookedUp<'_>>> {
+        self.names_first.looked_up(parent);
         let _names = self.names.read();
         let node = self.node(parent)?;
         match self.find(parent, &node, name)? {

@@ -353,7 +353,7 @@ impl Overlay {
             return Ok(());
         }
         let directory = self.copy_up_directory(ino)?;
-        let mut object = UpperObject::from_fd(directory.try_clone()?)?.ok_or(FsError::Stale)?;
+        let mut object = UpperObject::from_fd(directory)?.ok_or(FsError::Stale)?;
         let record = Record {
             pristine: true,
             ..*object.record()

@@ -9,7 +9,7 @@ use crate::upper::calls::{self as fs, FallocateFlags, SeekFrom};
 use rustix::io::Errno;
 
 use super::attr::{SetAttr, without_set_ids};
-use super::caches::OpenFile;
+use super::caches::{NO_PRIVILEGES, OpenFile, UNKNOWN_PRIVILEGES};
 use super::copy_up::READ_WRITE;
 use super::quota::Need;
 use super::{Overlay, acl};
@@ -19,11 +19,6 @@ use crate::types::{FileKind, Ino};
 use crate::upper::data::{read_full, write_all};
 use crate::upper::object::UpperObject;
 use crate::upper::{guest_xattr, symlink};
-
-/// Nobody has looked yet.
-const UNKNOWN: u8 = 0;
-/// No set-id bit and no capability: a write takes nothing away.
-const NONE: u8 = 1;
 
 /// How `fallocate` changes a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,7 +106,7 @@ impl Overlay {
             OpenFile::Partial { file, privileges } => (file.map().data(), privileges),
             OpenFile::Lower(_) => return Err(FsError::Stale),
         };
-        if privileges.load(Ordering::Relaxed) == NONE {
+        if privileges.load(Ordering::Relaxed) == NO_PRIVILEGES {
             return Ok(());
         }
         let object = UpperObject::from_fd(file.try_clone_to_owned()?)?.ok_or(FsError::Stale)?;
@@ -124,7 +119,7 @@ impl Overlay {
             };
             self.set_attr(ino, &set)?;
         } else {
-            privileges.store(NONE, Ordering::Relaxed);
+            privileges.store(NO_PRIVILEGES, Ordering::Relaxed);
         }
         Ok(())
     }
@@ -289,8 +284,7 @@ impl Overlay {
         {
             // Before the first change: a crash in between must not leave a changed file marked.
             let _names = self.names.write();
-            let file = file.try_clone()?;
-            let mut object = UpperObject::from_fd(file)?.ok_or(FsError::Stale)?;
+            let mut object = UpperObject::from_fd(Arc::clone(file))?.ok_or(FsError::Stale)?;
             object.touch()?;
             pristine.store(false, Ordering::Release);
         }
@@ -321,7 +315,7 @@ impl Overlay {
                 if object.record().kind != FileKind::Regular {
                     return Err(FsError::InvalidArgument);
                 }
-                let privileges = AtomicU8::new(UNKNOWN);
+                let privileges = AtomicU8::new(UNKNOWN_PRIVILEGES);
                 if object.record().partial {
                     let file = self.partial(ino, object)?;
                     OpenFile::Partial { file, privileges }

@@ -80,6 +80,11 @@ impl Listing {
         self
     }
 
+    /// How many names there were.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// What is there behind `position`.
     pub(super) fn behind(&self, position: u64) -> impl Iterator<Item = Listed<'_>> {
         let start = self

@@ -5,10 +5,15 @@
 //! again and again. The position in it is not an index but a hash of the name: an entry has the
 //! same position in every listing that contains it, so `telldir` and `seekdir` stay right while
 //! names come and go, whoever restarts what in between.
+//!
+//! To tell an entry with its inode costs several times what the name alone does, on both sides. That
+//! is well spent on what is looked at next, which is nearly everything of a directory of ordinary size.
+//! A huge one is told by names alone, until somebody looks one of them up ([`NamesFirst`]).
 
 use std::collections::HashSet;
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::find::Found;
 use super::listed::{FIRST, Listing};
@@ -17,6 +22,31 @@ use super::{LookedUp, Overlay};
 use crate::error::{FsError, FsResult};
 use crate::types::{EntryName, FileKind, Ino};
 use crate::upper::names::{self, ListedKind, UpperName};
+
+/// More names than this make a directory huge.
+const HUGE: usize = 4096;
+
+/// The huge directory that is being told by names alone, if any: 0 is no inode's number. If several
+/// are read at the same time, this one's reader gets what the others do not: it is only about speed.
+#[derive(Debug, Default)]
+pub(super) struct NamesFirst(AtomicU64);
+
+impl NamesFirst {
+    /// Somebody looked a name of `directory` up: who reads it seems to want inodes.
+    pub(super) fn looked_up(&self, directory: Ino) {
+        if self.0.load(Ordering::Relaxed) == directory.0 {
+            self.0.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether what is to be read of a huge directory next is told by names alone.
+    fn is_for(&self, directory: Ino, begins: bool) -> bool {
+        if begins {
+            self.0.store(directory.0, Ordering::Relaxed);
+        }
+        self.0.load(Ordering::Relaxed) == directory.0
+    }
+}
 
 /// One entry of a directory.
 #[derive(Clone, Copy, Debug)]
@@ -33,8 +63,13 @@ pub struct DirectoryEntry<'a> {
 
 /// Takes entries until it is full.
 pub trait DirectorySink {
-    /// Takes an entry, with its inode if the caller asked for inodes and it is not `.` or `..`;
-    /// false if there was no room for it.
+    /// Whether the caller, who asks for inodes, takes entries without them too.
+    fn takes_names_alone(&self) -> bool {
+        false
+    }
+
+    /// Takes an entry, with its inode if the caller asked for inodes and it is not `.` or `..`, or of a
+    /// huge directory; false if there was no room for it.
     fn push(&mut self, entry: &DirectoryEntry<'_>, inode: Option<LookedUp<'_>>) -> bool;
 }
 
@@ -78,6 +113,10 @@ impl Overlay {
             }
         }
         let listing = self.listing(ino, &node, position <= FIRST)?;
+        let with_inodes = with_inodes
+            && !(listing.len() > HUGE
+                && sink.takes_names_alone()
+                && self.names_first.is_for(ino, position <= FIRST + 1));
         let mut last = None;
         for listed in listing.behind(position) {
             let inode = if with_inodes {
@@ -224,6 +263,10 @@ mod tests {
     }
 
     impl DirectorySink for Part {
+        fn takes_names_alone(&self) -> bool {
+            true
+        }
+
         fn push(&mut self, entry: &DirectoryEntry<'_>, _: Option<LookedUp<'_>>) -> bool {
             if self.names.len() == 7 {
                 return false;

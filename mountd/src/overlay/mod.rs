@@ -47,6 +47,8 @@ mod attr;
 mod blocks;
 mod caches;
 mod copy_up;
+#[cfg(test)]
+mod cost_tests;
 mod counts;
 #[cfg(test)]
 mod crash_tests;
@@ -102,6 +104,7 @@ pub use rename::RenameMode;
 pub use replace::Fill;
 
 use caches::{DirectoryCache, FileCache, ListingCache};
+use listing::NamesFirst;
 use living::Living;
 use node::{Node, NodeTable, Place, Tracked};
 use partials::Partials;
@@ -130,6 +133,7 @@ pub struct Overlay {
     directories: DirectoryCache,
     files: FileCache,
     listings: ListingCache,
+    names_first: NamesFirst,
     /// Lookups that nobody took over, to be given back with the next that are.
     untaken: Mutex<Vec<Ino>>,
     inherited: Inherited,
@@ -210,6 +214,7 @@ impl Overlay {
             files: FileCache::new(),
             partials: Partials::default(),
             listings: ListingCache::new(),
+            names_first: NamesFirst::default(),
             untaken: Mutex::new(Vec::new()),
             inherited: Inherited::default(),
             closed,
@@ -244,28 +249,38 @@ impl Overlay {
     pub fn forget(&self, ino: Ino, count: u64) {
         // A lookup first makes the lower know an inode and then counts it here. Forgetting must
         // not come in between.
-        let _names = self.names.write();
+        let names = self.names.write();
         let untaken = std::mem::take(&mut *self.untaken.lock());
+        let mut orphans = Vec::new();
         for ino in untaken {
-            self.give_back(ino, 1);
+            orphans.append(&mut self.give_back(ino, 1));
         }
-        self.give_back(ino, count);
+        orphans.append(&mut self.give_back(ino, count));
+        drop(names);
+        for ino in orphans {
+            self.drop_orphan(ino);
+        }
     }
 
-    /// The same under the `names` lock, for writing.
-    fn give_back(&self, ino: Ino, count: u64) {
+    /// The same under the `names` lock, for writing. Returns which orphans are now to be dropped: nobody
+    /// can find these again, so who removes many files need not wait for each. (A number of the
+    /// lower's may be met again, so its orphan goes at once.)
+    fn give_back(&self, ino: Ino, count: u64) -> Vec<Ino> {
         self.finish_quietly(ino);
-        let Some(forgotten) = self.nodes.forget(ino, count) else {
-            return;
-        };
-        for (ino, node) in forgotten {
+        let mut orphans = Vec::new();
+        for (ino, node) in self.nodes.forget(ino, count).unwrap_or_default() {
             if ino.0 < self.lower.first_free() {
                 self.lower.forget(LowerNode(ino.0));
             }
             if node.is_some_and(|node| matches!(node.place, Some(Place::Orphan))) {
-                self.drop_orphan(ino);
+                if self.is_lower_number(ino) {
+                    self.drop_orphan(ino);
+                } else {
+                    orphans.push(ino);
+                }
             }
         }
+        orphans
     }
 
     fn drop_orphan(&self, ino: Ino) {

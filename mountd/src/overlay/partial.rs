@@ -64,7 +64,7 @@ impl PartialFile {
     pub(super) fn open(
         store: &UpperStore,
         lower: &Arc<dyn LowerLayer>,
-        file: std::os::fd::OwnedFd,
+        file: Arc<std::os::fd::OwnedFd>,
         ino: Ino,
     ) -> FsResult<Self> {
         let origin = read_xattr(file.as_fd(), REDIRECT_XATTR)?;

@@ -82,7 +82,9 @@ impl Overlay {
         };
         self.nodes.count(found.ino, || node.clone());
         let empty = self.is_empty_directory(found.ino, &node);
-        self.give_back(found.ino, 1);
+        for orphan in self.give_back(found.ino, 1) {
+            self.drop_orphan(orphan);
+        }
         if empty? {
             Ok(())
         } else {

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::io::Errno;
 
@@ -99,7 +100,7 @@ pub enum Origin {
 /// A directory on the way.
 struct Step {
     name: Vec<u8>,
-    upper: Option<OwnedFd>,
+    upper: Option<Arc<OwnedFd>>,
     lower: Option<(LowerNode, Vec<u8>)>,
 }
 
@@ -109,7 +110,7 @@ struct Found {
     kind: Option<FileKind>,
     target: Option<Vec<u8>>,
     /// What is below it, if it is a directory.
-    upper: Option<OwnedFd>,
+    upper: Option<Arc<OwnedFd>>,
     lower: Option<(LowerNode, Vec<u8>)>,
 }
 
@@ -219,7 +220,7 @@ impl Layers<'_> {
         let open = |store: &Path| openat(CWD, store.join("tree"), DIRECTORY, Mode::empty());
         Ok(Step {
             name: Vec::new(),
-            upper: self.store.map(open).transpose()?,
+            upper: self.store.map(open).transpose()?.map(Arc::new),
             lower: Some((LowerNode::ROOT, Vec::new())),
         })
     }

@@ -77,7 +77,7 @@ impl Overlay {
         let place = node.place.as_ref().ok_or(FsError::Stale)?;
         let mut object = self.object(ino, place)?;
         let _watched = self.watch_owned(ino, object.as_fd())?;
-        self.files.evict(ino);
+        self.files.forget_privileges(ino);
         if name == acl::DEFAULT && object.record().kind != FileKind::Directory {
             return Err(FsError::InvalidArgument);
         }
@@ -108,7 +108,7 @@ impl Overlay {
         let place = node.place.as_ref().ok_or(FsError::Stale)?;
         let mut object = self.object(ino, place)?;
         let _watched = self.watch_owned(ino, object.as_fd())?;
-        self.files.evict(ino);
+        self.files.forget_privileges(ino);
         object.touch()?;
         guest_xattr::remove(object.as_fd(), name)
     }

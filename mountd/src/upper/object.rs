@@ -3,6 +3,7 @@
 //! Works on descriptors only, so nothing here can be redirected by a name.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 use crate::upper::calls::{self as fs, Stat, XattrFlags};
 use rustix::io::Errno;
@@ -15,10 +16,11 @@ use crate::types::{Attr, Timestamp};
 /// of the lower a partly copied one has blocks: a path, components separated by `/`.
 pub const REDIRECT_XATTR: &str = "user.wpar.redirect";
 
-/// An open object of the store with the record that it had when it was opened.
+/// An open object of the store with the record that it had when it was opened. The descriptor may be
+/// shared with who keeps it open: nothing here has a position in a file.
 #[derive(Debug)]
 pub struct UpperObject {
-    file: OwnedFd,
+    file: Arc<OwnedFd>,
     record: Record,
 }
 
@@ -28,7 +30,8 @@ impl UpperObject {
     ///
     /// # Errors
     /// `Damaged` if there is a record that cannot be read.
-    pub fn from_fd(file: OwnedFd) -> FsResult<Option<Self>> {
+    pub fn from_fd(file: impl Into<Arc<OwnedFd>>) -> FsResult<Option<Self>> {
+        let file = file.into();
         Ok(read_record(file.as_fd())?.map(|record| Self { file, record }))
     }
 
@@ -36,7 +39,8 @@ impl UpperObject {
     ///
     /// # Errors
     /// Those of the host's file system.
-    pub fn establish(file: OwnedFd, record: Record) -> FsResult<Self> {
+    pub fn establish(file: impl Into<Arc<OwnedFd>>, record: Record) -> FsResult<Self> {
+        let file = file.into();
         write_record(file.as_fd(), &record)?;
         Ok(Self { file, record })
     }
@@ -83,7 +87,7 @@ impl UpperObject {
     /// # Errors
     /// Those of the host's file system.
     pub fn stat(&self) -> FsResult<Stat> {
-        Ok(fs::fstat(&self.file)?)
+        Ok(fs::fstat(&*self.file)?)
     }
 
     /// The attributes as the WPAR sees them, with `nlink` as the caller knows it.
@@ -108,15 +112,20 @@ impl UpperObject {
     /// Those of the host's file system; `Range` and the like for absurdly long paths.
     pub fn set_redirect(&self, path: &[u8]) -> FsResult<()> {
         Ok(fs::fsetxattr(
-            &self.file,
+            &*self.file,
             REDIRECT_XATTR,
             path,
             XattrFlags::empty(),
         )?)
     }
 
+    /// The descriptor, to be kept beside the object.
+    pub fn share_fd(&self) -> Arc<OwnedFd> {
+        Arc::clone(&self.file)
+    }
+
     /// The descriptor, to be kept.
-    pub fn into_fd(self) -> OwnedFd {
+    pub fn into_fd(self) -> Arc<OwnedFd> {
         self.file
     }
 }

@@ -269,6 +269,11 @@ impl<'a> Entries<'a> {
 }
 
 impl DirectorySink for Entries<'_> {
+    /// A node of 0 says that only the name is told. (`fuser` has no way to say that.)
+    fn takes_names_alone(&self) -> bool {
+        true
+    }
+
     fn push(&mut self, entry: &DirectoryEntry<'_>, inode: Option<LookedUp<'_>>) -> bool {
         let room = self.buffer.get_mut(self.used..).unwrap_or(&mut []);
         let length = DIRENT + entry.name.len().next_multiple_of(8);

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -26,7 +27,7 @@ use crate::upper::{UpperStore, number_name};
 pub struct BlockMap {
     ino: Ino,
     boot: Option<BootId>,
-    data: OwnedFd,
+    data: Arc<OwnedFd>,
     maps: OwnedFd,
     /// The map's file; made when it is first needed.
     file: OnceLock<OwnedFd>,
@@ -84,9 +85,10 @@ impl BlockMap {
     ///
     /// # Errors
     /// `Damaged` if state or map make no sense, else those of the host's file system.
-    pub fn load(store: &UpperStore, data: OwnedFd, ino: Ino) -> FsResult<Self> {
+    pub fn load(store: &UpperStore, data: impl Into<Arc<OwnedFd>>, ino: Ino) -> FsResult<Self> {
+        let data = data.into();
         let mut state = BlockState::read(data.as_fd(), ino)?;
-        let size = fs::fstat(&data)?.st_size.cast_unsigned();
+        let size = fs::fstat(&*data)?.st_size.cast_unsigned();
         if state.limit > size {
             // The file was cut, and a crash came before the limit was.
             state.limit = size;
