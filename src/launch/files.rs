@@ -1,0 +1,70 @@
+//! The root file system of a WPAR that is started: the mount and its daemon.
+
+use std::fs;
+use std::path::Path;
+
+use super::error::{Doing, LaunchError};
+use super::fault;
+use super::held::Held;
+use super::message::Report;
+use super::revive::Line;
+use super::root::Root;
+use super::supervisor::{Supervisor, open_log};
+use super::{ProcessId, RootSource, state};
+use crate::mountd_client::{Daemon, Inheritance};
+
+impl Supervisor {
+    /// Makes the root file system and starts its daemon.
+    pub(super) fn mount(&mut self) -> Result<(), LaunchError> {
+        let point = &self.spec.mount_point;
+        let root = match &self.spec.root {
+            RootSource::Directory(directory) => Root::directory(directory, point)?,
+            RootSource::Mount(_) => Root::fuse(point)?,
+        };
+        let root = self.root.insert(root);
+        if let (RootSource::Mount(spec), Some(connection)) = (&self.spec.root, root.connection()) {
+            let path = self.spec.run_dir.join(state::DAEMON_LOG);
+            let log = open_log(&path).doing(format!("open {}", path.display()))?;
+            let held = Held::new().doing("make a channel")?;
+            let mut inheritance = Inheritance::new(spec).doing("describe the mount")?;
+            inheritance.hold(held.descriptors().doing("copy a descriptor")?);
+            self.held = Some(held);
+            let this = Path::new("/proc/self/exe");
+            let daemon = Daemon::spawn(this, connection, &inheritance, log)
+                .doing("start the file system daemon")?;
+            fault::point("daemon");
+            self.line = Some(Line::new(inheritance));
+            self.state.daemon = ProcessId::of(daemon.pid());
+            self.daemon = Some(daemon);
+            self.record();
+            self.wait_for_daemon(&path)?;
+            self.go_ahead();
+            fault::point("daemon-ready");
+        }
+        if let Some(root) = &mut self.root {
+            root.attach()?;
+        }
+        fault::point("mounted");
+        self.report(&Report::Mounted);
+        Ok(())
+    }
+
+    fn wait_for_daemon(&mut self, log: &Path) -> Result<(), LaunchError> {
+        if let Some(daemon) = &self.daemon {
+            self.wait_for(daemon.answer_descriptor())?;
+        }
+        let Some(daemon) = &mut self.daemon else {
+            return Ok(());
+        };
+        daemon.answer().map_err(|reason| {
+            let text = fs::read_to_string(log).unwrap_or_default();
+            let last = text
+                .lines()
+                .rfind(|line| !line.is_empty())
+                .unwrap_or("no reason given");
+            LaunchError::other(reason.unwrap_or_else(|| {
+                format!("the file system daemon ended before it was ready: {last}")
+            }))
+        })
+    }
+}
