@@ -10,6 +10,7 @@ use super::error::{Doing, LaunchError};
 use super::fault;
 use super::message::{FromInit, Report, ToInit};
 use super::notify::NotifySocket;
+use super::root::Root;
 use super::stage::{self, Plan};
 use super::supervisor::{Init, Stage, Supervisor};
 use super::watch::Watch;
@@ -53,8 +54,8 @@ impl Supervisor {
     fn accompany(&mut self, channel: Stage) -> Result<(), LaunchError> {
         // All this while the process waits for its place in the control groups.
         let user_namespace = userns::create(self.spec.ids)?;
-        if self.root.is_none() {
-            self.mount()?;
+        if !self.root.as_ref().is_some_and(Root::is_attached) {
+            self.finish_mount()?;
         }
         let root = self
             .root

@@ -1,7 +1,10 @@
 //! The root file system of a WPAR that is started: the mount and its daemon.
+//!
+//! The daemon takes the longest of all to get ready, so it is started first, and what else a WPAR
+//! needs (control groups, namespaces) is made meanwhile.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::error::{Doing, LaunchError};
 use super::fault;
@@ -14,30 +17,40 @@ use super::{ProcessId, RootSource, state};
 use crate::mountd_client::{Daemon, Inheritance};
 
 impl Supervisor {
-    /// Makes the root file system and starts its daemon.
-    pub(super) fn mount(&mut self) -> Result<(), LaunchError> {
+    /// Makes the mount and starts its daemon, and waits for neither.
+    pub(super) fn begin_mount(&mut self) -> Result<(), LaunchError> {
+        let log = self.daemon_log();
         let point = &self.spec.mount_point;
         let root = match &self.spec.root {
             RootSource::Directory(directory) => Root::directory(directory, point)?,
             RootSource::Mount(_) => Root::fuse(point)?,
         };
         let root = self.root.insert(root);
-        if let (RootSource::Mount(spec), Some(connection)) = (&self.spec.root, root.connection()) {
-            let path = self.spec.run_dir.join(state::DAEMON_LOG);
-            let log = open_log(&path).doing(format!("open {}", path.display()))?;
-            let held = Held::new().doing("make a channel")?;
-            let mut inheritance = Inheritance::new(spec).doing("describe the mount")?;
-            inheritance.hold(held.descriptors().doing("copy a descriptor")?);
-            self.held = Some(held);
-            let this = Path::new("/proc/self/exe");
-            let daemon = Daemon::spawn(this, connection, &inheritance, log)
-                .doing("start the file system daemon")?;
-            fault::point("daemon");
-            self.line = Some(Line::new(inheritance));
-            self.state.daemon = ProcessId::of(daemon.pid());
-            self.daemon = Some(daemon);
-            self.record();
-            self.wait_for_daemon(&path)?;
+        let (RootSource::Mount(spec), Some(connection)) = (&self.spec.root, root.connection())
+        else {
+            return Ok(());
+        };
+        let log = open_log(&log).doing(format!("open {}", log.display()))?;
+        let held = Held::new().doing("make a channel")?;
+        let mut inheritance = Inheritance::new(spec).doing("describe the mount")?;
+        inheritance.hold(held.descriptors().doing("copy a descriptor")?);
+        self.held = Some(held);
+        let this = Path::new("/proc/self/exe");
+        let daemon = Daemon::spawn(this, connection, &inheritance, log)
+            .doing("start the file system daemon")?;
+        fault::point("daemon");
+        self.line = Some(Line::new(inheritance));
+        self.state.daemon = ProcessId::of(daemon.pid());
+        self.daemon = Some(daemon);
+        self.record();
+        Ok(())
+    }
+
+    /// Waits until the daemon serves the mount, and attaches it.
+    pub(super) fn finish_mount(&mut self) -> Result<(), LaunchError> {
+        if self.daemon.is_some() {
+            let log = self.daemon_log();
+            self.wait_for_daemon(&log)?;
             self.go_ahead();
             fault::point("daemon-ready");
         }
@@ -47,6 +60,10 @@ impl Supervisor {
         fault::point("mounted");
         self.report(&Report::Mounted);
         Ok(())
+    }
+
+    fn daemon_log(&self) -> PathBuf {
+        self.spec.run_dir.join(state::DAEMON_LOG)
     }
 
     fn wait_for_daemon(&mut self, log: &Path) -> Result<(), LaunchError> {

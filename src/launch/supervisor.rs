@@ -194,8 +194,25 @@ impl Supervisor {
         self.finish(outcome)
     }
 
-    /// Makes what lives as long as the WPAR does, through its restarts; not yet the mount.
+    /// Makes what lives as long as the WPAR does, through its restarts. Of the mount, only that it
+    /// is begun.
     fn make(&mut self) -> Result<(), LaunchError> {
+        self.make_run_dir()?;
+        self.begin_mount()?;
+        let groups = Groups::open(&self.spec.cgroup)?;
+        // From here on they are undone, however far this came.
+        let groups = self.groups.insert(groups);
+        groups.create(
+            &self.spec.limits,
+            self.spec.ids,
+            &devices::rules(&self.spec),
+        )?;
+        fault::point("groups");
+        Ok(())
+    }
+
+    /// Fills the run directory.
+    fn make_run_dir(&mut self) -> Result<(), LaunchError> {
         let run_dir = &self.spec.run_dir;
         self.state.write(run_dir)?;
         fault::point("state");
@@ -211,16 +228,7 @@ impl Supervisor {
         let log = &self.spec.console_log;
         let log = ConsoleLog::open(log).doing(format!("open {}", log.display()))?;
         self.console_log = Some(log);
-        let groups = Groups::open(&self.spec.cgroup)?;
         fault::point("sockets");
-        // From here on they are undone, however far this came.
-        let groups = self.groups.insert(groups);
-        groups.create(
-            &self.spec.limits,
-            self.spec.ids,
-            &devices::rules(&self.spec),
-        )?;
-        fault::point("groups");
         Ok(())
     }
 

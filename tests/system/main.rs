@@ -19,6 +19,7 @@ mod consistency;
 mod containers;
 mod conversion;
 mod crash;
+mod cycles;
 mod devices;
 mod diff;
 mod disk_full;
