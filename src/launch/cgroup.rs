@@ -7,12 +7,14 @@
 //! none.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount,
     fsopen,
@@ -279,8 +281,14 @@ impl Groups {
             return Ok(());
         }
         let patience = Instant::now() + patience;
-        let mut pause = Duration::from_micros(200);
-        while self.is_populated() {
+        let events =
+            File::open(self.unified().join("cgroup.events")).doing("watch the control group")?;
+        loop {
+            // Read through this descriptor: a change from here on is told to it.
+            let told = read_again(&events).doing("watch the control group")?;
+            if !told.lines().any(|line| line == "populated 1") {
+                break;
+            }
             write(&kill, "1").doing("kill the processes of the control group")?;
             if Instant::now() > patience {
                 let survivors: Vec<_> = self.processes().iter().map(u32::to_string).collect();
@@ -289,8 +297,7 @@ impl Groups {
                     survivors.join(", ")
                 )));
             }
-            sleep(pause);
-            pause = (pause * 2).min(Duration::from_millis(50));
+            await_change(&events).doing("watch the control group")?;
         }
         Ok(())
     }
@@ -360,14 +367,22 @@ pub(crate) fn mount_unified() -> io::Result<OwnedFd> {
 
 /// Makes the group and those above it, handing down what a new group needs to be used.
 pub(super) fn create_below(hierarchy: &Hierarchy, path: &Path) -> io::Result<()> {
-    // Another WPAR's end may remove a parent between two steps.
-    for _ in 0..3 {
+    // The ends of other WPARs may remove a parent between two steps, and each other start makes it.
+    let patience = Instant::now() + Duration::from_secs(5);
+    loop {
         match try_create(hierarchy, path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if is_passing(&error) && Instant::now() < patience => {
+                sleep(Duration::from_millis(1));
+            }
             result => return result,
         }
     }
-    try_create(hierarchy, path)
+}
+
+/// Whether an error is that of a group that was removed meanwhile: its files are not there, or were
+/// open already.
+fn is_passing(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ENODEV)
 }
 
 fn try_create(hierarchy: &Hierarchy, path: &Path) -> io::Result<()> {
@@ -385,8 +400,14 @@ fn try_create(hierarchy: &Hierarchy, path: &Path) -> io::Result<()> {
         if !hierarchy.unified {
             // A cpuset without processors and memory nodes takes no member.
             for file in ["cpuset.cpus", "cpuset.mems"] {
-                if let Ok(value) = fs::read_to_string(parent.join(file)) {
-                    write(&group.join(file), value.trim())?;
+                match fs::read_to_string(parent.join(file)) {
+                    // Whoever makes the parent has not come so far.
+                    Ok(value) if value.trim().is_empty() => {
+                        return Err(io::ErrorKind::NotFound.into());
+                    }
+                    Ok(value) => write(&group.join(file), value.trim())?,
+                    Err(error) if error.raw_os_error() == Some(libc::ENODEV) => return Err(error),
+                    Err(_) => {}
                 }
             }
         }
@@ -421,16 +442,45 @@ fn delegate(group: &Path, ids: IdRange) -> io::Result<()> {
 
 /// Lets the group open `devices`, and nothing else.
 fn allow_devices(group: &Path, devices: &[DeviceRule]) -> io::Result<()> {
-    write_if_there(group, "devices.deny", Some("a".to_owned()))?;
+    let deny = group.join("devices.deny");
+    if !deny.exists() {
+        return Ok(());
+    }
+    write(&deny, "a")?;
+    // Each rule is a write of its own.
+    let mut allow = OpenOptions::new()
+        .write(true)
+        .open(group.join("devices.allow"))?;
     devices
         .iter()
-        .try_for_each(|device| write_if_there(group, "devices.allow", Some(device.to_string())))
+        .try_for_each(|device| allow.write_all(device.to_string().as_bytes()))
 }
 
 /// Whether the host has any swap space.
 fn has_swap() -> bool {
     let table = fs::read_to_string("/proc/swaps").unwrap_or_default();
     table.lines().nth(1).is_some()
+}
+
+/// The contents of an open control file as they are now.
+fn read_again(mut file: &File) -> io::Result<String> {
+    let mut text = String::new();
+    file.rewind()?;
+    file.read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// Waits until the kernel says that an open control file changed since it was read; not for long, for
+/// a process that was just made may have to be killed, too.
+fn await_change(file: &File) -> io::Result<()> {
+    let longest = Timespec {
+        tv_sec: 0,
+        tv_nsec: 50_000_000,
+    };
+    match poll(&mut [PollFd::new(file, PollFlags::PRI)], Some(&longest)) {
+        Ok(_) | Err(Errno::INTR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn write_if_there(group: &Path, file: &str, value: Option<String>) -> io::Result<()> {

@@ -74,6 +74,11 @@ impl Root {
         self.connection.as_ref().map(AsFd::as_fd)
     }
 
+    /// Whether it is attached to its mount point.
+    pub(super) fn is_attached(&self) -> bool {
+        self.attached
+    }
+
     /// Attaches it to its mount point. The daemon must be ready.
     pub(super) fn attach(&mut self) -> Result<(), LaunchError> {
         // An answer from the daemon means that the kernel knows all it can do, id maps above all.

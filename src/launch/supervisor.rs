@@ -1,19 +1,15 @@
 //! The supervisor: one process per running WPAR, outside of it, which owns all that it is made
 //! of and undoes it in reverse order.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use rustix::io::fcntl_dupfd_cloexec;
-use rustix::process::{
-    DumpableBehavior, Pid, PidfdFlags, WaitOptions, pidfd_open, set_dumpable_behavior, setsid,
-    waitpid,
-};
+use rustix::process::{DumpableBehavior, Pid, WaitOptions, set_dumpable_behavior, setsid, waitpid};
 
 use super::ahead::Recording;
 use super::bpf::DeviceRule;
@@ -22,7 +18,6 @@ use super::channel::Channel;
 use super::console::ConsoleLog;
 use super::control::ControlSocket;
 use super::error::{Doing, LaunchError};
-use super::errors;
 use super::fault;
 use super::held::Held;
 use super::identity::ended_as;
@@ -33,23 +28,14 @@ use super::notify::NotifySocket;
 use super::reaper::{exit_status, of_wait_status};
 use super::revive::Line;
 use super::root::Root;
-use super::stage::{self, Plan};
 use super::state::{self, RunState};
 use super::stop::Stopping;
 use super::terminal::Size;
 use super::viewers::Viewers;
-use super::watch::{Watch, wait_readable};
-use super::{
-    ExitStatus, InitKind, LaunchSpec, Payload, ProcessId, RootSource, cleanup, devices, network,
-    terminal, userns,
-};
-use crate::mountd_client::{Daemon, Inheritance};
+use super::{ExitStatus, InitKind, LaunchSpec, devices, network, terminal};
+use crate::mountd_client::Daemon;
 use crate::sys::descriptors::close_others;
-use crate::sys::process::{Birth, spawn};
 use crate::sys::signals::SignalDescriptor;
-
-/// How long the daemon may take to write its store after the mount is gone.
-const DAEMON_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Entry point of the executable under the name [`super::SUPERVISOR`]. Standard input is the
 /// channel to the starter.
@@ -136,8 +122,8 @@ pub(super) struct Supervisor {
     pub(super) spec: LaunchSpec,
     pub(super) state: RunState,
     pub(super) starter: Option<Starter>,
-    standard_files: Vec<OwnedFd>,
-    size: Size,
+    pub(super) standard_files: Vec<OwnedFd>,
+    pub(super) size: Size,
     pub(super) signals: SignalDescriptor,
     pub(super) control: Option<ControlSocket>,
     pub(super) notify: Option<NotifySocket>,
@@ -212,31 +198,31 @@ impl Supervisor {
         self.finish(outcome)
     }
 
-    fn finish(mut self, outcome: Result<ExitStatus, LaunchError>) -> ExitCode {
-        fault::point("ended");
-        let undone = self.undo();
-        let asked = self.stopping.take();
-        match self.close(outcome, undone) {
-            Ok(status) => {
-                self.report(&Report::Ended(status));
-                asked
-                    .into_iter()
-                    .for_each(|stopping| stopping.answer(Ok(())));
-                ExitCode::SUCCESS
-            }
-            Err(error) => {
-                errors::keep(&self.spec, &error);
-                self.report(&Report::Failed(error.to_failure()));
-                asked
-                    .into_iter()
-                    .for_each(|stopping| stopping.answer(Err(&error)));
-                ExitCode::FAILURE
-            }
+    /// Makes what lives as long as the WPAR does, through its restarts. Of the mount, only that it
+    /// is begun.
+    fn make(&mut self) -> Result<(), LaunchError> {
+        self.make_run_dir()?;
+        self.begin_mount()?;
+        let groups = Groups::open(&self.spec.cgroup)?;
+        // From here on they are undone, however far this came.
+        let groups = self.groups.insert(groups);
+        let missing = groups.create(&terms(&self.spec, &devices::rules(&self.spec)))?;
+        self.tell_missing(missing);
+        self.limit_disks()?;
+        fault::point("groups");
+        Ok(())
+    }
+
+    /// Tells what this host cannot do for the WPAR, which starts all the same.
+    fn tell_missing(&mut self, missing: Vec<LaunchError>) {
+        for error in missing {
+            errors::keep(&self.spec, &error);
+            self.report(&Report::Trouble(error.to_string()));
         }
     }
 
-    /// Makes what lives as long as the WPAR does, through its restarts; not yet the mount.
-    fn make(&mut self) -> Result<(), LaunchError> {
+    /// Fills the run directory.
+    fn make_run_dir(&mut self) -> Result<(), LaunchError> {
         let run_dir = &self.spec.run_dir;
         self.state.write(run_dir)?;
         fault::point("state");
@@ -252,22 +238,8 @@ impl Supervisor {
         let log = &self.spec.console_log;
         let log = ConsoleLog::open(log).doing(format!("open {}", log.display()))?;
         self.console_log = Some(log);
-        let groups = Groups::open(&self.spec.cgroup)?;
         fault::point("sockets");
-        // From here on they are undone, however far this came.
-        let groups = self.groups.insert(groups);
-        let missing = groups.create(&terms(&self.spec, &devices::rules(&self.spec)))?;
-        self.tell_missing(missing);
-        fault::point("groups");
         Ok(())
-    }
-
-    /// Tells what this host cannot do for the WPAR, which starts all the same.
-    fn tell_missing(&mut self, missing: Vec<LaunchError>) {
-        for error in missing {
-            errors::keep(&self.spec, &error);
-            self.report(&Report::Trouble(error.to_string()));
-        }
     }
 
     /// Starts init, again and again while it wants that; returns how the last one ended.
@@ -298,21 +270,6 @@ impl Supervisor {
         fault::point("answered");
     }
 
-    /// Kills everything in the WPAR, with its daemon if that lets nobody die.
-    pub(super) fn kill(&mut self) -> Result<(), LaunchError> {
-        let Some(groups) = &self.groups else {
-            return Ok(());
-        };
-        let result = groups.kill(cleanup::DAEMON_PATIENCE);
-        let (Some(root), Some(daemon), Err(_)) = (&mut self.root, &mut self.daemon, &result) else {
-            return result;
-        };
-        note("the file system daemon does not answer");
-        root.abort();
-        daemon.kill();
-        groups.kill(cleanup::KILL_PATIENCE)
-    }
-
     fn prepare_restart(&mut self) -> Result<(), LaunchError> {
         // The next one has another console.
         self.viewers.clear();
@@ -336,288 +293,6 @@ impl Supervisor {
         self.record();
         fault::point("restart-noted");
         Ok(())
-    }
-
-    /// Brings init to its `exec`.
-    fn launch(&mut self) -> Result<(), LaunchError> {
-        if let Some(own) = &self.spec.own_addresses {
-            network::share(&self.spec.run_dir, own)?;
-        }
-        let (channel, theirs) = Stage::pair().doing("make a channel")?;
-        let groups = self
-            .groups
-            .as_ref()
-            .map(|groups| groups.entrances(None))
-            .transpose()?;
-        let plan = Plan {
-            spec: self.spec.clone(),
-            channel: theirs,
-            groups: groups.unwrap_or_default(),
-            notify: self
-                .notify
-                .as_ref()
-                .map(NotifySocket::path)
-                .unwrap_or(Path::new(""))
-                .to_owned(),
-            standard_files: std::mem::take(&mut self.standard_files),
-            size: self.size,
-        };
-        let first = spawn(Birth::Child, move || stage::run(plan)).doing("make a process")?;
-        let result = self.accompany(channel);
-        if result.is_err() {
-            let _ = rustix::process::kill_process(first, rustix::process::Signal::KILL);
-        }
-        waitpid(Some(first), WaitOptions::empty()).doing("wait for a process")?;
-        result
-    }
-
-    /// The supervisor's part of [`Self::launch`]: gives what the process needs, hears how far it
-    /// is.
-    fn accompany(&mut self, channel: Stage) -> Result<(), LaunchError> {
-        // All this while the process waits for its place in the control groups.
-        let user_namespace = userns::create(self.spec.ids)?;
-        if self.root.is_none() {
-            self.mount()?;
-        }
-        let root = self
-            .root
-            .as_ref()
-            .ok_or(LaunchError::Lost("mount"))?
-            .copy()?;
-        let fds = [root.as_fd(), user_namespace.as_fd()];
-        channel
-            .send_with(&ToInit::Root, &fds)
-            .doing("talk to a new process")?;
-        drop((root, user_namespace));
-        fault::point("root-given");
-        let (mut born, mut kind, mut terminal, mut over) = (None, None, None, false);
-        let mut reports = false;
-        while !(over || reports && born.is_some()) {
-            if !self.wait_for(channel.as_fd())? {
-                self.revive()?;
-                continue;
-            }
-            match channel.receive().doing("hear from a new process")? {
-                Some((FromInit::Born(pid), _)) => {
-                    born = Some(self.note_birth(pid)?);
-                    if self.spec.network.is_some() {
-                        self.connect()?;
-                        channel
-                            .send(&ToInit::Connected)
-                            .doing("talk to a new process")?;
-                    }
-                }
-                Some((FromInit::Terminal, fds)) => terminal = fds.into_iter().next(),
-                Some((FromInit::Executing(what), _)) => kind = Some(what),
-                Some((FromInit::CommandRuns, _)) => reports = true,
-                Some((FromInit::Said(text), _)) => self.write_console(&text),
-                Some((FromInit::Trouble(text), _)) => self.report(&Report::Trouble(text)),
-                Some((FromInit::Failed(failure), _)) => return Err(LaunchError::Remote(failure)),
-                // Of a command so short that its end overtook the word of its birth.
-                Some((FromInit::CommandEnded(_), _)) => {}
-                None => over = true,
-            }
-        }
-        let (Some((pid, process)), Some(kind)) = (born, kind) else {
-            return Err(LaunchError::Lost("process that becomes init"));
-        };
-        if let Some(terminal) = &terminal {
-            // The log must never wait for the console; a starter sets its own mode.
-            rustix::io::ioctl_fionbio(terminal, true).doing("set up the console")?;
-        }
-        let reports = reports.then_some(channel);
-        self.init = Some(Init {
-            kind,
-            process,
-            pid,
-            console: terminal,
-            reports,
-        });
-        fault::point("executed");
-        // Before it counts as executed: an adopted one has its console.
-        self.hold();
-        self.note_execution(kind)
-    }
-
-    fn note_birth(&mut self, pid: u32) -> Result<(Pid, OwnedFd), LaunchError> {
-        let number = i32::try_from(pid).ok().and_then(Pid::from_raw);
-        let number = number.ok_or(LaunchError::Lost("process that becomes init"))?;
-        let process = pidfd_open(number, PidfdFlags::empty()).doing("open the new process")?;
-        fault::point("born");
-        self.state.init = ProcessId::of(pid);
-        self.record();
-        fault::point("birth-noted");
-        Ok((number, process))
-    }
-
-    fn note_execution(&mut self, kind: InitKind) -> Result<(), LaunchError> {
-        self.state.executed = true;
-        self.state.init_kind = Some(kind);
-        self.state.ready = !kind.announces_ready();
-        self.state.write(&self.spec.run_dir)?;
-        fault::point("execution-noted");
-        let pid = self.state.init.map_or(0, |init| init.pid);
-        // A command's terminal is its starter's; the console of a system is the log's.
-        let terminal = match self.spec.payload {
-            Payload::Command { .. } => self.init.as_mut().and_then(|init| init.console.take()),
-            Payload::Init | Payload::Maintenance => None,
-        };
-        let fds: Vec<_> = terminal.iter().map(AsFd::as_fd).collect();
-        if let Some(starter) = &self.starter {
-            let _ = starter.send_with(&Report::Executed { pid, kind }, &fds);
-        }
-        if self.state.ready {
-            self.report(&Report::Ready);
-        }
-        Ok(())
-    }
-
-    /// Makes the root file system and starts its daemon.
-    fn mount(&mut self) -> Result<(), LaunchError> {
-        let point = &self.spec.mount_point;
-        let root = match &self.spec.root {
-            RootSource::Directory(directory) | RootSource::Shifted(directory) => {
-                Root::directory(directory, point)?
-            }
-            RootSource::Mount(_) => Root::fuse(point)?,
-        };
-        let root = self.root.insert(root);
-        if let (RootSource::Mount(spec), Some(connection)) = (&self.spec.root, root.connection()) {
-            let path = self.spec.run_dir.join(state::DAEMON_LOG);
-            let log = open_log(&path).doing(format!("open {}", path.display()))?;
-            let held = Held::new().doing("make a channel")?;
-            let mut inheritance = Inheritance::new(spec).doing("describe the mount")?;
-            inheritance.hold(held.descriptors().doing("copy a descriptor")?);
-            self.held = Some(held);
-            let this = Path::new("/proc/self/exe");
-            let daemon = Daemon::spawn(this, connection, &inheritance, log)
-                .doing("start the file system daemon")?;
-            fault::point("daemon");
-            self.line = Some(Line::new(inheritance));
-            self.state.daemon = ProcessId::of(daemon.pid());
-            self.daemon = Some(daemon);
-            self.record();
-            self.limit_disks()?;
-            self.wait_for_daemon(&path)?;
-            self.go_ahead();
-            fault::point("daemon-ready");
-        }
-        if let Some(root) = &mut self.root {
-            root.attach()?;
-        }
-        fault::point("mounted");
-        self.report(&Report::Mounted);
-        Ok(())
-    }
-
-    fn wait_for_daemon(&mut self, log: &Path) -> Result<(), LaunchError> {
-        if let Some(daemon) = &self.daemon {
-            self.wait_for(daemon.answer_descriptor())?;
-        }
-        let Some(daemon) = &mut self.daemon else {
-            return Ok(());
-        };
-        daemon.answer().map_err(|reason| {
-            let text = fs::read_to_string(log).unwrap_or_default();
-            let last = text
-                .lines()
-                .rfind(|line| !line.is_empty())
-                .unwrap_or("no reason given");
-            LaunchError::other(reason.unwrap_or_else(|| {
-                format!("the file system daemon ended before it was ready: {last}")
-            }))
-        })
-    }
-
-    /// Waits for `descriptor` during a start, which is given up if the starter is; false if the
-    /// daemon ended instead.
-    fn wait_for(&self, descriptor: std::os::fd::BorrowedFd<'_>) -> Result<bool, LaunchError> {
-        loop {
-            let mut watch = Watch::default();
-            let wanted = watch.add(descriptor);
-            let daemon = self.daemon.as_ref();
-            let daemon = watch.add_optional(daemon.map(Daemon::process_descriptor));
-            let starter = watch.add_optional(self.starter.as_ref().map(AsFd::as_fd));
-            let signals = watch.add(self.signals.as_fd());
-            watch.wait(None).doing("wait")?;
-            if watch.hung_up(starter) && !self.state.executed && self.state.restarts == 0 {
-                return Err(LaunchError::Lost("command that asked for the start"));
-            }
-            if watch.happened(wanted) {
-                return Ok(true);
-            }
-            if watch.happened(daemon) {
-                return Ok(false);
-            }
-            while watch.happened(signals)
-                && let Some(signal) = self.signals.next()
-            {
-                if signal != libc::SIGCHLD {
-                    return Err(LaunchError::other("interrupted while starting"));
-                }
-            }
-        }
-    }
-
-    /// Takes everything away again, in reverse order. Goes on after an error; returns the first.
-    fn undo(&mut self) -> Result<(), LaunchError> {
-        let mut first = Ok(());
-        let mut keep = |result: Result<(), LaunchError>| {
-            if first.is_ok() {
-                first = result;
-            }
-        };
-        self.inquiries.iter().for_each(Inquiry::kill);
-        keep(self.kill());
-        keep(network::disconnect(&self.spec.run_dir).map(drop));
-        fault::point("killed");
-        if let Some(init) = self.init.take() {
-            let _ = waitpid(Some(init.pid), WaitOptions::NOHANG);
-        }
-        if let Some(root) = self.root.take() {
-            keep(root.unmount(|| {
-                if let Some(daemon) = &mut self.daemon {
-                    daemon.kill();
-                }
-            }));
-        }
-        fault::point("unmounted");
-        if let Some(mut daemon) = self.daemon.take() {
-            // The mount's end is the daemon's, after it has written what it holds.
-            let _ = wait_readable(daemon.process_descriptor(), Some(DAEMON_PATIENCE));
-            daemon.kill();
-        }
-        self.inquiries.drain(..).for_each(Inquiry::wait);
-        if let Some(groups) = self.groups.take() {
-            keep(groups.remove_disks());
-            keep(groups.remove().map(drop));
-        }
-        self.control = None;
-        self.notify = None;
-        fault::point("undone");
-        first
-    }
-
-    /// Removes the run directory, or leaves the reason in it why things are not as they should be.
-    fn close(
-        &mut self,
-        outcome: Result<ExitStatus, LaunchError>,
-        undone: Result<(), LaunchError>,
-    ) -> Result<ExitStatus, LaunchError> {
-        let ran = self.state.executed || self.state.restarts > 0;
-        let to_be_told = match (&outcome, &undone) {
-            (_, Err(error)) => Some(error),
-            (Err(error), Ok(())) if ran => Some(error),
-            _ => None,
-        };
-        if let Some(error) = to_be_told {
-            self.state.failure = Some(error.to_string());
-            self.record();
-            return undone.and(outcome);
-        }
-        let run_dir = &self.spec.run_dir;
-        let removed = fs::remove_dir_all(run_dir).doing(format!("remove {}", run_dir.display()));
-        outcome.and_then(|status| removed.map(|()| status))
     }
 
     /// Writes the state down; an error of that is no reason to end a running system.

@@ -335,7 +335,7 @@ impl World {
 
     /// Asserts that there is no mount, no process and no control group of any WPAR.
     #[track_caller]
-    fn assert_still(&self) {
+    pub fn assert_still(&self) {
         let mounts = mounts_below(self.dir.path());
         let mounts: Vec<_> = mounts
             .iter()

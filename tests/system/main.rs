@@ -22,6 +22,7 @@ mod containers;
 mod conversion;
 mod copying;
 mod crash;
+mod cycles;
 mod devices;
 mod diff;
 mod disk_full;

@@ -1,6 +1,7 @@
 //! The session of the AIX documentation, on a backup of a Debian server.
 
 use crate::common::fixtures::{fixture, member};
+use crate::common::run::eventually;
 use crate::common::skip::need;
 use crate::common::terminal::Terminal;
 use crate::common::world::{BOOT, World};
@@ -156,6 +157,50 @@ fn the_documented_session_works_on_a_backup_of_debian_12() {
 fn the_documented_session_works_on_a_backup_of_debian_13() {
     let world = need!(World::new());
     need!(replay(&world, "debian13-systemd"));
+}
+
+#[test]
+fn the_documented_session_works_on_a_backup_of_debian_sid() {
+    let world = need!(World::new());
+    need!(replay(&world, "debian-sid-systemd"));
+}
+
+#[test]
+fn debian_sid_runs_a_service_and_reboots_and_halts_from_inside() {
+    let world = need!(World::new());
+    let image = need!(fixture("debian-sid-systemd"));
+    world.mkwpar(&image, "sid");
+    world.ok("startwpar sid");
+    assert_eq!(world.wait_for_systemd("sid"), "running");
+    world.inside(
+        "sid",
+        "printf '[Service]\nExecStart=/bin/sleep infinity\n[Install]\nWantedBy=multi-user.target\n' \
+            >/etc/systemd/system/lasting.service && systemctl enable --now lasting",
+    );
+    let number = || world.inside("sid", "systemctl show -P ActiveEnterTimestamp lasting");
+    let before = number();
+    // The session ends with the system, whatever its status is.
+    let boot = world.inside("sid", "stat -c %Y /proc/1");
+    world
+        .wpar(["clogin", "sid", "systemctl", "reboot"])
+        .output();
+    eventually("it has started again", BOOT, || {
+        let asked = world.wpar(["clogin", "sid", "stat", "-c", "%Y", "/proc/1"]);
+        let asked = asked.output();
+        asked.code() == 0 && asked.text() != boot
+    });
+    assert_eq!(world.wait_for_systemd("sid"), "running");
+    eventually("its service has started again", BOOT, || {
+        let now = number();
+        !now.is_empty() && now != before
+    });
+    world
+        .wpar(["clogin", "sid", "systemctl", "poweroff"])
+        .output();
+    eventually("it has stopped", BOOT, || {
+        world.state("sid").as_deref() == Some("D")
+    });
+    world.remove_all();
 }
 
 #[test]
