@@ -42,6 +42,7 @@ mod looking;
 mod network;
 mod rc;
 mod resources;
+mod restoring;
 mod root_group;
 mod scripts;
 mod session;
