@@ -5,8 +5,8 @@ use std::ffi::OsString;
 use super::context::{Context, parse_name};
 use super::error::{CliError, CliResult};
 use super::exit::Exit;
-use super::{console, lifecycle};
 use super::verbs::{Arguments, Verb, Words};
+use super::{console, lifecycle};
 use crate::launch::{Session, TerminalChoice};
 
 pub(super) const VERB: Verb = Verb::aix::<LoginArguments>(Words {

@@ -21,11 +21,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 const ATTEMPTS: u32 = 50;
 
 /// Looks at the console of a WPAR until it is left or the WPAR has ended.
-pub(super) fn look(
-    context: &Context,
-    registry: &Registry,
-    record: &WparRecord,
-) -> CliResult<Exit> {
+pub(super) fn look(context: &Context, registry: &Registry, record: &WparRecord) -> CliResult<Exit> {
     let name = &record.name;
     let run_dir = registry.layout().run_dir(name);
     match lifecycle::look(registry, record, false).state {
@@ -39,12 +35,16 @@ pub(super) fn look(
                 WparState::Broken => format!("clean up with 'stopwpar -F {name}'"),
                 WparState::Frozen => format!("let it go on with 'wpar resume {name}'"),
                 WparState::Transitional => format!("try again, or see 'wpar logs {name}'"),
-                _ => format!("start it with 'startwpar {name}'; 'wpar logs {name}' has what was printed"),
+                _ => format!(
+                    "start it with 'startwpar {name}'; 'wpar logs {name}' has what was printed"
+                ),
             };
             return Err(CliError::wrong_state(name, state, hint));
         }
     }
-    context.note(format_args!("this is the console of {name}; Ctrl-] leaves it"));
+    context.note(format_args!(
+        "this is the console of {name}; Ctrl-] leaves it"
+    ));
     let (mut past, mut attempts) = (true, ATTEMPTS);
     loop {
         match launch::look_at_console(&run_dir, past) {

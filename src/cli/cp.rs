@@ -47,14 +47,26 @@ pub(super) const VERB: Verb = Verb::own::<CopyArguments>(Words {
         capabilities; each of these is said. The exit status is 1 if a file could not be copied.",
     examples: &[
         ("Put a file into a WPAR", "wpar cp app.conf wpar1:/etc/app/"),
-        ("Take a directory out of it", "wpar cp wpar1:/var/log ./wpar1-logs"),
-        ("Copy the contents of a directory", "wpar cp ./site/. wpar1:/var/www/html"),
-        ("From one WPAR to another", "wpar cp wpar1:/etc/nginx wpar2:/etc"),
+        (
+            "Take a directory out of it",
+            "wpar cp wpar1:/var/log ./wpar1-logs",
+        ),
+        (
+            "Copy the contents of a directory",
+            "wpar cp ./site/. wpar1:/var/www/html",
+        ),
+        (
+            "From one WPAR to another",
+            "wpar cp wpar1:/etc/nginx wpar2:/etc",
+        ),
         (
             "Through a tar stream",
             "wpar cp wpar1:/home - | ssh backup 'cat > home.tar'",
         ),
-        ("Extract an archive inside", "zcat app.tar.gz | wpar cp - wpar1:/opt"),
+        (
+            "Extract an archive inside",
+            "zcat app.tar.gz | wpar cp - wpar1:/opt",
+        ),
     ],
     compatibility: "An addition. In AIX, the files of a WPAR are below its base directory, and cp is used there.",
 });
@@ -99,7 +111,10 @@ fn operand(text: &OsStr) -> CliResult<Operand> {
             let (name, path) = bytes.split_at(colon);
             let path = path.get(1..).unwrap_or_default();
             let name = parse_name(&String::from_utf8_lossy(name)).map_err(|error| {
-                error.hint(format!("a file of the host is written './{}'", text.display()))
+                error.hint(format!(
+                    "a file of the host is written './{}'",
+                    text.display()
+                ))
             })?;
             let path = if path.is_empty() { b"/" } else { path };
             Ok(Operand::Inside(name, path.to_vec()))
@@ -148,8 +163,10 @@ impl Arguments for CopyArguments {
         let way = if inside(&to) { Way::In } else { Way::Out };
         let registry = context.registry()?;
         if to == Operand::Stream && io::stdout().is_terminal() {
-            return Err(CliError::usage("standard output is a terminal, not a place for an archive")
-                .hint("write it to a file with '> FILE.tar'"));
+            return Err(CliError::usage(
+                "standard output is a terminal, not a place for an archive",
+            )
+            .hint("write it to a file with '> FILE.tar'"));
         }
         let to = Side::open(context, &registry, to, None)?;
         let from = Side::open(context, &registry, from, to.as_ref())?;
@@ -223,7 +240,10 @@ impl CopyArguments {
             }
             (None, None) => return Err(CliError::usage("a stream cannot be copied to a stream")),
         };
-        let over = [from, to].into_iter().flatten().find(|side| over(Some(side)));
+        let over = [from, to]
+            .into_iter()
+            .flatten()
+            .find(|side| over(Some(side)));
         match (result, over) {
             (Err(CopyError::Unwanted), Some(side)) if !context.interrupts.pending() => {
                 Err(CliError::new(format!("{} has ended meanwhile", side.shown)))
@@ -385,8 +405,7 @@ fn mount(context: &Context, registry: &Registry, record: &WparRecord) -> CliResu
     let layout = registry.layout();
     let mut progress = IndexProgress::new(context);
     let images = layout.images_dir();
-    let source =
-        image::prepare_again(&images, &record.source, record.name.as_str(), &mut progress);
+    let source = image::prepare_again(&images, &record.source, record.name.as_str(), &mut progress);
     context.interrupts.check()?;
     let record = &WparRecord {
         source: source?,

@@ -34,7 +34,10 @@ pub(super) const VERB: Verb = Verb::own::<BundleArguments>(Words {
             "With podman, which makes a configuration of its own",
             "podman run --uidmap 0:FIRST:65536 --gidmap 0:FIRST:65536 --rootfs /run/web1/rootfs /sbin/init",
         ),
-        ("Take the bundle away again", "wpar oci -r web1 /run/web1; stopwpar web1"),
+        (
+            "Take the bundle away again",
+            "wpar oci -r web1 /run/web1; stopwpar web1",
+        ),
     ],
     compatibility: "An addition.",
 });
@@ -89,8 +92,10 @@ impl Arguments for BundleArguments {
         }
         require_mounted(&registry, &record)?;
         if there {
-            return Err(CliError::new(format!("{shown} is a bundle of {name} already"))
-                .hint(format!("take it away with 'wpar oci -r {name} {shown}'")));
+            return Err(
+                CliError::new(format!("{shown} is a bundle of {name} already"))
+                    .hint(format!("take it away with 'wpar oci -r {name} {shown}'")),
+            );
         }
         let empty = |entries: std::fs::ReadDir| entries.count() == 0;
         if directory.exists() && !std::fs::read_dir(&directory).is_ok_and(empty) {

@@ -6,9 +6,9 @@ use super::context::Context;
 use super::error::{CliError, CliResult};
 use super::exit::Exit;
 use super::{
-    chwpar, clogin, cp, diff, explain, generate, hydrate, index, install_links, logs, lsmksysb, lswpar,
-    mksysb, mkszfile, mkwpar, mount, oci, oslevel, pause, rc, rebootwpar, restwpar, rmwpar, savewpar,
-    startwpar, stopwpar, syncwpar, top, umount, wparexec,
+    chwpar, clogin, cp, diff, explain, generate, hydrate, index, install_links, logs, lsmksysb,
+    lswpar, mksysb, mkszfile, mkwpar, mount, oci, oslevel, pause, rc, rebootwpar, restwpar, rmwpar,
+    savewpar, startwpar, stopwpar, syncwpar, top, umount, wparexec,
 };
 
 /// One verb.

@@ -89,7 +89,14 @@ impl<W: Write> Sink for ArchiveSink<W> {
     }
 
     fn finish(&mut self) -> Vec<(Vec<u8>, io::Error)> {
-        let finished = self.builder.finish().and_then(|()| self.builder.get_mut().flush());
-        finished.err().map(|error| (b"-".to_vec(), error)).into_iter().collect()
+        let finished = self
+            .builder
+            .finish()
+            .and_then(|()| self.builder.get_mut().flush());
+        finished
+            .err()
+            .map(|error| (b"-".to_vec(), error))
+            .into_iter()
+            .collect()
     }
 }

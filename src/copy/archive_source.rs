@@ -71,7 +71,9 @@ impl<R: Read> ArchiveSource<R> {
         });
         let sum = sum.sum::<u32>();
         if header.cksum()? != sum {
-            return Err(strange("it is no tar archive, or it is damaged or compressed"));
+            return Err(strange(
+                "it is no tar archive, or it is damaged or compressed",
+            ));
         }
         Ok(Some(header))
     }
@@ -109,7 +111,9 @@ impl<R: Read> ArchiveSource<R> {
     ) -> Result<(), CopyError> {
         let raw = before.path.clone();
         let raw = raw.unwrap_or_else(|| header.path_bytes().into_owned());
-        let mut size = before.size.unwrap_or(header.entry_size().map_err(CopyError::stream)?);
+        let mut size = before
+            .size
+            .unwrap_or(header.entry_size().map_err(CopyError::stream)?);
         if u64::MAX - size < BLOCK as u64 {
             return Err(CopyError::stream(strange("a file in it is too long")));
         }
@@ -200,25 +204,35 @@ fn record(records: &[u8]) -> io::Result<Option<(&[u8], &[u8], &[u8])>> {
         return Ok(None);
     }
     let broken = || strange("it has a damaged record of PAX");
-    let blank = records.iter().position(|byte| *byte == b' ').ok_or_else(broken)?;
-    let length = records.get(..blank).and_then(|length| std::str::from_utf8(length).ok());
-    let length: usize = length.and_then(|length| length.parse().ok()).ok_or_else(broken)?;
+    let blank = records
+        .iter()
+        .position(|byte| *byte == b' ')
+        .ok_or_else(broken)?;
+    let length = records
+        .get(..blank)
+        .and_then(|length| std::str::from_utf8(length).ok());
+    let length: usize = length
+        .and_then(|length| length.parse().ok())
+        .ok_or_else(broken)?;
     let (one, after) = records.split_at_checked(length).ok_or_else(broken)?;
-    let one = one.get(blank + 1..).and_then(|one| one.strip_suffix(b"\n")).ok_or_else(broken)?;
-    let equals = one.iter().position(|byte| *byte == b'=').ok_or_else(broken)?;
+    let one = one
+        .get(blank + 1..)
+        .and_then(|one| one.strip_suffix(b"\n"))
+        .ok_or_else(broken)?;
+    let equals = one
+        .iter()
+        .position(|byte| *byte == b'=')
+        .ok_or_else(broken)?;
     let (key, value) = one.split_at_checked(equals).ok_or_else(broken)?;
     Ok(Some((key, value.get(1..).unwrap_or_default(), after)))
 }
 
 /// The entry of a file; `None` for what is no file.
-fn described(
-    header: &Header,
-    before: Before,
-    raw: &[u8],
-    size: u64,
-) -> io::Result<Option<Entry>> {
+fn described(header: &Header, before: Before, raw: &[u8], size: u64) -> io::Result<Option<Entry>> {
     let path = clean(raw).ok_or_else(|| strange("its name leads out"))?;
-    let link = before.link.or_else(|| header.link_name_bytes().map(std::borrow::Cow::into_owned));
+    let link = before
+        .link
+        .or_else(|| header.link_name_bytes().map(std::borrow::Cow::into_owned));
     let kind = match header.entry_type() {
         EntryType::Directory => Kind::Directory,
         // Before there were types, a slash at the end made the difference.
@@ -226,7 +240,10 @@ fn described(
         EntryType::Regular | EntryType::Continuous => Kind::File,
         EntryType::Symlink => Kind::Symlink(link.ok_or_else(|| strange("it links to nothing"))?),
         EntryType::Link => {
-            let first = link.as_deref().and_then(clean).filter(|first| !first.is_empty());
+            let first = link
+                .as_deref()
+                .and_then(clean)
+                .filter(|first| !first.is_empty());
             Kind::HardLink(first.ok_or_else(|| strange("it links to what is not below"))?)
         }
         EntryType::Fifo => Kind::Fifo,
@@ -257,7 +274,11 @@ fn described(
 /// A time of PAX, as in `1700000000.25`.
 fn time(text: &str) -> Option<Time> {
     let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let digits: String = fraction.chars().chain("000000000".chars()).take(9).collect();
+    let digits: String = fraction
+        .chars()
+        .chain("000000000".chars())
+        .take(9)
+        .collect();
     Some(Time {
         seconds: seconds.parse().ok()?,
         nanoseconds: digits.parse().ok()?,
@@ -290,7 +311,13 @@ mod tests {
         assert_eq!(before.path.as_deref(), Some(&b"a\nb=c"[..]));
         assert_eq!(before.attributes, [(b"user.n".to_vec(), b"\n\n".to_vec())]);
         assert_eq!(before.uid, Some(1000));
-        for broken in [&b"x"[..], b"99 path=a\n", b"9 path=ab", b"5 pa\n", b"0 a=b\n"] {
+        for broken in [
+            &b"x"[..],
+            b"99 path=a\n",
+            b"9 path=ab",
+            b"5 pa\n",
+            b"0 a=b\n",
+        ] {
             assert!(Before::default().hear(EntryType::XHeader, broken).is_err());
         }
     }
@@ -300,7 +327,9 @@ mod tests {
     impl Receiver for Paths {
         fn take(&mut self, entry: Entry, content: &mut dyn Read) -> Result<(), CopyError> {
             let mut text = String::new();
-            content.read_to_string(&mut text).map_err(CopyError::stream)?;
+            content
+                .read_to_string(&mut text)
+                .map_err(CopyError::stream)?;
             self.0.push(format!("{}={text}", entry.path.escape_ascii()));
             Ok(())
         }
@@ -325,10 +354,15 @@ mod tests {
             let mut header = Header::new_gnu();
             header.set_size(text.len() as u64);
             header.set_mode(0o644);
-            builder.append_data(&mut header, path, text.as_bytes()).unwrap();
+            builder
+                .append_data(&mut header, path, text.as_bytes())
+                .unwrap();
         }
         let archive = builder.into_inner().unwrap();
-        assert_eq!(fed(&archive).unwrap(), ["a=one".to_owned(), format!("{long}=two")]);
+        assert_eq!(
+            fed(&archive).unwrap(),
+            ["a=one".to_owned(), format!("{long}=two")]
+        );
         for length in 1..archive.len() - 1024 {
             if length % BLOCK != 0 {
                 assert!(fed(&archive[..length]).is_err(), "cut to {length}");

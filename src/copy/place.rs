@@ -178,7 +178,9 @@ impl Place {
                 let there = self.file(path, false).is_ok();
                 match last_name(path) {
                     Some(name)
-                        if replaces && (is_directory && !there || !is_directory && !path.ends_with(b"/")) =>
+                        if replaces
+                            && (is_directory && !there
+                                || !is_directory && !path.ends_with(b"/")) =>
                     {
                         Ok(Located {
                             directory: self.directory(&directory_of(path))?,
@@ -240,7 +242,11 @@ mod tests {
         ] {
             let found = last_name(path.as_bytes());
             assert_eq!(found, name.map(str::as_bytes), "{path}");
-            assert_eq!(directory_of(path.as_bytes()), directory.as_bytes(), "{path}");
+            assert_eq!(
+                directory_of(path.as_bytes()),
+                directory.as_bytes(),
+                "{path}"
+            );
         }
     }
 
@@ -260,7 +266,12 @@ mod tests {
     #[test]
     fn no_path_leads_out_of_a_place() {
         let (_keep, place) = tree();
-        for path in ["link/passwd", "/etc/passwd", "../../etc/passwd", "etc/../link/passwd"] {
+        for path in [
+            "link/passwd",
+            "/etc/passwd",
+            "../../etc/passwd",
+            "etc/../link/passwd",
+        ] {
             assert!(place.file(path.as_bytes(), true).is_ok(), "{path}");
         }
         for path in ["etc/up", "../secret", "out/secret", "out"] {
@@ -279,7 +290,11 @@ mod tests {
         assert_eq!(onto.name, b"passwd");
         let new = place.target(b"/etc/new", Some(b"x"), true).unwrap();
         assert_eq!(new.name, b"new");
-        for (path, is_directory) in [("/etc/passwd", true), ("/no/where", false), ("/new/", false)] {
+        for (path, is_directory) in [
+            ("/etc/passwd", true),
+            ("/no/where", false),
+            ("/new/", false),
+        ] {
             let refused = place.target(path.as_bytes(), Some(b"x"), is_directory);
             assert!(refused.is_err(), "{path}");
         }

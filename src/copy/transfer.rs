@@ -88,7 +88,9 @@ pub(crate) struct Transfer<'a> {
 
 impl std::fmt::Debug for Transfer<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Transfer").field("way", &self.way).finish_non_exhaustive()
+        f.debug_struct("Transfer")
+            .field("way", &self.way)
+            .finish_non_exhaustive()
     }
 }
 
@@ -97,7 +99,7 @@ impl Transfer<'_> {
     ///
     /// # Errors
     /// What ended it before its end. A single file that cannot be copied does not.
-    
+
     pub(crate) fn run(
         &mut self,
         source: &mut dyn Source,

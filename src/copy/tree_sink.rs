@@ -10,8 +10,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{
     AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags,
-    chownat, fchmod, fchown, fsetxattr, futimens, linkat, mkdirat, mknodat, openat, renameat, statx,
-    symlinkat, unlinkat, utimensat,
+    chownat, fchmod, fchown, fsetxattr, futimens, linkat, mkdirat, mknodat, openat, renameat,
+    statx, symlinkat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
 
@@ -59,7 +59,8 @@ impl TreeSink {
 
     /// Device and inode of the directory `path` below, if it is there.
     pub(crate) fn identity(&self, path: &[u8]) -> Option<(u64, u64)> {
-        let directory = open_below(self.base.as_fd(), path, OFlags::PATH | OFlags::DIRECTORY).ok()?;
+        let directory =
+            open_below(self.base.as_fd(), path, OFlags::PATH | OFlags::DIRECTORY).ok()?;
         let wanted = rustix::fs::StatxFlags::INO;
         let facts = statx(&directory, "", AtFlags::EMPTY_PATH, wanted).ok()?;
         let device = rustix::fs::makedev(facts.stx_dev_major, facts.stx_dev_minor);
@@ -126,8 +127,12 @@ impl TreeSink {
             }
             Kind::File => {
                 let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-                let mut file =
-                    File::from(openat(parent, temporary, flags, Mode::from_raw_mode(0o600))?);
+                let mut file = File::from(openat(
+                    parent,
+                    temporary,
+                    flags,
+                    Mode::from_raw_mode(0o600),
+                )?);
                 self.fill(&mut file, entry, content)?;
                 return self.finish_file(file.as_fd(), entry);
             }

@@ -213,7 +213,11 @@ impl TreeSource {
                     nanoseconds: facts.stx_mtime.tv_nsec,
                 },
                 attributes,
-                size: if kind == Kind::File { facts.stx_size } else { 0 },
+                size: if kind == Kind::File {
+                    facts.stx_size
+                } else {
+                    0
+                },
                 sparse: facts.stx_blocks.saturating_mul(512) < facts.stx_size,
                 kind,
             },
@@ -232,7 +236,10 @@ impl TreeSource {
         };
         let list = buffer.get(..length).unwrap_or_default().to_vec();
         let mut found = Vec::new();
-        for name in list.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+        for name in list
+            .split(|byte| *byte == 0)
+            .filter(|name| !name.is_empty())
+        {
             // One that is gone by now, or that is not for us to read, is none.
             let Ok(length) = getxattr(&path, name, buffer.as_mut_slice()) else {
                 continue;
@@ -265,7 +272,9 @@ fn opened(file: &OwnedFd, mut entry: Entry) -> io::Result<(Entry, Box<dyn Read>)
         return Ok((entry, Box::new(content.take(size))));
     }
     let mut bytes = Vec::new();
-    (&mut content).take(LONGEST_UNSIZED + 1).read_to_end(&mut bytes)?;
+    (&mut content)
+        .take(LONGEST_UNSIZED + 1)
+        .read_to_end(&mut bytes)?;
     entry.size = bytes.len() as u64;
     if entry.size > LONGEST_UNSIZED {
         return Err(io::Error::other("it tells no size and has no end"));

@@ -46,7 +46,10 @@ impl ConsoleLog {
     pub(super) fn last(&self, longest: usize) -> Vec<u8> {
         let mut text = self.last_bytes(longest);
         let whole = text.len() < longest;
-        let start = text.iter().position(|byte| *byte == b'\n').filter(|_| !whole);
+        let start = text
+            .iter()
+            .position(|byte| *byte == b'\n')
+            .filter(|_| !whole);
         text.split_off(start.map_or(0, |end| end + 1))
     }
 

@@ -95,8 +95,8 @@ pub use remedy::{Remedy, remedy};
 pub use session::session_main;
 pub use state::{Leftover, Observation, observe};
 pub use supervisor::supervisor_main;
-pub(crate) use visit::Visit;
 pub use usage::{Usage, usage};
+pub(crate) use visit::Visit;
 
 /// The name under which the executable is a supervisor.
 pub const SUPERVISOR: &str = "wpar-supervisor";

@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, SendFlags, SocketFlags, SocketType, send, shutdown, socketpair, Shutdown,
+    AddressFamily, SendFlags, Shutdown, SocketFlags, SocketType, send, shutdown, socketpair,
 };
 
 use super::control::Client;
@@ -36,7 +36,9 @@ impl Viewers {
     fn add(&mut self, past: &[u8]) -> io::Result<OwnedFd> {
         self.ends.retain(is_there);
         if self.ends.len() >= MOST {
-            return Err(io::Error::other(format!("{MOST} others look at it already")));
+            return Err(io::Error::other(format!(
+                "{MOST} others look at it already"
+            )));
         }
         let flags = SocketFlags::CLOEXEC;
         let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;

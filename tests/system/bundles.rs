@@ -77,7 +77,10 @@ fn runtimes_start_the_bundle_of_a_wpar() {
     }
     world.ok(&format!("oci -r web1 {shown}"));
     world.ok("stopwpar web1");
-    assert_eq!(std::fs::read_dir(&bundle).expect("the directory").count(), 0);
+    assert_eq!(
+        std::fs::read_dir(&bundle).expect("the directory").count(),
+        0
+    );
     world.ok("startwpar web1");
     world.refused(&format!("oci web1 {shown}"), &["stopwpar web1"]);
     world.remove_all();
@@ -98,10 +101,35 @@ fn podman_starts_the_files_of_a_bundle() {
     let root = bundle.join("rootfs").display().to_string();
     let home = world.scratch().join("podman").display().to_string();
     let words = [
-        "--root", &home, "--runroot", &home, "--cgroup-manager", "cgroupfs", "--runtime", "runc",
-        "--events-backend", "none", "run", "--rm", "--network", "none", "--log-driver", "none",
-        "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024", "--uidmap", &mapping,
-        "--gidmap", &mapping, "--rootfs", &root, "sh", "-c", "echo by podman > /kept; stat -c %u /kept",
+        "--root",
+        &home,
+        "--runroot",
+        &home,
+        "--cgroup-manager",
+        "cgroupfs",
+        "--runtime",
+        "runc",
+        "--events-backend",
+        "none",
+        "run",
+        "--rm",
+        "--network",
+        "none",
+        "--log-driver",
+        "none",
+        "--ulimit",
+        "nofile=1024:1024",
+        "--ulimit",
+        "nproc=1024:1024",
+        "--uidmap",
+        &mapping,
+        "--gidmap",
+        &mapping,
+        "--rootfs",
+        &root,
+        "sh",
+        "-c",
+        "echo by podman > /kept; stat -c %u /kept",
     ];
     let output = Run::new("podman", words).ok();
     assert_eq!(output.text(), "0", "{output}");

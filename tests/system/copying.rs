@@ -44,9 +44,26 @@ fn tree(at: &Path) {
     .unwrap();
     let sparse = fs::File::create(at.join("sparse")).unwrap();
     sparse.set_len(20 << 20).unwrap();
-    run("touch", &["-hd", "2001-02-03 04:05:06.789", at.join("deep/link").to_str().unwrap()]);
-    run("touch", &["-d", "2001-02-03 04:05:06.789", at.join("file").to_str().unwrap()]);
-    run("touch", &["-d", "2002-02-03", at.join("deep").to_str().unwrap()]);
+    run(
+        "touch",
+        &[
+            "-hd",
+            "2001-02-03 04:05:06.789",
+            at.join("deep/link").to_str().unwrap(),
+        ],
+    );
+    run(
+        "touch",
+        &[
+            "-d",
+            "2001-02-03 04:05:06.789",
+            at.join("file").to_str().unwrap(),
+        ],
+    );
+    run(
+        "touch",
+        &["-d", "2002-02-03", at.join("deep").to_str().unwrap()],
+    );
 }
 
 /// Asserts that two trees are the same, but for what a top directory is.
@@ -90,7 +107,10 @@ fn a_tree_comes_back_as_it_went() {
     world.ok("startwpar one");
     world.ok(&format!("cp {} one:/var/again", path("sent")));
     world.ok(&format!("cp {}/. one:/tmp/new", path("sent")));
-    let own = world.inside("one", "stat -c '%u:%g %a' /tmp/new/deep/er; cat /var/sent/file");
+    let own = world.inside(
+        "one",
+        "stat -c '%u:%g %a' /tmp/new/deep/er; cat /var/sent/file",
+    );
     assert_eq!(own, "1000:1001 2750\ncontents");
 
     for (from, to) in [
@@ -100,7 +120,6 @@ fn a_tree_comes_back_as_it_went() {
     ] {
         world.ok(&format!("cp one:{from} {}", path(to)));
         assert_same(&sent, &here.join(to));
-
     }
     let blocks = fs::metadata(here.join("running/sparse")).unwrap().blocks();
     assert!(blocks < 2048, "a file with holes has holes: {blocks}");
@@ -128,7 +147,10 @@ fn a_tar_stream_is_written_and_extracted() {
     // What GNU tar has written, and what it makes of what was written.
     let tar = ["--xattrs", "--format=posix", "-cf", "-", "-C"];
     let archive = Run::new("tar", tar).arg(&sent).arg(".").ok().stdout;
-    world.wpar(["cp", "-", "one:/nowhere/"]).stdin(archive.clone()).refused(&["one:/nowhere"]);
+    world
+        .wpar(["cp", "-", "one:/nowhere/"])
+        .stdin(archive.clone())
+        .refused(&["one:/nowhere"]);
     world.inside("one", "mkdir -p /mnt");
     world.wpar(["cp", "-", "one:/mnt"]).stdin(archive).ok();
     let written = world.wpar(["cp", "one:/mnt/.", "-"]).ok().stdout;
@@ -148,7 +170,10 @@ fn a_tar_stream_stays_in_the_directory_it_is_extracted_to() {
     let image = need!(fixture("busybox"));
     world.mkwpar(&image, "one");
     world.ok("startwpar one");
-    world.inside("one", "mkdir -p /in/here; echo original > /in/above; ln -s /in /in/here/way");
+    world.inside(
+        "one",
+        "mkdir -p /in/here; echo original > /in/above; ln -s /in /in/here/way",
+    );
     let mut archive = tar::Builder::new(Vec::new());
     let mut file = |name: &str| {
         let mut header = tar::Header::new_gnu();
@@ -165,9 +190,15 @@ fn a_tar_stream_stays_in_the_directory_it_is_extracted_to() {
     file("/absolute");
     file("good");
     let archive = archive.into_inner().unwrap();
-    let output = world.wpar(["cp", "-", "one:/in/here"]).stdin(archive).output();
+    let output = world
+        .wpar(["cp", "-", "one:/in/here"])
+        .stdin(archive)
+        .output();
     output.ended_with(1);
-    let found = world.inside("one", "cat /in/above; cat /in/here/good /in/here/absolute; ls /absolute 2>&1 | tail -c 27");
+    let found = world.inside(
+        "one",
+        "cat /in/above; cat /in/here/good /in/here/absolute; ls /absolute 2>&1 | tail -c 27",
+    );
     assert_eq!(found, "original\nevilevil No such file or directory");
     world.remove_all();
 }
@@ -202,7 +233,10 @@ fn nothing_of_a_wpar_becomes_real_on_the_host() {
     fs::create_dir(&host).unwrap();
     fs::copy("/bin/true", host.join("su")).unwrap();
     fs::set_permissions(host.join("su"), fs::Permissions::from_mode(0o4755)).unwrap();
-    run("mknod", &[host.join("null").to_str().unwrap(), "c", "1", "3"]);
+    run(
+        "mknod",
+        &[host.join("null").to_str().unwrap(), "c", "1", "3"],
+    );
     let output = world.ok(&format!("cp {} one:/y", host.display()));
     assert!(output.complaint().contains("chwpar -D"), "{output}");
     let found = world.inside("one", "stat -c '%u %a' /y/su; ls /y");
@@ -240,14 +274,20 @@ fn links_of_a_wpar_lead_nowhere_but_inside() {
             let output = world.wpar(["cp", &format!("one:/l/{link}/secret")]);
             output.arg(here.join("got")).output().ended_with(1);
             let output = world.wpar(["cp"]).arg(here.join("new"));
-            output.arg(format!("one:/l/{link}/new")).output().ended_with(1);
+            output
+                .arg(format!("one:/l/{link}/new"))
+                .output()
+                .ended_with(1);
         }
         let output = world.wpar(["cp", "-L", "one:/l/file"]);
         output.arg(here.join("got")).output().ended_with(1);
         assert!(!here.join("got").exists());
         assert!(!Path::new(&host).join("new").exists());
         world.ok(&format!("cp {} one:/l/good", here.join("new").display()));
-        world.ok(&format!("cp one:/inside/new {}", here.join("got").display()));
+        world.ok(&format!(
+            "cp one:/inside/new {}",
+            here.join("got").display()
+        ));
         assert_eq!(fs::read(here.join("got")).unwrap(), b"new");
         fs::remove_file(here.join("got")).unwrap();
     }
@@ -299,7 +339,11 @@ fn a_wpar_that_swaps_directories_for_links_gains_nothing() {
                 assert_eq!(text, "inside\n", "{}", found.display());
             }
         }
-        let _ = world.wpar(["cp"]).arg(sent.join(".")).arg("one:/s/d").output();
+        let _ = world
+            .wpar(["cp"])
+            .arg(sent.join("."))
+            .arg("one:/s/d")
+            .output();
     }
     world.inside("one", "rm /s/go");
     let after = Manifest::of(Path::new(&host), Times::Seconds, |_| false);
@@ -320,7 +364,10 @@ fn a_copy_that_is_wrong_says_so_and_leaves_nothing() {
         (format!("cp {file} none:/etc"), "none"),
         (format!("cp {file} one:/no/where"), "one:/no/where"),
         (format!("cp one:/no/where {file}2"), "one:/no/where"),
-        (format!("cp {} one:/etc/passwd", here.display()), "one:/etc/passwd"),
+        (
+            format!("cp {} one:/etc/passwd", here.display()),
+            "one:/etc/passwd",
+        ),
         ("cp - -".to_owned(), "neither side"),
     ] {
         world.refused(&line, &[says]);

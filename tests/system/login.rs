@@ -189,8 +189,9 @@ fn hanging_up_the_terminal_ends_the_login() {
     world.remove_all();
 }
 
+/// Ctrl-\ among them, which once ended the process in between and left the command behind.
 #[test]
-fn a_signal_reaches_the_command_and_its_answer_comes_back() {
+fn regression_signals_reach_the_command_and_its_answer_comes_back() {
     let world = need!(World::new());
     let image = need!(fixture("busybox"));
     world.mkwpar(&image, "one");
@@ -233,13 +234,18 @@ fn much_passes_through_pipes_unchanged_and_a_closed_pipe_ends_the_command() {
     // All bytes, in and out again, in a pipe on both sides.
     let bytes = "yes 0123456789abcdef | head -c 50000001";
     assert_eq!(
-        sum(&format!("{bytes} | \"$1\" clogin one sh -c 'gzip -1 | cat' | gunzip | md5sum")),
+        sum(&format!(
+            "{bytes} | \"$1\" clogin one sh -c 'gzip -1 | cat' | gunzip | md5sum"
+        )),
         sum(&format!("{bytes} | md5sum"))
     );
     // yes(1) would go on for ever.
     assert_eq!(sum("\"$1\" clogin one yes | head -n 1"), "y");
     // The command does not wait for input that nobody gives it.
-    assert_eq!(sum("\"$1\" clogin one sh -c 'cat; echo end' </dev/null"), "end");
+    assert_eq!(
+        sum("\"$1\" clogin one sh -c 'cat; echo end' </dev/null"),
+        "end"
+    );
     // Standard error is its own.
     assert_eq!(
         sum("\"$1\" clogin one sh -c 'echo out; echo err >&2' 2>&1 >/dev/null"),

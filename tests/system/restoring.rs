@@ -29,7 +29,16 @@ fn privileges_devices_and_script_of_a_saved_wpar_come_back() {
     fs::write(&script, "#!/bin/sh\n").expect("a script");
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("a mode");
     let script = script.display().to_string();
-    let words = ["mkwpar", "-t", "-n", "one", "-D", "devname=/dev/fuse", "-u", &script];
+    let words = [
+        "mkwpar",
+        "-t",
+        "-n",
+        "one",
+        "-D",
+        "devname=/dev/fuse",
+        "-u",
+        &script,
+    ];
     let settings = ["-S", "privs-=PV_NET_PORT", "-B"];
     world.wpar(words.iter().chain(&settings)).arg(&image).ok();
     let before = listed(&world, "one");
@@ -42,7 +51,10 @@ fn privileges_devices_and_script_of_a_saved_wpar_come_back() {
     // The backup alone makes nothing run on the host.
     let restored = world.ok(&format!("restwpar -C -f {saved}"));
     let said = restored.complaint();
-    assert!(said.contains("chwpar -u") && said.contains(&script), "{restored}");
+    assert!(
+        said.contains("chwpar -u") && said.contains(&script),
+        "{restored}"
+    );
     let after = listed(&world, "one");
     assert_eq!(after["script"], serde_json::Value::Null);
     for key in ["privileges", "devices"] {
@@ -59,7 +71,10 @@ fn privileges_devices_and_script_of_a_saved_wpar_come_back() {
     // What is not exported here is not given; the rest is made.
     list(&["/dev/net/tun"]);
     let restored = world.ok(&format!("restwpar -C -f {saved}"));
-    assert!(restored.complaint().contains("does not get /dev/fuse"), "{restored}");
+    assert!(
+        restored.complaint().contains("does not get /dev/fuse"),
+        "{restored}"
+    );
     assert_eq!(listed(&world, "one")["devices"], serde_json::json!([]));
     fs::remove_dir_all(world.root().join("etc")).expect("removing the lists");
     world.remove_all();
@@ -79,7 +94,10 @@ fn several_are_started_and_stopped_and_one_that_fails_holds_up_no_other() {
     let output = world.wpar(["startwpar", "two", "none", "one"]).output();
     let output = output.ended_with(1);
     let said = output.complaint();
-    assert!(said.contains("two is active") && said.contains("none"), "{output}");
+    assert!(
+        said.contains("two is active") && said.contains("none"),
+        "{output}"
+    );
     assert_eq!(states(), ["A", "A"]);
     world.refused("startwpar one a/b", &["a/b"]);
     world.ok("stopwpar -F one two");

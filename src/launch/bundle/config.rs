@@ -99,13 +99,18 @@ fn mapping(spec: &LaunchSpec) -> Value {
 }
 
 fn mounts(spec: &LaunchSpec) -> Vec<Value> {
-    let mount = |place: &str, kind: &str, options: &[&str]| {
-        json!({"destination": place, "type": kind, "source": kind, "options": options})
-    };
+    let mount = |place: &str, kind: &str, options: &[&str]| json!({"destination": place, "type": kind, "source": kind, "options": options});
     let data = ["nosuid", "nodev", "noexec"];
     let temporary = ["nosuid", "nodev", "mode=1777"];
     let terminals = spec.limits.terminals.map(|most| format!("max={most}"));
-    let mut pts = vec!["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"];
+    let mut pts = vec![
+        "nosuid",
+        "noexec",
+        "newinstance",
+        "ptmxmode=0666",
+        "mode=0620",
+        "gid=5",
+    ];
     pts.extend(terminals.as_deref());
     let mut mounts = vec![
         mount("/proc", "proc", &data),
@@ -186,7 +191,9 @@ fn device(node: &Node) -> Value {
 fn capabilities(withheld: u64) -> Vec<String> {
     let withheld = WITHHELD
         .into_iter()
-        .fold(CapabilitySet::from_bits_truncate(withheld), |all, one| all | one);
+        .fold(CapabilitySet::from_bits_truncate(withheld), |all, one| {
+            all | one
+        });
     CapabilitySet::all()
         .difference(withheld)
         .iter_names()
@@ -238,9 +245,7 @@ fn filter(spec: &LaunchSpec) -> Value {
     if !own.allow_uring {
         unknown.extend(["io_uring_setup", "io_uring_enter", "io_uring_register"]);
     }
-    let refuse = |names: Vec<&str>, errno: i32| {
-        json!({"names": names, "action": "SCMP_ACT_ERRNO", "errnoRet": errno})
-    };
+    let refuse = |names: Vec<&str>, errno: i32| json!({"names": names, "action": "SCMP_ACT_ERRNO", "errnoRet": errno});
     let mut calls = vec![refuse(forbidden, libc::EPERM)];
     if !unknown.is_empty() {
         calls.push(refuse(unknown, libc::ENOSYS));
@@ -305,7 +310,10 @@ mod tests {
         assert_eq!(linux["resources"].get("memory"), None);
         assert!(strings(&linux["maskedPaths"]).contains(&"/proc/kcore"));
         let has = strings(&config["process"]["capabilities"]["bounding"]);
-        assert!(has.contains(&"CAP_CHOWN") && has.contains(&"CAP_SYS_ADMIN"), "{has:?}");
+        assert!(
+            has.contains(&"CAP_CHOWN") && has.contains(&"CAP_SYS_ADMIN"),
+            "{has:?}"
+        );
         assert!(!has.contains(&"CAP_SYS_MODULE"), "{has:?}");
         let places: Vec<_> = config["mounts"].as_array().unwrap().iter().collect();
         assert!(places.iter().any(|mount| mount["destination"] == "/tmp"));

@@ -78,7 +78,9 @@ fn make(spec: &LaunchSpec, directory: &Path, command: &BundleCommand) -> Result<
     let root = directory.join(ROOT);
     let mut builder = fs::DirBuilder::new();
     builder.mode(0o755).recursive(true);
-    builder.create(&root).doing(format!("make {}", root.display()))?;
+    builder
+        .create(&root)
+        .doing(format!("make {}", root.display()))?;
     if mountinfo::is_mounted(&root) {
         return Err(LaunchError::other(format!("{shown} is a bundle already")));
     }
@@ -154,6 +156,9 @@ pub(crate) fn remove_bundle(directory: &Path) -> Result<(), LaunchError> {
         }
         _ => Ok(()),
     };
-    gone(fs::remove_file(directory.join(CONFIG)), &directory.join(CONFIG))?;
+    gone(
+        fs::remove_file(directory.join(CONFIG)),
+        &directory.join(CONFIG),
+    )?;
     gone(fs::remove_dir(&root), &root)
 }
