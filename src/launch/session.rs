@@ -87,11 +87,11 @@ struct Task {
 
 fn serve(asker: &Asker) -> Result<ExitStatus, LaunchError> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable).doing("protect the process")?;
+    // Whatever the administrator's shell has open besides is not for the WPAR.
+    close_others(&[asker.as_fd()]).doing("close files")?;
     // A terminal sends them to this process, too, which passes on what it is told and must outlive
     // the command.
     let _held = SignalDescriptor::new(&PASSED_ON).doing("hold signals")?;
-    // Whatever the administrator's shell has open besides is not for the WPAR.
-    close_others(&[asker.as_fd()]).doing("close files")?;
     let order = asker.receive().doing("receive the order")?;
     let Some((
         Order::Enter {
