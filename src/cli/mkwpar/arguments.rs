@@ -6,27 +6,19 @@ use std::path::{Path, PathBuf};
 use crate::cli::context::{Context, parse_name};
 use crate::cli::controls::NewControlArguments;
 use crate::cli::error::{CliError, CliResult};
+use crate::cli::source_arguments::SourceArguments;
 use crate::cli::specification;
 use crate::model::{SpecFile, WparName};
 
 /// Arguments of `mkwpar`.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct MakeArguments {
-    /// Make a system copy: of the image of -B, or of the running system
-    #[arg(short = 't', long = "system-copy")]
-    pub(super) system_copy: bool,
-
-    /// Backup to make it from: an archive, the image of a file system or disk, or a directory
-    #[arg(short = 'B', long = "backup", value_name = "IMAGE")]
-    pub(super) image: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) source: SourceArguments,
 
     /// Name of the WPAR: up to 25 characters
     #[arg(short = 'n', long = "name", value_name = "NAME")]
     pub(super) name: Option<String>,
-
-    /// Host name, if it is not to be the name
-    #[arg(short = 'h', long = "hostname", value_name = "HOST")]
-    pub(super) hostname: Option<String>,
 
     /// Base directory, where the WPAR is seen on the host [default: /wpars/NAME]
     #[arg(short = 'd', long = "directory", value_name = "DIR")]
@@ -60,14 +52,6 @@ pub(in crate::cli) struct MakeArguments {
     #[arg(short = 'u', long = "script", value_name = "FILE")]
     pub(super) script: Option<PathBuf>,
 
-    /// Copy controls: preserve_private=yes|no, preserve_wpars=yes|no, include=MOUNT, exclude=PATH, snapshot=auto|require|no, hydrate=yes|no, source=DIR
-    #[arg(short = 'T', long = "copy-controls", value_name = "NAME=VALUE", num_args = 1..)]
-    pub(super) copy_controls: Vec<String>,
-
-    /// How large its file system may become: directory=/, size=SIZE, inodes=NUMBER
-    #[arg(short = 'M', long = "file-system", value_name = "NAME=VALUE", num_args = 1..)]
-    pub(super) file_system: Vec<String>,
-
     /// Settings from a specification file; what the command line says wins
     #[arg(short = 'f', long = "specification", value_name = "FILE")]
     pub(super) specification: Option<PathBuf>,
@@ -87,10 +71,6 @@ pub(in crate::cli) struct MakeArguments {
     /// A device of the host to give to it: devname=DEVICE, export=yes|no
     #[arg(short = 'D', long = "device", value_name = "NAME=VALUE", num_args = 1..)]
     pub(super) devices: Vec<String>,
-
-    /// Privileges of its programs: privs=LIST, privs+=LIST, privs-=LIST
-    #[arg(short = 'S', long = "security", value_name = "NAME=VALUE", num_args = 1..)]
-    pub(super) security: Vec<String>,
 
     /// The list of devices that may be exported [default: /etc/wpars/devexports]
     #[arg(short = 'b', long = "devexports", value_name = "FILE")]
@@ -131,13 +111,13 @@ impl MakeArguments {
         };
         Ok(SpecFile {
             name: self.name.clone(),
-            hostname: self.hostname.clone(),
+            hostname: self.source.hostname.clone(),
             directory: self.directory.as_deref().map(absolute).transpose()?,
             auto: self.auto.then_some(true),
             script: self.script.as_deref().map(absolute).transpose()?,
             uuid: None,
-            system_copy: self.system_copy.then_some(true),
-            backup: self.image.as_deref().map(absolute).transpose()?,
+            system_copy: self.source.system_copy.then_some(true),
+            backup: self.source.image.as_deref().map(absolute).transpose()?,
             versioned: self.versioned.then_some(true),
             private_usr: match (self.private_usr, self.shared) {
                 (true, _) => Some(true),
@@ -145,13 +125,13 @@ impl MakeArguments {
                 (false, false) => None,
             },
             usr_from: self.usr_from.as_deref().map(absolute).transpose()?,
-            controls: self.copy_controls.clone(),
-            file_system: self.file_system.clone(),
+            controls: self.source.copy_controls.clone(),
+            file_system: self.source.file_system.clone(),
             network: self.more.controls.network.clone(),
             routing: self.more.controls.routing.then_some(true),
             routes: self.more.controls.routes.clone(),
             resources: self.more.controls.resources.clone(),
-            security: self.security.clone(),
+            security: self.source.security.clone(),
         })
     }
 

@@ -26,8 +26,9 @@ impl MakeArguments {
                 .hint("'rmwpar -p' keeps one")
         })?;
         let image = kept.source.path().map(Path::to_owned);
-        if self.image.is_some() || self.system_copy {
+        if self.source.image.is_some() || self.source.system_copy {
             let asked = self
+                .source
                 .image
                 .as_ref()
                 .map(|path| path.canonicalize().unwrap_or(path.clone()));

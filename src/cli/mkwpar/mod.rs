@@ -120,7 +120,7 @@ impl Arguments for MakeArguments {
             limits: attributes.over(plan.limits),
             selection,
             devices,
-            network: match (&self.hostname, network.is_default()) {
+            network: match (&self.source.hostname, network.is_default()) {
                 (Some(hostname), true) => connection::of_hostname(hostname)?,
                 _ => network,
             },
