@@ -197,7 +197,8 @@ fn renounce(context: &Context, record: &WparRecord, sight: &Sight) {
 
 /// Keeps the signals that would end this process until the value is dropped.
 fn hold_signals() -> CliResult<SignalDescriptor> {
-    SignalDescriptor::new(&SIGNALS)
+    let all: Vec<_> = SIGNALS.into_iter().chain([libc::SIGQUIT]).collect();
+    SignalDescriptor::new(&all)
         .map_err(|error| CliError::io("cannot take over the signals", &error))
 }
 

@@ -65,6 +65,7 @@ mod savewpar;
 mod script;
 mod several;
 mod shared_copy;
+mod source_arguments;
 mod specification;
 mod startwpar;
 mod stopwpar;

@@ -21,6 +21,9 @@ pub(super) const VERB: Verb = Verb::own::<BundleArguments>(Words {
         same namespaces, hidden paths and refused system calls. Its network has a loopback interface \
         only: the network of the WPAR is not in it. It runs COMMAND, or else the init inside, or a \
         shell.\n\n\
+        podman makes a configuration of its own for rootfs, and needs an /etc/mtab inside. Where a \
+        host has version 1 of control groups, runtimes let no container make groups, and systemd does not \
+        start in one.\n\n\
         End the container, and take the bundle away with -r, before 'stopwpar NAME'.",
     examples: &[
         (

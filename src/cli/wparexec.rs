@@ -11,6 +11,7 @@ use super::exit::Exit;
 use super::lifecycle;
 use super::prepared::Prepared;
 use super::remove::{self, StoreFate};
+use super::source_arguments::SourceArguments;
 use super::verbs::{Arguments, Verb, Words};
 use crate::launch::Payload;
 use crate::model::name::NAME_LENGTH_MAX;
@@ -55,36 +56,15 @@ pub(super) const VERB: Verb = Verb::aix::<ExecArguments>(Words {
 /// Arguments of `wparexec`.
 #[derive(Debug, clap::Args)]
 pub(super) struct ExecArguments {
-    /// Use a system copy: of the image of -B, or of the running system
-    #[arg(short = 't', long = "system-copy")]
-    system_copy: bool,
-
-    /// Backup to make it from
-    #[arg(short = 'B', long = "backup", value_name = "IMAGE")]
-    image: Option<PathBuf>,
+    #[command(flatten)]
+    source: SourceArguments,
 
     /// Name of the WPAR [default: made of the command]
     #[arg(short = 'n', long = "name", value_name = "NAME")]
     name: Option<String>,
 
-    /// Host name, if it is not to be the name
-    #[arg(short = 'h', long = "hostname", value_name = "HOST")]
-    hostname: Option<String>,
-
-    /// Copy controls, as of mkwpar
-    #[arg(short = 'T', long = "copy-controls", value_name = "NAME=VALUE", num_args = 1..)]
-    copy_controls: Vec<String>,
-
-    /// Limits of its file system, as of mkwpar
-    #[arg(short = 'M', long = "file-system", value_name = "NAME=VALUE", num_args = 1..)]
-    file_system: Vec<String>,
-
     #[command(flatten)]
     more: NewControlArguments,
-    /// Privileges, as of mkwpar
-    #[arg(short = 'S', long = "security", value_name = "NAME=VALUE", num_args = 1..)]
-    security: Vec<String>,
-
     /// Say more: what is left out of a copy, steps of the start
     #[arg(short = 'v', long = "verbose")]
     verbose: bool,
@@ -109,10 +89,11 @@ impl ExecArguments {
             Some(name) => parse_name(name)?,
             None => made_up_name(self.command.first())?,
         };
-        let hostname = create::hostname(self.hostname.as_deref(), &name)?;
-        let (copy_controls, selection) = CopyControls::parse_with_selection(&self.copy_controls)
-            .map_err(|error| CliError::usage(error.to_string()))?;
-        let limits = FileSystemAttributes::parse(&self.file_system)
+        let hostname = create::hostname(self.source.hostname.as_deref(), &name)?;
+        let (copy_controls, selection) =
+            CopyControls::parse_with_selection(&self.source.copy_controls)
+                .map_err(|error| CliError::usage(error.to_string()))?;
+        let limits = FileSystemAttributes::parse(&self.source.file_system)
             .map_err(|error| CliError::usage(error.to_string()))?
             .over(SpaceLimits::default());
         let said = &self.more.controls;
@@ -125,9 +106,9 @@ impl ExecArguments {
         let resources = controls::resources(Resources::default(), &said.resources)?;
         lifecycle::limits_of(&resources)?;
         let privileges = Privileges::default()
-            .with(&self.security)
+            .with(&self.source.security)
             .map_err(|error| CliError::usage(error.to_string()))?;
-        if !self.system_copy {
+        if !self.source.system_copy {
             return Err(CliError::usage("only system copies can be run")
                 .hint("add -t, with -B IMAGE or for the running system"));
         }
@@ -137,7 +118,7 @@ impl ExecArguments {
         create::require_free(&registry, &name, false)?;
         let owner =
             process::current().map_err(|error| CliError::io("cannot read /proc", &error))?;
-        let prepared = Prepared::new(context, self.image.as_deref())?;
+        let prepared = Prepared::new(context, self.source.image.as_deref())?;
         let plan = Plan {
             base: None,
             name,

@@ -9,6 +9,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::process::Child;
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::Pid;
@@ -37,16 +38,25 @@ use crate::mountd_client::{self, Adopted};
 /// # Errors
 /// [`LaunchError::AlreadyActive`] if it has one; why none can take over.
 pub fn adopt(run_dir: &Path) -> Result<(), LaunchError> {
+    ask_adoption(run_dir, false).map(drop)
+}
+
+/// As [`adopt`], for one who waits for the end of the command in it, which is heard on the channel.
+pub(super) fn adopt_command(run_dir: &Path) -> Result<(Asker, Child), LaunchError> {
+    ask_adoption(run_dir, true)
+}
+
+fn ask_adoption(run_dir: &Path, waits: bool) -> Result<(Asker, Child), LaunchError> {
     let (channel, theirs) = Asker::pair().doing("make a channel")?;
     let mut child = supervisor_command(Path::new("/proc/self/exe"), theirs)
         .spawn()
         .doing("start the supervisor")?;
     let run_dir = std::path::absolute(run_dir).doing("find the run directory")?;
     channel
-        .send(&Order::Adopt { run_dir })
+        .send(&Order::Adopt { run_dir, waits })
         .doing("talk to the supervisor")?;
     match channel.receive().doing("hear from the supervisor")? {
-        Some((Report::Executed { .. }, _)) => Ok(()),
+        Some((Report::Executed { .. }, _)) => Ok((channel, child)),
         Some((Report::Failed(failure), _)) => {
             let _ = child.wait();
             Err(LaunchError::Remote(failure))
@@ -63,7 +73,11 @@ impl Supervisor {
     ///
     /// # Errors
     /// What is missing. Nothing is changed then.
-    pub(super) fn adopt(starter: &Starter, run_dir: &Path) -> Result<Self, LaunchError> {
+    pub(super) fn adopt(
+        starter: &Starter,
+        run_dir: &Path,
+        waits: bool,
+    ) -> Result<Self, LaunchError> {
         // One at a time: the second finds the first one alive.
         let claim = File::open(run_dir).doing(format!("open {}", run_dir.display()))?;
         flock(&claim, FlockOperation::NonBlockingLockExclusive)
@@ -73,7 +87,8 @@ impl Supervisor {
             return Err(LaunchError::AlreadyActive(state.supervisor.pid));
         }
         let spec = read_spec(run_dir)?;
-        if matches!(spec.payload, Payload::Command { .. }) {
+        let is_command = matches!(spec.payload, Payload::Command { .. });
+        if is_command != waits {
             return Err(LaunchError::other(
                 "a single command ends with the one who waited for it",
             ));
@@ -137,6 +152,7 @@ impl Supervisor {
         let groups = Groups::open(&spec.cgroup)?;
         let log = &spec.console_log;
         let console_log = ConsoleLog::open(log).doing(format!("open {}", log.display()))?;
+        let is_command = matches!(spec.payload, Payload::Command { .. });
         let mut new = Self::bare(spec, state, None, Vec::new(), Size::default())?;
         let taken = held.take_back();
         let path = new.spec.run_dir.join(state::NOTIFY_SOCKET);
@@ -158,7 +174,8 @@ impl Supervisor {
             kind,
             process,
             pid,
-            console: taken.console,
+            // That of a command is its starter's.
+            console: taken.console.filter(|_| !is_command),
             reports: None,
         });
         Ok(new)

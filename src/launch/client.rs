@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use wpar_mountd::wire;
 
+use super::adopt::adopt_command;
 use super::channel::Channel;
 use super::cleanup::clean_up;
 use super::control::ask;
@@ -111,6 +112,7 @@ impl Launcher {
             channel,
             terminal: None,
             supervisor: child,
+            run_dir: spec.run_dir.clone(),
         };
         let (input, output, error) = (io::stdin(), io::stdout(), io::stderr());
         let files = match spec.payload {
@@ -255,6 +257,7 @@ pub struct Started {
     channel: Asker,
     terminal: Option<OwnedFd>,
     supervisor: Child,
+    run_dir: PathBuf,
 }
 
 impl Started {
@@ -312,14 +315,26 @@ impl Started {
     }
 
     /// Waits for the end, in the foreground: a command's terminal is this process's terminal,
-    /// signals that end a command are passed on to it.
+    /// signals that end a command are passed on to it. If the supervisor dies, another one follows.
     ///
     /// # Errors
     /// If the WPAR does not come to an end of its own.
     pub fn wait(mut self) -> Result<ExitStatus, LaunchError> {
-        let result = foreground::attend(&self.channel, self.terminal.take());
-        let _ = self.supervisor.wait();
-        result
+        let mut terminal = self.terminal.take();
+        loop {
+            let again = terminal.as_ref().map(OwnedFd::try_clone);
+            let result = foreground::attend(&self.channel, terminal);
+            let _ = self.supervisor.wait();
+            if !matches!(result, Err(LaunchError::Lost(_))) {
+                return result;
+            }
+            // If that has ended, too, nobody knows how.
+            let Ok(next) = adopt_command(&self.run_dir) else {
+                return result;
+            };
+            (self.channel, self.supervisor) = next;
+            terminal = again.transpose().doing("copy the terminal")?;
+        }
     }
 
     /// The next thing that happens; `None` if the WPAR ended.

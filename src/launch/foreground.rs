@@ -14,7 +14,7 @@ use super::watch::Watch;
 use crate::sys::signals::SignalDescriptor;
 
 /// Signals that are the command's, not this process's.
-const PASSED_ON: [i32; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
+pub(super) const PASSED_ON: [i32; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
 
 /// Waits for the command's end. If it has a terminal, `master` is that, and this process's
 /// standard input and output are connected to it.

@@ -25,6 +25,8 @@ pub(crate) enum Order {
     Adopt {
         /// Where its state is.
         run_dir: PathBuf,
+        /// Whether who asks waits for its end, as for that of a command.
+        waits: bool,
     },
     /// Run a command inside a running WPAR.
     Enter {

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, WaitOptions, WaitStatus, wait};
+use rustix::process::{Pid, WaitOptions, WaitStatus, set_parent_process_death_signal, wait};
 
 use super::confine::confine;
 use super::error::{Doing, LaunchError};
@@ -146,6 +146,8 @@ fn prepare(plan: &Plan, alone: bool) -> Result<SignalDescriptor, LaunchError> {
     }
     close_others(&keep).doing("close files")?;
     let _ = rustix::thread::set_name(c"wpar-init");
+    // Another supervisor may follow this one.
+    set_parent_process_death_signal(None).doing("untie from the supervisor")?;
     Ok(signals)
 }
 

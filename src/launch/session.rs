@@ -25,6 +25,7 @@ use super::cgroup::Groups;
 use super::channel::Channel;
 use super::confine::{Confinement, confine};
 use super::error::{Doing, LaunchError};
+use super::foreground::PASSED_ON;
 use super::inside::become_root;
 use super::message::{Order, Report};
 use super::note::note;
@@ -88,6 +89,9 @@ fn serve(asker: &Asker) -> Result<ExitStatus, LaunchError> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable).doing("protect the process")?;
     // Whatever the administrator's shell has open besides is not for the WPAR.
     close_others(&[asker.as_fd()]).doing("close files")?;
+    // A terminal sends them to this process, too, which passes on what it is told and must outlive
+    // the command.
+    let _held = SignalDescriptor::new(&PASSED_ON).doing("hold signals")?;
     let order = asker.receive().doing("receive the order")?;
     let Some((
         Order::Enter {

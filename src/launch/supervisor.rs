@@ -44,9 +44,13 @@ pub fn supervisor_main() -> ExitCode {
         Ok(Asked::Start(asked)) => {
             Supervisor::new(asked).map_or(ExitCode::FAILURE, Supervisor::run)
         }
-        Ok(Asked::Adopt(starter, run_dir)) => match Supervisor::adopt(&starter, &run_dir) {
-            Ok(adopted) => {
-                drop(starter);
+        Ok(Asked::Adopt {
+            starter,
+            run_dir,
+            waits,
+        }) => match Supervisor::adopt(&starter, &run_dir, waits) {
+            Ok(mut adopted) => {
+                adopted.starter = waits.then_some(starter);
                 adopted.go_on()
             }
             Err(error) => {
@@ -67,7 +71,12 @@ pub(super) type Starter = Channel<Report, Order>;
 enum Asked {
     Start(Box<Start>),
     /// To look after the WPAR of this run directory.
-    Adopt(Starter, PathBuf),
+    Adopt {
+        starter: Starter,
+        run_dir: PathBuf,
+        /// Whether the starter waits for its end.
+        waits: bool,
+    },
 }
 
 /// A WPAR to start.
@@ -96,7 +105,11 @@ fn receive_order() -> Result<Asked, LaunchError> {
             size,
             files,
         }))),
-        Some((Order::Adopt { run_dir }, _)) => Ok(Asked::Adopt(starter, run_dir)),
+        Some((Order::Adopt { run_dir, waits }, _)) => Ok(Asked::Adopt {
+            starter,
+            run_dir,
+            waits,
+        }),
         _ => Err(LaunchError::Lost("starter")),
     }
 }

@@ -340,3 +340,41 @@ fn commands_killed_at_any_moment_leave_what_the_next_one_puts_right() {
         world.assert_empty();
     }
 }
+
+#[test]
+fn a_command_goes_on_when_its_supervisor_is_killed() {
+    let world = need!(World::new());
+    let image = need!(fixture("busybox"));
+    let script = "touch /ready; until test -e /go; do sleep 0.1; done; echo done; exit 7";
+    let running = world
+        .wpar(["wparexec", "-t", "-n", "once", "-B"])
+        .arg(&image)
+        .args(["--", "sh", "-c", script])
+        .start();
+    let soon = Duration::from_secs(60);
+    let is_there = |file: &str| {
+        let asked = world.wpar(["clogin", "once", "test", "-e", file]).output();
+        asked.status.success()
+    };
+    eventually("the command runs", soon, || is_there("/ready"));
+    let first = keeper(&world, "wpar-supervisor");
+    kill(&first);
+    eventually("another supervisor follows", soon, || {
+        let keepers = world.keepers();
+        let mut supervisors = keepers.iter().filter(|process| {
+            process.command.starts_with("wpar-supervisor") && process.pid != first.pid
+        });
+        supervisors.next().is_some()
+    });
+    eventually("the command can be reached again", soon, || {
+        world
+            .wpar(["clogin", "once", "touch", "/go"])
+            .output()
+            .status
+            .success()
+    });
+    let output = running.wait().ended_with(7);
+    assert_eq!(output.text(), "done", "{output}");
+    world.assert_gone("once");
+    world.assert_empty();
+}

@@ -188,3 +188,68 @@ fn hanging_up_the_terminal_ends_the_login() {
     assert_eq!(world.state("one").as_deref(), Some("A"));
     world.remove_all();
 }
+
+/// Ctrl-\ among them, which once ended the process in between and left the command behind.
+#[test]
+fn regression_signals_reach_the_command_and_its_answer_comes_back() {
+    let world = need!(World::new());
+    let image = need!(fixture("busybox"));
+    world.mkwpar(&image, "one");
+    world.ok("startwpar one");
+    for (signal, name) in [
+        (rustix::process::Signal::TERM, "TERM"),
+        (rustix::process::Signal::HUP, "HUP"),
+        (rustix::process::Signal::QUIT, "QUIT"),
+    ] {
+        let script = format!(
+            "rm -f /ready; trap 'echo got {name}; exit 9' {name}; touch /ready; \
+             while :; do sleep 0.1; done"
+        );
+        let running = world.wpar(["clogin", "one", "sh", "-c", &script]).start();
+        crate::common::run::eventually("the command waits", SOON, || {
+            world.inside("one", "test -e /ready && echo yes || true") == "yes"
+        });
+        running.signal(signal);
+        let output = running.wait().ended_with(9);
+        assert_eq!(output.text(), format!("got {name}"), "{output}");
+        world.inside("one", "rm /ready");
+    }
+    world.remove_all();
+}
+
+#[test]
+fn much_passes_through_pipes_unchanged_and_a_closed_pipe_ends_the_command() {
+    let world = need!(World::new());
+    let image = need!(fixture("debian12-minbase"));
+    world.mkwpar(&image, "one");
+    world.ok("startwpar one");
+    let tool = env!("CARGO_BIN_EXE_wpar");
+    let sum = |script: &str| {
+        crate::common::run::Run::new("sh", ["-c", script, "sh", tool])
+            .env("WPAR_ROOT", world.root())
+            .ok()
+            .text()
+            .to_owned()
+    };
+    // All bytes, in and out again, in a pipe on both sides.
+    let bytes = "yes 0123456789abcdef | head -c 50000001";
+    assert_eq!(
+        sum(&format!(
+            "{bytes} | \"$1\" clogin one sh -c 'gzip -1 | cat' | gunzip | md5sum"
+        )),
+        sum(&format!("{bytes} | md5sum"))
+    );
+    // yes(1) would go on for ever.
+    assert_eq!(sum("\"$1\" clogin one yes | head -n 1"), "y");
+    // The command does not wait for input that nobody gives it.
+    assert_eq!(
+        sum("\"$1\" clogin one sh -c 'cat; echo end' </dev/null"),
+        "end"
+    );
+    // Standard error is its own.
+    assert_eq!(
+        sum("\"$1\" clogin one sh -c 'echo out; echo err >&2' 2>&1 >/dev/null"),
+        "err"
+    );
+    world.remove_all();
+}

@@ -44,6 +44,7 @@ mod network;
 mod own_addresses;
 mod rc;
 mod resources;
+mod restoring;
 mod root_group;
 mod scripts;
 mod session;
