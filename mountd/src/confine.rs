@@ -12,7 +12,9 @@
 //!
 //! Left out, because they would guard what is guarded already, at a price: a network and an IPC
 //! namespace (no socket can be made; 1.2 ms of each start, and memory for each daemon); Landlock (the
-//! mounts say the same, and are not asked at each file that is opened).
+//! mounts say the same, and are not asked at each file: with it, opening a file four directories down
+//! took 1.6 times as long, 37 instead of 23 microseconds, making one 1.15 times; medians of 15 rounds in
+//! turns).
 
 use std::io;
 
