@@ -268,7 +268,8 @@ mod tests {
             descriptor::unshare_root().unwrap();
             let door = Door::new().unwrap();
             give_up_privileges().unwrap();
-            let store = Reach::Inside.open(&place).unwrap();
+            let (store, mount) = Reach::Inside.open(&place).unwrap();
+            assert!(mount.is_some(), "a mount of its own");
             let open = |dir: &OwnedFd, path: &str, flags: OFlags| {
                 rustix::fs::openat(dir, path, flags, Mode::RUSR).map(std::fs::File::from)
             };
