@@ -12,7 +12,9 @@
 //!
 //! Left out, because they would guard what is guarded already, at a price: a network and an IPC
 //! namespace (no socket can be made; 1.2 ms of each start, and memory for each daemon); Landlock (the
-//! mounts say the same, and are not asked at each file that is opened).
+//! mounts say the same, and are not asked at each file: with it, opening a file four directories down
+//! took 1.6 times as long, 37 instead of 23 microseconds, making one 1.15 times; medians of 15 rounds in
+//! turns).
 
 use std::io;
 
@@ -266,7 +268,8 @@ mod tests {
             descriptor::unshare_root().unwrap();
             let door = Door::new().unwrap();
             give_up_privileges().unwrap();
-            let store = Reach::Inside.open(&place).unwrap();
+            let (store, mount) = Reach::Inside.open(&place).unwrap();
+            assert!(mount.is_some(), "a mount of its own");
             let open = |dir: &OwnedFd, path: &str, flags: OFlags| {
                 rustix::fs::openat(dir, path, flags, Mode::RUSR).map(std::fs::File::from)
             };

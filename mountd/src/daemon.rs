@@ -81,7 +81,7 @@ pub fn main<I: IntoIterator<Item = OsString>>(arguments: I) -> ExitCode {
     let _held = descriptors.held;
     let mut ready = File::from(descriptors.ready);
     let kept = Kept::from_descriptor(descriptors.kept);
-    let door = Door::new().inspect_err(|error| log::warn!("the host's files are seen: {error}"));
+    let door = Door::new();
     let started = confine::give_up_privileges()
         .map_err(DaemonError::Confine)
         .and_then(|()| read_spec(descriptors.spec))
@@ -90,8 +90,9 @@ pub fn main<I: IntoIterator<Item = OsString>>(arguments: I) -> ExitCode {
             Server::new(overlay, access, descriptors.fuse, kept).map_err(DaemonError::Serve)
         })
         .and_then(|server| {
-            if let Ok(door) = door {
-                door.close().map_err(DaemonError::Confine)?;
+            // A host that does not allow it, as to users, has the other walls.
+            if let Err(error) = door.and_then(Door::close) {
+                log::warn!("the daemon goes on to see the host's files: {error}");
             }
             confine::filter_calls().map_err(DaemonError::Confine)?;
             Ok(server)

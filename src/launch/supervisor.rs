@@ -296,6 +296,7 @@ impl Supervisor {
             groups.remove()?;
             let missing = groups.create(&terms(&self.spec, &devices::rules(&self.spec)))?;
             self.tell_missing(missing);
+            self.limit_disks()?;
         }
         self.state.restarts += 1;
         self.state.init = None;

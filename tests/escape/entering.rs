@@ -54,6 +54,40 @@ fn the_watcher_overwrites_a_program_that_enters_without_protection() {
     assert_eq!(outcome, Outcome::Escaped, "{said}");
 }
 
+/// CVE-2024-21626: a home directory that is a descriptor of the one who enters.
+#[test]
+fn a_home_directory_that_is_a_descriptor_leads_nowhere() {
+    let cell = need!(Cell::without_wpar());
+    let tree = need!(cell.tree("tree"));
+    let host = cell.world.scratch().join("file-of-the-host");
+    std::fs::write(&host, "host").unwrap();
+    let below = host.display().to_string().split_off(1);
+    let users: String = (3..24)
+        .map(|fd| format!("u{fd}:x:0:0::/proc/self/fd/{fd}:/bin/sh\n"))
+        .collect();
+    let passwd = tree.join("etc/passwd");
+    let before = std::fs::read_to_string(&passwd).unwrap_or_default();
+    std::fs::write(&passwd, before + &users).unwrap();
+    cell.world.mkwpar(&tree, NAME);
+    cell.world.ok(&format!("startwpar {NAME}"));
+    for fd in 3..24 {
+        let user = format!("u{fd}");
+        let words = [
+            "clogin",
+            "-l",
+            &user,
+            NAME,
+            "/probe",
+            "in-left-open",
+            &below,
+        ];
+        let output = cell.world.wpar(words).output();
+        // That he cannot be logged in at all is as good.
+        assert_ne!(output.code(), 0, "{output}");
+    }
+    cell.end();
+}
+
 /// A character that a program of the WPAR types into the administrator's terminal is a command of
 /// the administrator's.
 #[test]

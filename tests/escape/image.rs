@@ -75,6 +75,98 @@ fn the_devices_of_the_image_are_not_used() {
     cell.end();
 }
 
+/// What the test above guards against: who masks with the image's `/dev/null` shows what that leads to,
+/// and who binds a console on the image's covers the host's.
+#[test]
+fn devices_of_the_image_as_sources_and_places_of_mounts_lead_to_the_host() {
+    let cell = need!(Cell::without_wpar());
+    let place = cell.world.scratch();
+    fs::create_dir_all(place.join("image/dev")).unwrap();
+    for (file, text) in [("secret", "host"), ("masked", "masked"), ("console", "tty")] {
+        fs::write(place.join(file), text).unwrap();
+    }
+    for device in ["null", "console"] {
+        symlink(place.join("secret"), place.join("image/dev").join(device)).unwrap();
+    }
+    let script = "cd \"$1\"; mount --bind image/dev/null masked; cat masked
+         mount --bind console image/dev/console; cat secret";
+    let seen = Run::new("unshare", ["--mount", "sh", "-c", script, "sh"])
+        .arg(&place)
+        .ok();
+    assert_eq!(
+        seen.text(),
+        "hosttty",
+        "masked shows the secret, which is covered"
+    );
+}
+
+/// CVE-2025-52881: what the one who enters writes to `/proc/self/...` goes where a `/proc` of the WPAR's
+/// making leads it, to `sysrq-trigger` for one.
+#[test]
+fn who_enters_writes_nothing_below_a_proc_of_the_wpars_making() {
+    let cell = need!(Cell::new());
+    let make = "mkdir -p $D/self/attr $D/thread-self/attr $D/sys/kernel $D/1
+         for f in self/oom_score_adj self/attr/exec self/attr/current thread-self/attr/exec \
+             self/uid_map self/gid_map self/setgroups self/loginuid self/comm sys/kernel/domainname \
+             sys/kernel/hostname 1/oom_score_adj; do : >$D/$f; done";
+    cell.world.inside(NAME, &format!("D=/fake; {make}"));
+    // In the namespace of its first process, into which all others come.
+    let run = cell
+        .world
+        .root()
+        .join("run/wpar")
+        .join(NAME)
+        .join("run.json");
+    let state: serde_json::Value = serde_json::from_slice(&fs::read(run).unwrap()).unwrap();
+    let init = state["init"]["pid"].to_string();
+    let root = format!("/proc/{init}/root");
+    Run::new(
+        "nsenter",
+        [
+            "-t",
+            &init,
+            "-m",
+            "-U",
+            "-r",
+            "--preserve-credentials",
+            "/bin/mount",
+        ],
+    )
+    .args(["--bind", "/fake", "/proc"])
+    .ok();
+    cell.world.inside(NAME, "echo entered");
+    let _ = cell
+        .world
+        .wpar(["clogin", "-l", "root", NAME, "/bin/true"])
+        .output();
+    fn written(directory: &Path, found: &mut Vec<String>) {
+        for entry in fs::read_dir(directory).unwrap().flatten() {
+            let path = entry.path();
+            match path.is_dir() {
+                true => written(&path, found),
+                false if fs::metadata(&path).unwrap().len() > 0 => {
+                    found.push(path.display().to_string());
+                }
+                false => {}
+            }
+        }
+    }
+    let mut found = Vec::new();
+    written(&Path::new(&root).join("fake"), &mut found);
+    assert!(found.is_empty(), "{found:?}");
+    cell.end();
+
+    // Who does write there is led.
+    let cell = need!(Cell::without_wpar());
+    let place = cell.world.scratch().join("fake");
+    let script = format!(
+        "D={}; {make}; mount --bind \"$D\" /proc && echo 0 >/proc/self/oom_score_adj",
+        place.display()
+    );
+    Run::new("unshare", ["--mount", "sh", "-c", &script]).ok();
+    assert_eq!(fs::read(place.join("self/oom_score_adj")).unwrap(), b"0\n");
+}
+
 /// A daemon that kept a set-user-ID file as one would lend root to every user of the host.
 #[test]
 fn what_the_store_keeps_is_no_danger_to_the_host() {

@@ -20,4 +20,5 @@ mod entering;
 mod image;
 mod privileges;
 mod second_architecture;
+mod shared_network;
 mod table;

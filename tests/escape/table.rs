@@ -61,6 +61,11 @@ const PROBES: &[(&str, Needs, &str)] = &[
         None,
         "the host's files (CVE-2024-21626)",
     ),
+    (
+        "in-left-open @file",
+        None,
+        "the host's files (CVE-2024-21626)",
+    ),
     ("leave-root @file", None, "the host's files"),
     ("signal-process @process", None, "processes of the host"),
     ("trace-process @process", None, "processes of the host"),

@@ -158,7 +158,9 @@ fn the_loopback_address_of_a_shared_stack_is_the_wpars_own() {
         world.inside(name, &line)
     };
     eventually("it listens", PATIENCE, || ask("one", "127.0.0.1") == "mine");
-    assert_eq!(ask("one", "0.0.0.0"), "mine");
+    for same in ["0.0.0.0", "::1", "::ffff:127.0.0.1"] {
+        assert_eq!(ask("one", same), "mine", "{same}");
+    }
     assert_eq!(ask("two", "127.0.0.1"), "", "another WPAR's");
     assert_eq!(ask("one", OWN), "", "not from outside");
     for address in [HOST, OWN, "127.0.0.1"] {
@@ -202,6 +204,9 @@ fn addresses_of_a_killed_supervisor_do_not_stay() {
     );
     let shown = world.inside("one", "ip -6 addr show dev lan0");
     assert!(shown.contains("2001:db8::20"), "{shown}");
+    let (port, peer) = listen(&lan, "2001:db8::2");
+    assert!(connects(&world, "one", "2001:db8::2", port));
+    assert_eq!(peer.join().unwrap().to_string(), "2001:db8::20");
     for keeper in world.keepers() {
         let pid = Pid::from_raw(keeper.pid).expect("a process id");
         let _ = kill_process(pid, Signal::KILL);

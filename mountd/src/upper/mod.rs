@@ -137,10 +137,12 @@ pub enum Reach {
 }
 
 impl Reach {
-    pub(crate) fn open(self, path: &Path) -> Result<OwnedFd, Errno> {
+    /// The directory, and the mount of its own, which is not given up before the end: that would wait
+    /// for all processors.
+    pub(crate) fn open(self, path: &Path) -> Result<(OwnedFd, Option<OwnedFd>), Errno> {
         let store = fs::openat(fs::CWD, path, DIRECTORY, Mode::empty())?;
         if self == Self::Whole {
-            return Ok(store);
+            return Ok((store, None));
         }
         let flags = OpenTreeFlags::OPEN_TREE_CLONE
             | OpenTreeFlags::OPEN_TREE_CLOEXEC
@@ -148,12 +150,13 @@ impl Reach {
         let inside = open_tree(&store, "", flags).and_then(|tree| {
             mount::keep_for_data(&tree)?;
             // What is read of it needs more than the place, which is all that this descriptor is.
-            fs::openat(&tree, ".", DIRECTORY, Mode::empty())
+            let store = fs::openat(&tree, ".", DIRECTORY, Mode::empty())?;
+            Ok((store, Some(tree)))
         });
         match inside {
             Err(why @ (Errno::PERM | Errno::NOSYS | Errno::INVAL | Errno::ACCESS)) => {
                 log::warn!("no private view of the store ({why}): its descriptors lead out of it");
-                Ok(store)
+                Ok((store, None))
             }
             inside => inside,
         }
@@ -185,6 +188,7 @@ pub struct UpperStore {
     quota: Option<Arc<Quota>>,
     /// Holds the lock.
     _lock: OwnedFd,
+    _mount: Option<OwnedFd>,
 }
 
 impl fmt::Debug for UpperStore {
@@ -229,7 +233,7 @@ impl UpperStore {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(errno) => return Err(io("create the store")(errno)),
         }
-        let store = reach.open(path).map_err(io("open the store"))?;
+        let (store, mount) = reach.open(path).map_err(io("open the store"))?;
         let lock = founding::lock_description(&store, path)?;
         let directory =
             |name: &str| founding::open_or_make(&store, name).map_err(io("open a part of"));
@@ -258,6 +262,7 @@ impl UpperStore {
             mark,
             quota: None,
             _lock: lock,
+            _mount: mount,
         };
         opened
             .recover(opening)

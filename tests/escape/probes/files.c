@@ -94,6 +94,25 @@ static int left_open(char **arguments)
     return HELD;
 }
 
+/* CVE-2024-21626 as an image does it: a working directory that is a descriptor. It is looked for a file
+ * from there: in-left-open FILE_OF_THE_HOST. */
+static int in_left_open(char **arguments)
+{
+    char path[1024], up[64] = "";
+    for (int i = 0; i < 16; i++)
+        strcat(up, "../");
+    snprintf(path, sizeof path, "%s%s", up, arguments[0]);
+    if (opens(path, O_RDONLY))
+        return ESCAPED;
+    for (int fd = 3; fd < 64; fd++) {
+        char place[64];
+        snprintf(place, sizeof place, "/proc/self/fd/%d", fd);
+        if (!chdir(place) && opens(path, O_RDONLY))
+            return ESCAPED;
+    }
+    return HELD;
+}
+
 /* The oldest way out of chroot: leave-root FILE_OF_THE_HOST. */
 static int leave_root(char **arguments)
 {
@@ -169,6 +188,7 @@ const struct probe file_probes[] = {
     {"make-node", make_node},
     {"open-by-handle", open_by_handle},
     {"left-open", left_open},
+    {"in-left-open", in_left_open},
     {"leave-root", leave_root},
     {"release-agent", release_agent},
     {"own-limits", own_limits},

@@ -28,7 +28,8 @@ int opens(const char *path, int flags)
 
 static const struct probe *find(const char *name)
 {
-    const struct probe *lists[] = {mount_probes, file_probes, process_probes, call_probes};
+    const struct probe *lists[] = {mount_probes, file_probes, process_probes, call_probes,
+                                   socket_probes};
     for (unsigned list = 0; list < sizeof lists / sizeof *lists; list++)
         for (const struct probe *probe = lists[list]; probe->name; probe++)
             if (!strcmp(probe->name, name))

@@ -25,7 +25,8 @@ struct probe {
 };
 
 /* Ends of each list of probes: a name of NULL. */
-extern const struct probe mount_probes[], file_probes[], process_probes[], call_probes[];
+extern const struct probe mount_probes[], file_probes[], process_probes[], call_probes[],
+    socket_probes[];
 
 /* Says why, with errno, and what that means: "there is none of it" is not "it was refused". */
 int failed(const char *what);
