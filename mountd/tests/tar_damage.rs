@@ -355,3 +355,21 @@ fn an_archive_that_is_cut_off_under_an_open_layer_is_an_error_of_its_reads() {
     assert!(file.read_at(&mut buffer, 60_000).is_err());
     writer.write_all_at(b"", 0).unwrap();
 }
+
+/// An image of docker save, and one of LXD, of which every beginning is tried.
+#[test]
+fn an_image_of_containers_cut_off_anywhere_gives_an_answer_or_an_error() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/golden-layers.tar");
+    let whole = fs::read(golden).unwrap();
+    let (_directory, cut) = scratch("cut.tar");
+    fs::write(&cut, &whole).unwrap();
+    try_image(&cut).unwrap();
+    let end = whole.iter().rposition(|byte| *byte != 0).unwrap();
+    // Within a header all lengths are alike but for its edges, and so within contents.
+    let near = |length: usize| length % 512 < 3 || length % 512 > 509;
+    for length in (0..whole.len()).filter(|length| near(*length) || length % 41 == 0) {
+        fs::write(&cut, &whole[..length]).unwrap();
+        let shown = try_image(&cut).is_ok();
+        assert!(!shown || length % 512 == 0 || length > end, "{length}");
+    }
+}

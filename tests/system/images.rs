@@ -128,3 +128,33 @@ fn compressed_images_are_the_same_system() {
     }
     world.assert_empty();
 }
+
+/// What Relax-and-Recover leaves in its directory (`NETFS`, `BACKUP_TYPE=incremental`).
+#[test]
+fn backups_of_rear_in_their_directory_start_as_one_system() {
+    let world = need!(World::new());
+    let image = need!(fixture("busybox"));
+    let directory = tempfile::tempdir_in("/var/tmp").unwrap();
+    let made = std::process::Command::new("sh")
+        .current_dir(directory.path())
+        .env("IMAGE", &image)
+        .args([
+            "-ec",
+            "mkdir host more more/root; cd host
+             gzip -c $IMAGE >2026-11-01-0100-F.tar.gz
+             echo increment >../more/root/later; tar -C ../more -czf 2026-11-02-0100-I.tar.gz root
+             echo 2026-11-01-0100-F.tar.gz >basebackup.txt; echo 2026-11-01 >timestamp.txt
+             touch rear-host.iso README VERSION 2026-11-02-0100-I.log",
+        ])
+        .status()
+        .unwrap();
+    assert!(made.success());
+    let host = directory.path().join("host");
+    world.mkwpar(&host, "rear");
+    world.ok("startwpar rear");
+    eventually("rcS has run", BOOT, || {
+        world.inside("rear", "ls /run").contains("rcS")
+    });
+    assert_eq!(world.inside("rear", "cat /root/later"), "increment");
+    world.remove_all();
+}

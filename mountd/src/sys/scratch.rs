@@ -1,8 +1,10 @@
 //! Bytes that grow and are looked at anywhere, kept in a file without a name instead of in memory.
 //!
-//! What is small stays in memory. What grows moves into a file that nobody else knows, mapped: it is
-//! page cache then, which the kernel writes to the disk and takes back when memory is short. Only the
-//! part that was touched lately is in the page tables of the process.
+//! What is small stays in memory. What grows moves into a file that nobody else knows: it is page cache
+//! then, which the kernel writes to the disk and takes back when memory is short. What comes is put
+//! aside and written in pieces, for that costs a tenth of what the page faults of a mapping would; what
+//! was written is looked at, and now and then changed, in a mapping, of which only the blocks that were
+//! touched last are in the page tables of the process.
 //!
 //! Nothing here fails. Where there can be no such file, or no more room for it, the bytes are kept in
 //! memory: a mapped file that has no room for a page would end the process with SIGBUS, so room is
@@ -12,41 +14,44 @@
 use std::cell::Cell;
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use memmap2::{MmapMut, MmapOptions, RemapOptions, UncheckedAdvice};
 use rustix::fs::{FallocateFlags, Mode, OFlags, fallocate};
 
 /// Up to so many bytes are kept in memory.
-const SMALL: usize = 256 << 10;
+const SMALL: usize = 128 << 10;
+/// So much is put aside before it is written.
+const PIECE: usize = 64 << 10;
 /// The file grows by at least so much at a time.
 const STEP: usize = 1 << 20;
 /// A fault brings at most so much into the page tables (the kernel maps what is around).
 const BLOCK: usize = 64 << 10;
 /// Blocks that may be in the page tables.
-const MOST_BLOCKS: u32 = 8;
-/// Numbers of blocks that are remembered, each in the place that follows from it.
-const REMEMBERED: usize = 16;
+const MOST_BLOCKS: usize = 10;
 
-/// Bytes, appended at the end, read and changed anywhere.
+/// Bytes, appended at the end, read and changed anywhere. What is appended at once stays together.
 pub(crate) struct Scratch {
     place: Place,
-    length: usize,
+    /// What comes behind `written` bytes in the file, or all.
+    tail: Vec<u8>,
+    written: usize,
     /// Where the file may be made, as long as there is none and one was not refused.
     directory: Option<PathBuf>,
     touched: Touched,
 }
 
 enum Place {
-    Memory(Vec<u8>),
+    Memory,
     File(File, MmapMut),
 }
 
 impl std::fmt::Debug for Scratch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Scratch")
-            .field("length", &self.length)
-            .field("in_file", &matches!(self.place, Place::File(..)))
+            .field("length", &self.len())
+            .field("written", &self.written)
             .finish()
     }
 }
@@ -56,8 +61,9 @@ impl Scratch {
     /// one all is kept in memory.
     pub(crate) fn new(directory: Option<&Path>) -> Self {
         Self {
-            place: Place::Memory(Vec::new()),
-            length: 0,
+            place: Place::Memory,
+            tail: Vec::new(),
+            written: 0,
             directory: directory.map(Path::to_path_buf),
             touched: Touched::default(),
         }
@@ -65,113 +71,147 @@ impl Scratch {
 
     /// How many bytes there are.
     pub(crate) fn len(&self) -> usize {
-        self.length
+        self.written + self.tail.len()
     }
 
-    /// `length` bytes from `at` on; `None` if there are not so many.
+    /// `length` bytes from `at` on, appended at once or part of what was; `None` if they are not there.
     pub(crate) fn get(&self, at: usize, length: usize) -> Option<&[u8]> {
-        let end = at.checked_add(length).filter(|end| *end <= self.length)?;
-        self.touch(at, end);
+        let end = at.checked_add(length)?;
         match &self.place {
-            Place::Memory(bytes) => bytes.get(at..end),
-            Place::File(_, map) => map.get(at..end),
+            Place::File(_, map) if end <= self.written => {
+                self.touch(map, at, end);
+                map.get(at..end)
+            }
+            _ => self
+                .tail
+                .get(at.checked_sub(self.written)?..end.checked_sub(self.written)?),
         }
     }
 
     /// The same, to be changed.
     pub(crate) fn get_mut(&mut self, at: usize, length: usize) -> Option<&mut [u8]> {
-        let end = at.checked_add(length).filter(|end| *end <= self.length)?;
-        self.touch(at, end);
-        match &mut self.place {
-            Place::Memory(bytes) => bytes.get_mut(at..end),
-            Place::File(_, map) => map.get_mut(at..end),
+        let end = at.checked_add(length)?;
+        if let Place::File(_, map) = &self.place
+            && end <= self.written
+        {
+            self.touch(map, at, end);
         }
+        match &mut self.place {
+            Place::File(_, map) if end <= self.written => map.get_mut(at..end),
+            _ => self
+                .tail
+                .get_mut(at.checked_sub(self.written)?..end.checked_sub(self.written)?),
+        }
+    }
+
+    /// All bytes, in pieces.
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        let written = (0..self.written).step_by(PIECE);
+        let written = written.filter_map(|at| self.get(at, PIECE.min(self.written - at)));
+        written.chain([self.tail.as_slice()])
     }
 
     /// Appends `bytes`.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
-        let at = self.length;
-        let end = at + bytes.len();
-        self.make_room(end);
-        self.length = end;
-        if let Place::Memory(held) = &mut self.place {
-            held.extend_from_slice(bytes);
-        } else if let Some(place) = self.get_mut(at, bytes.len()) {
-            place.copy_from_slice(bytes);
+        let most = match self.place {
+            Place::Memory => SMALL,
+            Place::File(..) => PIECE,
+        };
+        if self.tail.len() + bytes.len() > most && !self.tail.is_empty() {
+            self.write_tail();
         }
+        self.tail.extend_from_slice(bytes);
     }
 
-    /// Appends `count` zeros.
+    /// Appends `count` zeros, which do not stay together.
     pub(crate) fn push_zeros(&mut self, count: usize) {
-        let end = self.length + count;
-        self.make_room(end);
-        if let Place::Memory(held) = &mut self.place {
-            held.resize(end, 0);
+        let mut left = count;
+        if self.len() + count > SMALL {
+            self.write_tail();
+            // What was allocated for the file and never written is zeros.
+            if self.tail.is_empty() && self.make_room(self.written + count) {
+                self.written += count;
+                left = 0;
+            }
         }
-        // What was allocated for the file and never written is zeros, and nothing is ever given back.
-        self.length = end;
+        self.tail.resize(self.tail.len() + left, 0);
     }
 
-    /// Sees to it that a file has room for `wanted` bytes; moves to one, or away from it, as need be.
-    fn make_room(&mut self, wanted: usize) {
+    /// Writes what was put aside to the file, if there can be one.
+    fn write_tail(&mut self) {
+        let end = self.written + self.tail.len();
+        if !self.make_room(end) {
+            return;
+        }
+        if let Place::File(file, _) = &self.place {
+            match file.write_all_at(&self.tail, self.written as u64) {
+                Ok(()) => {
+                    self.written = end;
+                    self.tail.clear();
+                }
+                Err(error) => self.back_to_memory(&error),
+            }
+        }
+    }
+
+    /// Sees to it that there is a file with room for `wanted` bytes; false if there cannot be one, and
+    /// all is in memory.
+    fn make_room(&mut self, wanted: usize) -> bool {
         let there = match &self.place {
-            Place::Memory(_) if wanted <= SMALL || self.directory.is_none() => return,
-            Place::Memory(_) => 0,
-            Place::File(_, map) if wanted <= map.len() => return,
+            Place::File(_, map) if wanted <= map.len() => return true,
             Place::File(_, map) => map.len(),
+            Place::Memory => 0,
         };
         let length = wanted.max(there + there / 2).next_multiple_of(STEP);
-        let grown = match &mut self.place {
-            Place::File(file, map) => grow(file, map, length),
-            Place::Memory(bytes) => {
-                let directory = self.directory.take().unwrap_or_default();
-                match file_of(&directory, bytes, length) {
-                    Ok((file, map)) => {
-                        self.place = Place::File(file, map);
-                        Ok(())
-                    }
-                    Err(error) => Err(error),
-                }
+        let grown = match (&mut self.place, self.directory.take()) {
+            (Place::File(file, map), _) => grow(file, map, length),
+            (Place::Memory, None) => return false,
+            (Place::Memory, Some(directory)) => {
+                file_in(&directory, length).map(|(file, map)| self.place = Place::File(file, map))
             }
         };
-        if let Err(error) = grown {
-            log::debug!("what is being indexed is kept in memory: {error}");
-            if let Place::File(_, map) = &self.place {
-                self.place = Place::Memory(map.get(..self.length).unwrap_or_default().to_vec());
-            }
+        if let Err(error) = &grown {
+            self.back_to_memory(error);
+        }
+        grown.is_ok()
+    }
+
+    fn back_to_memory(&mut self, error: &io::Error) {
+        log::debug!("what is being indexed is kept in memory: {error}");
+        if let Place::File(_, map) = std::mem::replace(&mut self.place, Place::Memory) {
+            let mut all = map.get(..self.written).unwrap_or_default().to_vec();
+            all.append(&mut self.tail);
+            self.tail = all;
+            self.written = 0;
         }
     }
 
-    /// Notes what is about to be looked at; empties the page tables if that is too much.
-    fn touch(&self, at: usize, end: usize) {
-        let Place::File(_, map) = &self.place else {
-            return;
-        };
-        let blocks = at / BLOCK..end.div_ceil(BLOCK);
-        if blocks.into_iter().fold(false, |full, block| {
-            // Each of them, whatever the one before said.
-            self.touched.note(block) || full
-        }) {
-            // SAFETY: a shared mapping of a file: what was written is in the page cache, and who
-            // looks at it again finds it there. No bytes change under a reference.
-            let emptied = unsafe { map.unchecked_advise(UncheckedAdvice::DontNeed) };
-            if let Err(error) = emptied {
+    /// Notes what is about to be looked at; takes out of the page tables what was not for longest.
+    fn touch(&self, map: &MmapMut, at: usize, end: usize) {
+        for block in at / BLOCK..end.div_ceil(BLOCK) {
+            let Some(old) = self.touched.note(block) else {
+                continue;
+            };
+            let length = BLOCK.min(map.len() - old * BLOCK);
+            // SAFETY: a shared mapping of a file: what was written is in the page cache, and who looks
+            // at it again finds it there. No bytes change under a reference.
+            let taken = unsafe {
+                map.unchecked_advise_range(UncheckedAdvice::DontNeed, old * BLOCK, length)
+            };
+            if let Err(error) = taken {
                 log::debug!("cannot take a scratch file out of the page tables: {error}");
             }
         }
     }
 }
 
-fn file_of(directory: &Path, bytes: &[u8], length: usize) -> io::Result<(File, MmapMut)> {
+fn file_in(directory: &Path, length: usize) -> io::Result<(File, MmapMut)> {
     let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::TMPFILE | OFlags::EXCL;
     let file = File::from(rustix::fs::open(directory, flags, Mode::RUSR | Mode::WUSR)?);
     fallocate(&file, FallocateFlags::empty(), 0, length as u64)?;
     // SAFETY: the file has no name and this is its only descriptor, so nobody else changes or cuts it;
-    // all of it is allocated.
-    let mut map = unsafe { MmapOptions::new().len(length).map_mut(&file) }?;
-    if let Some(place) = map.get_mut(..bytes.len()) {
-        place.copy_from_slice(bytes);
-    }
+    // all of it is allocated. It is written otherwise too, but never while its bytes are borrowed.
+    let map = unsafe { MmapOptions::new().len(length).map_mut(&file) }?;
     Ok((file, map))
 }
 
@@ -184,38 +224,26 @@ fn grow(file: &File, map: &mut MmapMut, length: usize) -> io::Result<()> {
     unsafe { map.remap(length, RemapOptions::new().may_move(true)) }
 }
 
-/// Which blocks were touched since the page tables were emptied.
-struct Touched {
-    blocks: [Cell<usize>; REMEMBERED],
-    count: Cell<u32>,
-}
+/// The blocks that were touched last, the latest one in front.
+struct Touched([Cell<usize>; MOST_BLOCKS]);
 
 impl Default for Touched {
     fn default() -> Self {
-        Self {
-            blocks: std::array::from_fn(|_| Cell::new(usize::MAX)),
-            count: Cell::new(0),
-        }
+        Self(std::array::from_fn(|_| Cell::new(usize::MAX)))
     }
 }
 
 impl Touched {
-    /// Notes a block; true when they are too many, and then it begins anew with this one.
-    fn note(&self, block: usize) -> bool {
-        let Some(slot) = self.blocks.get(block % REMEMBERED) else {
-            return false;
-        };
-        if slot.replace(block) == block {
-            return false;
+    /// Notes a block; answers the one that has to go for it, if one has.
+    fn note(&self, block: usize) -> Option<usize> {
+        let mut next = block;
+        for slot in &self.0 {
+            next = slot.replace(next);
+            if next == block {
+                return None;
+            }
         }
-        self.count.set(self.count.get() + 1);
-        if self.count.get() <= MOST_BLOCKS {
-            return false;
-        }
-        self.blocks.iter().for_each(|slot| slot.set(usize::MAX));
-        slot.set(block);
-        self.count.set(1);
-        true
+        (next != usize::MAX).then_some(next)
     }
 }
 
@@ -242,7 +270,7 @@ mod tests {
             for directory in [None, Some(directory.path())] {
                 let mut scratch = filled(directory, count);
                 let is_file = matches!(scratch.place, Place::File(..));
-                assert_eq!(is_file, in_file && directory.is_some());
+                assert_eq!(is_file, in_file && directory.is_some(), "{count}");
                 assert_eq!(scratch.len(), count * 8);
                 for at in (0..count).step_by(331).chain([count - 1]) {
                     assert_eq!(scratch.get(at * 8, 8).unwrap(), number(at));
@@ -251,8 +279,15 @@ mod tests {
                 scratch.get_mut(middle, 8).unwrap().fill(7);
                 scratch.push_zeros(STEP + 5);
                 assert_eq!(scratch.get(middle, 8).unwrap(), [7; 8]);
-                let zeros = scratch.get(count * 8, STEP + 5).unwrap();
-                assert!(zeros.iter().all(|byte| *byte == 0));
+                let zero = |at: usize| scratch.get(count * 8 + at, 1) == Some(&[0]);
+                assert!((0..STEP + 5).step_by(97).all(zero));
+                let mut at = 0;
+                for piece in scratch.pieces() {
+                    let some = piece.len().min(8);
+                    assert_eq!(scratch.get(at, some).unwrap(), &piece[..some]);
+                    at += piece.len();
+                }
+                assert_eq!(at, scratch.len());
                 assert_eq!(scratch.get(scratch.len(), 1), None);
                 assert_eq!(scratch.get(usize::MAX, 2), None);
             }
@@ -264,7 +299,7 @@ mod tests {
     fn without_room_for_a_file_all_is_in_memory() {
         let nowhere = Path::new("/nonexistent");
         let scratch = filled(Some(nowhere), SMALL);
-        assert!(matches!(scratch.place, Place::Memory(_)));
+        assert!(matches!(scratch.place, Place::Memory));
         assert_eq!(scratch.get(80, 8).unwrap(), number(10));
         assert_eq!(scratch.len(), SMALL * 8);
     }
@@ -289,9 +324,6 @@ mod tests {
             assert_eq!(scratch.get(at * 8, 8).unwrap(), number(at));
             most = most.max(resident());
         }
-        assert!(
-            most > 0 && most <= (MOST_BLOCKS as usize + 2) * BLOCK,
-            "{most}"
-        );
+        assert!(most > 0 && most <= (MOST_BLOCKS + 2) * BLOCK, "{most}");
     }
 }

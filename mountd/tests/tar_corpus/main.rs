@@ -235,3 +235,56 @@ fn odd_archives_are_as_gnu_tar_extracts_them() {
     }
     explanations.finish();
 }
+
+/// How an archive is packed, each way in as many pieces as the program makes of a small one, and in
+/// several streams one behind the other.
+const PACKERS: &[(&str, &str)] = &[
+    ("gzip", "gzip -c"),
+    ("zstd", "zstd -q -c"),
+    ("pzstd", "pzstd -q -c"),
+    ("xz", "xz -c"),
+    ("pixz", "pixz -t <"),
+    ("bzip2", "bzip2 -c"),
+    ("lz4", "lz4 -q -c"),
+    ("lz4", "lz4 -q -l -c"),
+];
+
+#[test]
+fn what_is_packed_shows_what_the_plain_archive_shows() {
+    if !possible() || !have("tar") {
+        return;
+    }
+    let scratch = Scratch::new();
+    let source = scratch.make_directory("source");
+    source::make(&source);
+    for name in source::HUGE {
+        let _ = fs::remove_file(source.join(name));
+    }
+    let (plain, work) = (scratch.path("plain"), scratch.make_directory("work"));
+    script(
+        "tar --format=pax --xattrs --acls --sparse -cf $OUT -C $SRC .",
+        &work,
+        &[("SRC", &source), ("OUT", &plain)],
+    );
+    let (expected, _) = seen("plain", &plain);
+    assert!(expected.len() > 20);
+    for (program, command) in PACKERS {
+        if !have(program) {
+            continue;
+        }
+        for pieces in [
+            format!("{command} $IN >$OUT"),
+            // Streams one behind the other are one, for every program that unpacks.
+            format!("split -n 5 $IN p.; for IN in p.*; do {command} $IN; done >$OUT; rm p.*"),
+        ] {
+            let image = scratch.path("packed");
+            let said = script(&pieces, &work, &[("IN", &plain), ("OUT", &image)]);
+            let (packed, _) = seen(&format!("{pieces}: {said}"), &image);
+            let differing = differences(&packed, &expected);
+            assert!(differing.is_empty(), "{pieces}: {differing:#?}");
+            for suffix in ["", ".wparidx", ".wparidx.zst"] {
+                let _ = fs::remove_file(scratch.path(&format!("packed{suffix}")));
+            }
+        }
+    }
+}

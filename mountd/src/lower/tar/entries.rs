@@ -62,8 +62,8 @@ pub(in crate::lower) trait Entries {
 /// How many times the bytes of an archive's file its tree may take in memory. A header of 512 bytes
 /// takes a fourth of that; compressors make it ten times smaller, a bomb a thousand times.
 pub(super) const AMPLIFICATION: u64 = 64;
-/// What any tree may take.
-const MEMORY_FLOOR: u64 = 256 << 20;
+/// What any tree may take, of however many archives it is made.
+const MEMORY_FLOOR: u64 = if cfg!(test) { 1 << 20 } else { 256 << 20 };
 
 /// A scan under way: of one archive, or of several one after the other.
 pub(super) struct Scan {
@@ -132,7 +132,6 @@ impl Scan {
         rules: Rules,
         meter: &Meter<'_>,
     ) -> Result<(), ScanError> {
-        let before = self.tree.memory();
         while let Some(mut member) = scanner.next()? {
             meter.entry(scanner.position())?;
             self.note_table(scanner, &member)?;
@@ -154,9 +153,11 @@ impl Scan {
             if let Err(remark) = self.tree.add(member)? {
                 self.warnings.entry(last, &remark);
             }
+            // Of all archives that are laid over one another: many small ones must not do together what
+            // one may not.
             let stored = meter.total().max(scanner.position());
             let most = stored.saturating_mul(AMPLIFICATION).max(MEMORY_FLOOR);
-            if self.tree.memory().saturating_sub(before) > most {
+            if self.tree.memory() > most {
                 return Err(ScanError::TooMuchMemory(most));
             }
         }
@@ -264,5 +265,65 @@ impl Warnings {
         if self.kept.len() < WARNINGS_KEPT {
             self.kept.push(warning);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lower::tar::progress::Silent;
+
+    /// An archive that has been packed to nothing.
+    struct Packed(Vec<u8>);
+
+    impl Source for Packed {
+        fn bytes(&mut self, offset: u64, length: usize) -> Result<&[u8], ScanError> {
+            let rest = self.0.get(offset as usize..).unwrap_or_default();
+            Ok(rest.get(..length).unwrap_or(rest))
+        }
+
+        fn end(&self) -> Option<u64> {
+            Some(self.0.len() as u64)
+        }
+
+        fn position(&self) -> u64 {
+            0
+        }
+    }
+
+    fn archive(beginning: &str, count: usize) -> Packed {
+        let mut builder = ::tar::Builder::new(Vec::new());
+        for number in 0..count {
+            let mut header = ::tar::Header::new_gnu();
+            header.set_size(0);
+            let name = format!("{beginning}{number}");
+            builder.append_data(&mut header, name, &b""[..]).unwrap();
+        }
+        Packed(builder.into_inner().unwrap())
+    }
+
+    #[test]
+    fn many_archives_may_not_take_together_what_one_may_not() {
+        let count = MEMORY_FLOOR as usize / 300;
+        let rules = Rules {
+            is_layer: true,
+            ..Default::default()
+        };
+        let mut silent = Silent;
+        let meter = Meter::start(&mut silent, 1);
+        let mut scan = Scan::new(Timestamp::default(), Path::new("/nonexistent/index"));
+        assert!(
+            scan.archive(&mut archive("a", count), rules, &meter)
+                .is_ok()
+        );
+        // The same names once more are no more names.
+        let mut same = archive("a", count / 9);
+        assert!(scan.archive(&mut same, rules, &meter).is_ok());
+        let refused = scan.archive(&mut archive("b", count), rules, &meter);
+        let refused = refused.map_err(|failure| failure.error);
+        assert!(matches!(
+            refused,
+            Err(ScanError::TooMuchMemory(MEMORY_FLOOR))
+        ));
     }
 }

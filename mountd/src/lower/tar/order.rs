@@ -1,122 +1,152 @@
-//! The order of the names in an index: by directory, then by bytes. What follows from it is filled into
-//! the inodes: where directories begin, who is whose name, the counts of links.
+//! The order of the names in an index, by directory, then by bytes; and what follows from it for the
+//! inodes: where directories begin, who is whose name, the counts of links. The tree is only read.
 
 use std::path::Path;
 
 use super::format::{InodeRecord, NO_DENTRY};
-use super::tree::{Name, Names, Numbers, ROOT, Tree};
+use super::tree::{Inodes, Name, Numbers, ROOT, Tree};
 use crate::types::FileKind;
 
-/// A directory of up to so many names is sorted by a list of them in memory.
-const SHORT: usize = 16 << 10;
-
-/// The places of all names, in order.
-pub(super) fn sorted_names(tree: &mut Tree) -> Numbers {
-    let scratch = tree.scratch.clone();
-    let mut order = by_directory(tree, scratch.as_deref());
-    for number in ROOT..=tree.inodes.len() as u32 {
-        if !tree.inodes.mode(number).is_some_and(is_directory) {
-            continue;
-        }
-        if let Some(record) = tree.inodes.get(number) {
-            sort(&tree.names, &mut order, record.data, record.count);
-        }
-    }
-    link(tree, &order);
-    order
+/// The order.
+pub(super) struct Order {
+    /// The places of all names in the tree.
+    pub(super) places: Numbers,
+    /// Where the names of a directory end, by its number.
+    ends: Numbers,
 }
 
-/// Length of all names together.
-pub(super) fn names_bytes(tree: &Tree) -> u64 {
-    let names = tree.names.iter();
-    names.map(|(_, name)| u64::from(name.bytes)).sum()
+impl Order {
+    /// The order of the names of `tree`.
+    pub(super) fn of(tree: &Tree) -> Self {
+        let mut order = Self::by_directory(tree, tree.scratch.as_deref());
+        for (number, mode) in modes(&tree.inodes) {
+            if is_directory(mode)
+                && let Some(record) = tree.inodes.get(number)
+            {
+                order.sort(tree, number, record.count);
+            }
+        }
+        order
+    }
+
+    /// The names by directory, within one in the order in which they came.
+    fn by_directory(tree: &Tree, scratch: Option<&Path>) -> Self {
+        let mut ends = Numbers::zeros(scratch, tree.inodes.len() + 1);
+        let mut start = 0;
+        for (number, mode) in modes(&tree.inodes) {
+            if is_directory(mode) {
+                ends.set(number as usize, start);
+                start += tree.inodes.get(number).map_or(0, |record| record.count);
+            }
+        }
+        let mut places = Numbers::zeros(scratch, tree.names.len());
+        for (place, name) in tree.names.iter() {
+            let slot = ends.get(name.parent as usize).unwrap_or_default();
+            places.set(slot as usize, place);
+            ends.set(name.parent as usize, slot + 1);
+        }
+        Self { places, ends }
+    }
+
+    /// Where the `count` names of a directory begin.
+    fn start(&self, number: u32, count: u32) -> u32 {
+        let end = self.ends.get(number as usize).unwrap_or_default();
+        end.saturating_sub(count)
+    }
+
+    /// Sorts the names of a directory.
+    fn sort(&mut self, tree: &Tree, number: u32, count: u32) {
+        let start = self.start(number, count) as usize;
+        // Their bytes one behind the other, so that each is read once.
+        let mut text = Vec::new();
+        let mut names = Vec::with_capacity(count as usize);
+        for at in start..start + count as usize {
+            let place = self.places.get(at).unwrap_or_default();
+            if let Some(name) = tree.names.get(place) {
+                let from = text.len() as u32;
+                text.extend_from_slice(tree.names.text(&name));
+                names.push((from, text.len() as u32, place));
+            }
+        }
+        names.sort_unstable_by_key(|(from, to, _)| text.get(*from as usize..*to as usize));
+        for (at, (_, _, place)) in (start..).zip(names) {
+            self.places.set(at, place);
+        }
+    }
+}
+
+/// What names there are of each inode.
+pub(super) struct Links {
+    count: Numbers,
+    /// The first one's place in the order, plus one.
+    first: Numbers,
+    /// Length of all names together.
+    pub(super) names_bytes: u64,
+}
+
+impl Links {
+    /// Of none yet.
+    pub(super) fn new(tree: &Tree) -> Self {
+        let numbers = || Numbers::zeros(tree.scratch.as_deref(), tree.inodes.len() + 1);
+        Self {
+            count: numbers(),
+            first: numbers(),
+            names_bytes: 0,
+        }
+    }
+
+    /// Counts the name at `at` in the order.
+    pub(super) fn add(&mut self, at: u32, name: &Name, mode: u16) {
+        self.names_bytes += u64::from(name.bytes);
+        self.link(name.inode);
+        if self.first.get(name.inode as usize) == Some(0) {
+            self.first.set(name.inode as usize, at + 1);
+        }
+        if is_directory(mode) {
+            // Its "..".
+            self.link(name.parent);
+        }
+    }
+
+    fn link(&mut self, number: u32) {
+        let count = self.count.get(number as usize).unwrap_or_default();
+        self.count.set(number as usize, count.saturating_add(1));
+    }
+
+    /// An inode as the index has it.
+    pub(super) fn complete(&self, number: u32, record: InodeRecord, order: &Order) -> InodeRecord {
+        let first = self.first.get(number as usize).unwrap_or_default();
+        let dentry = first.checked_sub(1).unwrap_or(NO_DENTRY);
+        if dentry == NO_DENTRY && number != ROOT {
+            // Replaced by a later entry: the number stays, unused.
+            return InodeRecord {
+                dentry,
+                ..Default::default()
+            };
+        }
+        let mut record = InodeRecord {
+            nlink: self.count.get(number as usize).unwrap_or_default(),
+            dentry,
+            ..record
+        };
+        if is_directory(record.mode) {
+            // Its own "."; the root has no name, but ".." in itself.
+            record.nlink += if number == ROOT { 2 } else { 1 };
+            record.size = 4096;
+            record.blocks = 8;
+            record.data = order.start(number, record.count).into();
+        } else if record.mode >> 12 == FileKind::Symlink as u16 {
+            record.data += self.names_bytes;
+        }
+        record
+    }
 }
 
 fn is_directory(mode: u16) -> bool {
     mode >> 12 == FileKind::Directory as u16
 }
 
-/// The names by directory, within one in the order in which they came. Sets where each begins.
-fn by_directory(tree: &mut Tree, scratch: Option<&Path>) -> Numbers {
-    let mut next = Numbers::zeros(scratch, tree.inodes.len() + 1);
-    let mut start = 0;
-    for number in ROOT..=tree.inodes.len() as u32 {
-        next.set(number as usize, start);
-        if tree.inodes.mode(number).is_some_and(is_directory) {
-            tree.inodes.change(number, |directory| {
-                directory.data = u64::from(start);
-                start += directory.count;
-            });
-        }
-    }
-    let mut order = Numbers::zeros(scratch, tree.names.len());
-    for (place, name) in tree.names.iter() {
-        let slot = next.get(name.parent as usize).unwrap_or_default();
-        order.set(slot as usize, place);
-        next.set(name.parent as usize, slot + 1);
-    }
-    order
-}
-
-/// Sorts `count` names of a directory from `start` of the order on.
-fn sort(names: &Names, order: &mut Numbers, start: u64, count: u32) {
-    let places = start as usize..start as usize + count as usize;
-    let text = |place: u32| names.get(place).map(|name| names.text(&name));
-    let mut all: Vec<u32> = places.clone().filter_map(|at| order.get(at)).collect();
-    if all.len() <= SHORT {
-        let mut texts: Vec<_> = all.iter().map(|place| (text(*place), *place)).collect();
-        texts.sort_unstable();
-        for (slot, (_, place)) in places.zip(texts) {
-            order.set(slot, place);
-        }
-    } else {
-        all.sort_unstable_by_key(|place| text(*place));
-        for (slot, place) in places.zip(all) {
-            order.set(slot, place);
-        }
-    }
-}
-
-fn link(tree: &mut Tree, order: &Numbers) {
-    let names_end = names_bytes(tree);
-    for (at, place) in order.iter().enumerate() {
-        let Some(Name { parent, inode, .. }) = tree.names.get(place) else {
-            continue;
-        };
-        let Some(record) = tree.inodes.bytes_mut(inode) else {
-            continue;
-        };
-        InodeRecord::add_link_in(record);
-        InodeRecord::first_dentry_in(record, at as u32);
-        if is_directory(InodeRecord::mode_in(record))
-            && let Some(parent) = tree.inodes.bytes_mut(parent)
-        {
-            InodeRecord::add_link_in(parent);
-        }
-    }
-    for number in ROOT..=tree.inodes.len() as u32 {
-        let Some(bytes) = tree.inodes.bytes(number) else {
-            continue;
-        };
-        let kind = InodeRecord::mode_in(bytes) >> 12;
-        if InodeRecord::dentry_in(bytes) == NO_DENTRY && number != ROOT {
-            // Replaced by a later entry: the number stays, unused.
-            tree.inodes.change(number, |record| {
-                *record = InodeRecord {
-                    dentry: NO_DENTRY,
-                    ..Default::default()
-                };
-            });
-        } else if kind == FileKind::Directory as u16 {
-            tree.inodes.change(number, |record| {
-                // Its name, its own ".", and the ".." of its directories.
-                record.nlink += if number == ROOT { 2 } else { 1 };
-                record.size = 4096;
-                record.blocks = 8;
-            });
-        } else if kind == FileKind::Symlink as u16 {
-            tree.inodes
-                .change(number, |record| record.data += names_end);
-        }
-    }
+fn modes(inodes: &Inodes) -> impl Iterator<Item = (u32, u16)> {
+    let numbers = ROOT..=inodes.len() as u32;
+    numbers.filter_map(|number| Some((number, inodes.mode(number)?)))
 }

@@ -128,7 +128,7 @@ pub(super) struct PlainSource<B> {
 }
 
 /// Reading on where the last window ended: small files, so the next headers are near.
-const WINDOW_RUN: usize = 256 * 1024;
+const WINDOW_RUN: usize = 128 * 1024;
 /// Reading after a jump over a larger file: one header and a little more.
 const WINDOW_JUMP: usize = 16 * 1024;
 

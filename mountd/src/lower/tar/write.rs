@@ -9,16 +9,19 @@ use twox_hash::XxHash3_64;
 use crate::types::FileKind;
 
 use super::format::{
-    DentryRecord, FLAG_DEVICES, FLAG_XATTRS, FileRecord, HEADER_BYTES, INODE_BYTES, IndexHeader,
-    InodeRecord, Section, SectionPlace,
+    DentryRecord, FLAG_DEVICES, FLAG_XATTRS, FileRecord, HEADER_BYTES, IndexHeader, Section,
+    SectionPlace,
 };
-use super::order::{names_bytes, sorted_names};
+use super::order::{Links, Order};
 use super::stored::Stored;
-use super::tree::{Numbers, ROOT, Tree};
+use super::tree::{Name, ROOT, Tree};
 use crate::sys::scratch::Scratch;
 
 /// Level at which windows are packed.
 const WINDOW_LEVEL: i32 = 3;
+
+/// What is written at a time.
+const BUFFER: usize = 128 << 10;
 
 /// Packs a window for an index.
 pub(super) fn pack_window(window: &[u8]) -> io::Result<Vec<u8>> {
@@ -45,7 +48,7 @@ impl IndexWriter {
     /// A writer into an empty file. The section of the windows begins at once.
     pub(super) fn new(file: File) -> io::Result<Self> {
         let mut writer = Self {
-            out: BufWriter::with_capacity(1 << 20, file),
+            out: BufWriter::with_capacity(BUFFER, file),
             at: 0,
             start: HEADER_BYTES as u64,
             hash: XxHash3_64::new(),
@@ -80,14 +83,11 @@ impl IndexWriter {
     ) -> io::Result<u64> {
         self.end(Section::Windows)?;
         tree.sweep();
-        let order = sorted_names(&mut tree);
-        self.dentries(&tree, &order)?;
+        let order = Order::of(&tree);
+        let links = self.dentries(&tree, &order)?;
         self.strings(&tree, &order, stored)?;
+        let devices = self.inodes(&tree, &order, &links)?;
         drop(order);
-        for record in all_inodes(&tree) {
-            self.put(record)?;
-        }
-        self.end(Section::Inodes)?;
         self.put_all(&tree.extents)?;
         self.end(Section::Extents)?;
         self.put_all(&tree.xattrs)?;
@@ -96,7 +96,7 @@ impl IndexWriter {
             self.put(&chunk.encode())?;
         }
         self.end(Section::Chunks)?;
-        self.files(&tree, stored)?;
+        self.files(&tree, &links, stored)?;
         for part in &stored.parts {
             self.put(&part.encode())?;
         }
@@ -109,7 +109,7 @@ impl IndexWriter {
         let first_free = tree.inodes.len() as u64 + 1;
         let header = IndexHeader {
             file_bytes: self.at,
-            flags: flags(&tree),
+            flags: flags(&tree, devices),
             stream_bytes: stored.stream_bytes(),
             first_free,
             sections,
@@ -128,13 +128,7 @@ impl IndexWriter {
     }
 
     fn put_all(&mut self, scratch: &Scratch) -> io::Result<()> {
-        /// Not more than that of a scratch file is in memory.
-        const PIECE: usize = 64 << 10;
-        for at in (0..scratch.len()).step_by(PIECE) {
-            let length = PIECE.min(scratch.len() - at);
-            self.put(scratch.get(at, length).unwrap_or_default())?;
-        }
-        Ok(())
+        scratch.pieces().try_for_each(|piece| self.put(piece))
     }
 
     /// Ends the section being written; the next one begins at a multiple of eight.
@@ -155,24 +149,40 @@ impl IndexWriter {
         Ok(())
     }
 
-    fn dentries(&mut self, tree: &Tree, order: &Numbers) -> io::Result<()> {
-        let mut at = 0;
-        for name in order.iter().filter_map(|place| tree.names.get(place)) {
+    fn dentries(&mut self, tree: &Tree, order: &Order) -> io::Result<Links> {
+        let mut links = Links::new(tree);
+        for (at, name) in (0..).zip(names(tree, order)) {
+            let mode = tree.inodes.mode(name.inode).unwrap_or_default();
             let record = DentryRecord {
-                name: at,
+                name: links.names_bytes,
                 parent: name.parent,
                 inode: name.inode,
                 name_bytes: u16::from(name.bytes),
-                kind: (tree.inodes.mode(name.inode).unwrap_or_default() >> 12) as u8,
+                kind: (mode >> 12) as u8,
             };
-            at += u64::from(name.bytes);
+            links.add(at, &name, mode);
             self.put(&record.encode())?;
         }
-        self.end(Section::Dentries)
+        self.end(Section::Dentries)?;
+        Ok(links)
     }
 
-    fn strings(&mut self, tree: &Tree, order: &Numbers, stored: &Stored) -> io::Result<()> {
-        for name in order.iter().filter_map(|place| tree.names.get(place)) {
+    /// Writes all inodes; answers whether one of them is a device.
+    fn inodes(&mut self, tree: &Tree, order: &Order, links: &Links) -> io::Result<bool> {
+        let mut devices = false;
+        for number in ROOT..=tree.inodes.len() as u32 {
+            let record = tree.inodes.get(number).unwrap_or_default();
+            let record = links.complete(number, record, order);
+            let kind = record.mode >> 12;
+            devices |= kind == FileKind::CharDevice as u16 || kind == FileKind::BlockDevice as u16;
+            self.put(&record.encode())?;
+        }
+        self.end(Section::Inodes)?;
+        Ok(devices)
+    }
+
+    fn strings(&mut self, tree: &Tree, order: &Order, stored: &Stored) -> io::Result<()> {
+        for name in names(tree, order) {
             self.put(tree.names.text(&name))?;
         }
         self.put_all(&tree.targets)?;
@@ -182,8 +192,8 @@ impl IndexWriter {
         self.end(Section::Strings)
     }
 
-    fn files(&mut self, tree: &Tree, stored: &Stored) -> io::Result<()> {
-        let mut at = names_bytes(tree) + tree.targets.len() as u64;
+    fn files(&mut self, tree: &Tree, links: &Links, stored: &Stored) -> io::Result<()> {
+        let mut at = links.names_bytes + tree.targets.len() as u64;
         for (record, path) in &stored.files {
             let record = FileRecord {
                 path: at,
@@ -198,18 +208,13 @@ impl IndexWriter {
 }
 
 /// What the archive carries at all.
-fn flags(tree: &Tree) -> u32 {
-    let is_device = |record: &[u8; INODE_BYTES]| {
-        let kind = InodeRecord::mode_in(record) >> 12;
-        kind == FileKind::CharDevice as u16 || kind == FileKind::BlockDevice as u16
-    };
+fn flags(tree: &Tree, devices: bool) -> u32 {
     let xattrs = tree.carries_xattrs();
-    let devices = all_inodes(tree).any(is_device);
     (FLAG_XATTRS * u32::from(xattrs)) | (FLAG_DEVICES * u32::from(devices))
 }
 
-/// Records of all inodes, by number.
-fn all_inodes(tree: &Tree) -> impl Iterator<Item = &[u8; INODE_BYTES]> {
-    let numbers = ROOT..=tree.inodes.len() as u32;
-    numbers.filter_map(|number| tree.inodes.bytes(number))
+/// All names in their order.
+fn names(tree: &Tree, order: &Order) -> impl Iterator<Item = Name> {
+    let places = order.places.iter();
+    places.filter_map(|place| tree.names.get(place))
 }

@@ -2,7 +2,7 @@
 
 use crate::types::Timestamp;
 
-use super::{DENTRY_BYTES, EXTENT_BYTES, INODE_BYTES, NO_DENTRY, Reader, Writer};
+use super::{DENTRY_BYTES, EXTENT_BYTES, INODE_BYTES, Reader, Writer};
 use crate::lower::tar::sparse::Extent;
 
 /// An inode. What `data` and `count` mean depends on the type of the file.
@@ -88,36 +88,7 @@ impl InodeRecord {
             .first_chunk()
             .map_or(0, |mode| u16::from_le_bytes(*mode))
     }
-
-    /// `dentry` of a record as it is stored.
-    pub(in crate::lower::tar) fn dentry_in(bytes: &[u8; INODE_BYTES]) -> u32 {
-        let number = bytes.get(DENTRY).and_then(|bytes| bytes.first_chunk());
-        number.map_or(NO_DENTRY, |number| u32::from_le_bytes(*number))
-    }
-
-    /// Sets `dentry` in a record as it is stored, if it has none.
-    pub(in crate::lower::tar) fn first_dentry_in(bytes: &mut [u8; INODE_BYTES], dentry: u32) {
-        if Self::dentry_in(bytes) == NO_DENTRY
-            && let Some(place) = bytes.get_mut(DENTRY)
-        {
-            place.copy_from_slice(&dentry.to_le_bytes());
-        }
-    }
-
-    /// Adds one to `nlink` in a record as it is stored.
-    pub(in crate::lower::tar) fn add_link_in(bytes: &mut [u8; INODE_BYTES]) {
-        if let Some(place) = bytes.get_mut(LINKS)
-            && let Some(links) = place.first_chunk().map(|links| u32::from_le_bytes(*links))
-        {
-            place.copy_from_slice(&links.saturating_add(1).to_le_bytes());
-        }
-    }
 }
-
-/// Where `nlink` is in a record.
-const LINKS: std::ops::Range<usize> = 4..8;
-/// Where `dentry` is in a record.
-const DENTRY: std::ops::Range<usize> = 84..88;
 
 /// A name in a directory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -21,19 +21,9 @@ impl Inodes {
         self.0.len() / INODE_BYTES
     }
 
-    /// Bytes of an inode.
-    pub(in crate::lower::tar) fn bytes(&self, number: u32) -> Option<&[u8; INODE_BYTES]> {
+    fn bytes(&self, number: u32) -> Option<&[u8; INODE_BYTES]> {
         let at = (number as usize).checked_sub(1)?.checked_mul(INODE_BYTES)?;
         self.0.get(at, INODE_BYTES)?.first_chunk()
-    }
-
-    /// Bytes of an inode, to be changed.
-    pub(in crate::lower::tar) fn bytes_mut(
-        &mut self,
-        number: u32,
-    ) -> Option<&mut [u8; INODE_BYTES]> {
-        let at = (number as usize).checked_sub(1)?.checked_mul(INODE_BYTES)?;
-        self.0.get_mut(at, INODE_BYTES)?.first_chunk_mut()
     }
 
     /// An inode.
@@ -52,10 +42,13 @@ impl Inodes {
         number: u32,
         change: impl FnOnce(&mut InodeRecord),
     ) {
-        if let Some(bytes) = self.bytes_mut(number) {
-            let mut record = InodeRecord::decode(bytes);
+        if let Some(mut record) = self.get(number)
+            && let Some(bytes) = self
+                .0
+                .get_mut((number as usize - 1) * INODE_BYTES, INODE_BYTES)
+        {
             change(&mut record);
-            *bytes = record.encode();
+            bytes.copy_from_slice(&record.encode());
         }
     }
 
