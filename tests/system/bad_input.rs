@@ -440,7 +440,7 @@ fn without_dev_fuse_the_module_is_named() {
 fn what_an_interrupted_command_left_for_good_is_in_nobody_elses_way() {
     let world = need!(World::new());
     let image = need!(fixture("busybox"));
-    world.ok("lswpar");
+    world.mkwpar(&image, "one");
     let state = world.root().join("var/lib/wpar");
     let stuck = file(&world, "stuck", b"");
     let note = state.join("registry/left.pending.json");
@@ -451,7 +451,7 @@ fn what_an_interrupted_command_left_for_good_is_in_nobody_elses_way() {
     );
     fs::write(&note, text).expect("a note");
     let is_told = |text: String| text.contains("left of left is still there");
-    assert!(is_told(world.mkwpar(&image, "one").complaint()));
+    assert!(is_told(world.mkwpar(&image, "two").complaint()));
     world
         .wpar(["mkwpar", "-t", "-n", "left", "-B"])
         .arg(&image)
@@ -459,6 +459,7 @@ fn what_an_interrupted_command_left_for_good_is_in_nobody_elses_way() {
     let listed = world.ok("lswpar");
     assert!(listed.text().contains("one") && is_told(listed.complaint()));
     world.ok("rmwpar one");
+    world.ok("rmwpar two");
     fs::remove_file(&note).expect("the note");
     assert!(!is_told(world.ok("lswpar").complaint()));
 }
