@@ -1,6 +1,7 @@
 //! The system that lends a WPAR its `/usr` and `/opt`, opened to look at: for what makes and
 //! synchronizes such a WPAR.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 
@@ -24,6 +25,8 @@ pub(super) struct Lender {
     pub(super) tree: OfflineTree,
     /// Its file systems, if it is the running one.
     pub(super) view: View,
+    /// Its packages, once they are asked for.
+    database: OnceCell<Option<PackageDatabase>>,
 }
 
 impl Lender {
@@ -52,6 +55,7 @@ impl Lender {
         Ok(Self {
             tree: OfflineTree::open(&spec)?,
             view,
+            database: OnceCell::new(),
         })
     }
 
@@ -63,17 +67,24 @@ impl Lender {
             controls: record.copy_controls,
             hostname: &record.hostname,
         };
-        decisions::with(layout, &copied, root_part::plan)
+        decisions::with(layout, &copied, |situation| {
+            root_part::plan(situation, self.database())
+        })
     }
 
-    /// Its packages; `None` if there is no data base of them that can be read.
-    pub(super) fn packages(&self, detail: Detail) -> Option<PackageDatabase> {
-        packages::read(self.tree.overlay(), detail).ok().flatten()
+    /// Its packages, with paths, read once; `None` if there is no data base of them that can be read.
+    pub(super) fn database(&self) -> Option<&PackageDatabase> {
+        let read = || {
+            packages::read(self.tree.overlay(), Detail::Paths)
+                .ok()
+                .flatten()
+        };
+        self.database.get_or_init(read).as_ref()
     }
 
     /// The fingerprint of its packages of which a WPAR does not see these.
     pub(super) fn fingerprint(&self, hidden: &BTreeSet<String>) -> Option<PackageFingerprint> {
-        Some(fingerprint_of(&self.packages(Detail::Paths)?, hidden))
+        Some(fingerprint_of(self.database()?, hidden))
     }
 }
 
@@ -105,7 +116,8 @@ pub(super) fn behind<'a>(
                 host = Some(RunningHost::read().ok()?);
             }
             let lender = Lender::open(layout, host.as_ref()?, record.copy_controls, base).ok()?;
-            Some(fingerprint::of_all(&lender.packages(Detail::Packages)?))
+            let packages = packages::read(lender.tree.overlay(), Detail::Packages);
+            Some(fingerprint::of_all(&packages.ok()??))
         };
         let root = base.system.root();
         let now = match known.get(root) {

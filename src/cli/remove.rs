@@ -97,9 +97,16 @@ pub(super) fn remove_unreadable(
 pub(super) fn sweep(context: &Context, registry: &Registry) -> CliResult<()> {
     {
         let guard = registry.lock(context.verb)?;
-        for name in registry.sweep(&guard)? {
+        let swept = registry.sweep(&guard)?;
+        for name in swept.cleaned {
             context.note(format_args!(
                 "cleaned up {name}, which an interrupted command left"
+            ));
+        }
+        for (name, error) in swept.failed {
+            let error = CliError::from(error);
+            context.note(format_args!(
+                "warning: what an interrupted command left of {name} is still there: {error}"
             ));
         }
     }

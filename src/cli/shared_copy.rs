@@ -128,7 +128,9 @@ fn known(
         controls,
         hostname: &hostname,
     };
-    let found = decisions::with(layout, &copied, root_part::filesets_of)?;
+    let found = decisions::with(layout, &copied, |situation| {
+        root_part::filesets_of(situation, Some(&database))
+    })?;
     Ok(Some((database, hidden_filesets(&found.view))))
 }
 
@@ -210,7 +212,7 @@ pub(super) fn local_records(
     let Some((database, hidden)) = known(layout, files, record.copy_controls)? else {
         return Ok(Vec::new());
     };
-    let of_base = lender.packages(Detail::Packages);
+    let of_base = lender.database();
     let of_base: BTreeSet<_> = of_base
         .iter()
         .flat_map(|database| &database.packages)

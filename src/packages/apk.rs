@@ -3,7 +3,8 @@
 
 use super::{
     Algorithm, Budget, ConfigFile, Dependency, Detail, Digest, Family, PATH_MAX, Package,
-    PackageDatabase, PackageError, Relation, TEXT_MAX, TooMuch, lines, number, read_file, text,
+    PackageDatabase, PackageError, Relation, TEXT_MAX, TooMuch, is_path, lines, number, read_file,
+    text,
 };
 use crate::source::files::{Files, join};
 
@@ -46,6 +47,8 @@ fn parse(installed: &[u8], detail: Detail) -> Result<PackageDatabase, TooMuch> {
 struct Stanza {
     package: Package,
     directory: Vec<u8>,
+    /// The directory cannot be: what is in it is nowhere.
+    is_lost: bool,
     is_begun: bool,
     is_damaged: bool,
 }
@@ -74,14 +77,19 @@ impl Stanza {
             b'i' => self.relate(Relation::InstallIf, value, budget)?,
             b'r' => self.relate(Relation::Replaces, value, budget)?,
             b'F' | b'R' | b'Z' if detail == Detail::Packages => {}
+            b'F' if !is_path(value) => (self.is_lost, self.is_damaged) = (true, true),
             b'F' => {
+                self.is_lost = false;
                 budget.spend(value.len())?;
                 self.directory = value.to_vec();
                 if !value.is_empty() {
                     package.paths.push(value.to_vec());
                 }
             }
-            b'R' if self.directory.len() + value.len() >= PATH_MAX => self.is_damaged = true,
+            b'R' if self.is_lost => {}
+            b'R' if self.directory.len() + value.len() >= PATH_MAX || !is_path(value) => {
+                self.is_damaged = true;
+            }
             b'R' => {
                 budget.spend(self.directory.len() + value.len())?;
                 package.paths.push(join(&self.directory, value));

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use super::{
     Algorithm, Budget, ConfigFile, Dependency, Detail, Digest, Family, Package, PackageDatabase,
-    PackageError, Relation, Status, TEXT_MAX, TooMuch, lines, names_in, number, read_file,
+    PackageError, Relation, Status, TEXT_MAX, TooMuch, is_path, lines, names_in, number, read_file,
     relative, text,
 };
 use crate::source::files::{Files, join};
@@ -15,6 +15,9 @@ const STATUS: &[u8] = b"var/lib/dpkg/status";
 const STATUS_DIRECTORY: &[u8] = b"var/lib/dpkg/status.d";
 const INFO: &[u8] = b"var/lib/dpkg/info";
 const DIVERSIONS: &[u8] = b"var/lib/dpkg/diversions";
+
+/// Most lines of one package.
+const LINES_MAX: usize = 1 << 20;
 
 /// Fields that are kept as dependencies.
 const RELATIONS: [(&[u8], Relation); 6] = [
@@ -60,11 +63,20 @@ fn parse(
     let mut stanza: Vec<&[u8]> = Vec::new();
     for line in lines(status).chain([&b""[..]]) {
         if !line.trim_ascii().is_empty() {
+            if stanza.len() == LINES_MAX {
+                return Err(TooMuch);
+            }
             stanza.push(line);
         } else if !stanza.is_empty() {
             match package(&fields(&stanza), detail) {
                 Some(Some(package)) => {
                     budget.spend(size_of::<Package>())?;
+                    for dependency in &package.dependencies {
+                        budget.spend(dependency.on.len())?;
+                    }
+                    for file in &package.config_files {
+                        budget.spend(file.path.len())?;
+                    }
                     into.packages.push(package);
                 }
                 Some(None) => {}
@@ -145,7 +157,7 @@ fn conffile(line: &[u8]) -> Option<ConfigFile> {
     }
     let digest = words.next()?;
     let path = rest.strip_suffix(digest)?.trim_ascii_end();
-    (!path.is_empty()).then(|| ConfigFile {
+    (!path.is_empty() && is_path(path)).then(|| ConfigFile {
         path: relative(path).to_vec(),
         digest: Digest::from_hex(Algorithm::Md5, digest),
     })
@@ -187,6 +199,9 @@ fn list_paths(
             Some((to, by)) if *by != package.as_bytes() => to,
             _ => line,
         };
+        if !is_path(path) {
+            continue;
+        }
         budget.spend(path.len())?;
         paths.push(relative(path).to_vec());
     }
@@ -229,7 +244,8 @@ fn read_part(
 /// Paths of lines of `md5sum`: 32 digits, two characters, a path.
 fn sums_paths(sums: &[u8], budget: &mut Budget) -> Result<Vec<Vec<u8>>, TooMuch> {
     let mut paths = Vec::new();
-    for path in lines(sums).filter_map(|line| line.get(34..)) {
+    let found = lines(sums).filter_map(|line| line.get(34..));
+    for path in found.filter(|path| is_path(path)) {
         budget.spend(path.len())?;
         paths.push(relative(path).to_vec());
     }

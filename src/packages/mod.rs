@@ -36,6 +36,9 @@ const TEXT_MAX: u64 = 128 << 20;
 /// Longest path, as in the kernel.
 const PATH_MAX: usize = 4096;
 
+/// Most components of a path. What goes through all directories above all paths must end.
+const DEEPEST: usize = 256;
+
 /// The family of a package data base.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -275,6 +278,11 @@ fn relative(path: &[u8]) -> &[u8] {
         .unwrap_or(path);
     let start = path.iter().position(|&byte| byte != b'/');
     start.and_then(|at| path.get(at..)).unwrap_or_default()
+}
+
+/// Whether a path may be one of a system: not longer than any, nor deeper.
+fn is_path(path: &[u8]) -> bool {
+    path.len() < PATH_MAX && path.iter().filter(|&&byte| byte == b'/').count() < DEEPEST
 }
 
 fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {

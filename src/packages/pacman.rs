@@ -3,7 +3,8 @@
 
 use super::{
     Algorithm, Budget, ConfigFile, Dependency, Detail, Digest, Family, Package, PackageDatabase,
-    PackageError, Relation, TEXT_MAX, TooMuch, lines, names_in, number, read_file, relative, text,
+    PackageError, Relation, TEXT_MAX, TooMuch, is_path, lines, names_in, number, read_file,
+    relative, text,
 };
 use crate::source::files::{Files, join};
 
@@ -96,6 +97,7 @@ fn list_files(list: &[u8], package: &mut Package, budget: &mut Budget) -> Result
         }
         match section {
             _ if fits.is_err() => {}
+            _ if !is_path(line) => {}
             b"FILES" => {
                 let path = relative(line.strip_suffix(b"/").unwrap_or(line));
                 package.paths.push(path.to_vec());

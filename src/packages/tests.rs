@@ -257,7 +257,7 @@ fn a_data_base_cannot_lead_out_of_its_system() {
 fn a_small_file_that_means_very_much_is_refused() {
     // Each name stands for a path of 4,000 bytes.
     let mut installed = b"P:bomb\nF:".to_vec();
-    installed.extend(b"x/".repeat(2000));
+    installed.extend(b"x".repeat(4000));
     installed.push(b'\n');
     installed.extend(b"R:a\n".repeat(200_000));
     let tree = tree(MemoryLower::builder().file("lib/apk/db/installed", installed));
@@ -268,4 +268,59 @@ fn a_small_file_that_means_very_much_is_refused() {
         "the package data base /lib/apk/db/installed cannot be used: it says more than any system \
          has"
     );
+}
+
+#[test]
+fn paths_deeper_than_any_are_left_out() {
+    let deep = "x/".repeat(300) + "y";
+    let long = "x".repeat(5000);
+    let stanza =
+        |more: &str| format!("Package: a\nStatus: install ok installed\nVersion: 1\n{more}\n");
+    let conffiles = stanza(&format!("Conffiles:\n /etc/a 0\n /{deep} 0\n"));
+    let dpkg = whole(
+        MemoryLower::builder()
+            .file("var/lib/dpkg/status", conffiles)
+            .file(
+                "var/lib/dpkg/info/a.list",
+                format!("/usr/a\n/{deep}\n/{long}\n"),
+            )
+            .file("var/lib/dpkg/status.d/b", stanza(""))
+            .file(
+                "var/lib/dpkg/status.d/b.md5sums",
+                format!("{}  usr/b\n{}  {deep}\n", "0".repeat(32), "0".repeat(32)),
+            ),
+    );
+    let apk = whole(MemoryLower::builder().file(
+        "lib/apk/db/installed",
+        format!("P:a\nV:1\nF:usr\nR:a\nF:{deep}\nR:b\n"),
+    ));
+    let local = "var/lib/pacman/local/a-1";
+    let pacman = whole(
+        MemoryLower::builder()
+            .file(format!("{local}/desc"), "%NAME%\na\n")
+            .file(
+                format!("{local}/files"),
+                format!("%FILES%\nusr/a\n{deep}\n"),
+            ),
+    );
+    assert_eq!(shown(&apk.packages[0].paths), ["usr", "usr/a"]);
+    for database in [dpkg, apk, pacman] {
+        for package in &database.packages {
+            assert!(!package.paths.is_empty(), "{package:?}");
+            let config = package.config_files.iter().map(|file| &file.path);
+            for path in package.paths.iter().chain(config) {
+                assert!(path.len() < 20, "{:?}: {package:?}", database.family);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_package_of_a_million_lines_is_none() {
+    let mut status = b"Package: a\nVersion: 1\nConffiles:\n".to_vec();
+    for _ in 0..=1 << 20 {
+        status.extend_from_slice(b" a b\n");
+    }
+    let tree = tree(MemoryLower::builder().file("var/lib/dpkg/status", status));
+    assert!(read(&tree, Detail::Packages).is_err());
 }

@@ -138,34 +138,67 @@ impl Registry {
         Ok(Some(pending))
     }
 
-    /// Finishes what dead commands left: see the module. Returns the names that were cleaned up.
-    /// The registry's lock must be held.
+    /// Whether something that a dead command left of a WPAR of this name is still there.
+    pub fn has_leftovers(&self, name: &WparName) -> bool {
+        match self.load_pending(name) {
+            Ok(pending) => pending.is_some_and(|pending| !process::is_alive(&pending.owner)),
+            // Who reads no note cannot know.
+            Err(_) => true,
+        }
+    }
+
+    /// Finishes what dead commands left: see the module. What cannot be finished stays, and is in
+    /// nobody's way but that of the next WPAR of that name. The registry's lock must be held.
     ///
     /// # Errors
-    /// The first thing that could not be removed.
-    pub fn sweep(&self, registry: &Lock) -> RegistryResult<Vec<WparName>> {
-        let mut swept = Vec::new();
-        for (name, pending) in self.pending()? {
-            if process::is_alive(&pending.owner) {
-                continue;
-            }
-            if pending.operation == PendingOperation::Rename {
-                self.finish_rename(&name, &pending, registry)?;
-            } else if self.layout().record(&name).exists() {
-                self.withdraw(&name)?;
-            } else {
-                self.discard(&name, &pending)?;
-                swept.push(name);
+    /// Those of listing what there is.
+    pub fn sweep(&self, registry: &Lock) -> RegistryResult<Swept> {
+        let mut swept = Swept::default();
+        for name in names_in(&self.layout().records_dir(), ".pending.json")? {
+            match self.finish(&name, registry) {
+                Ok(true) => swept.cleaned.push(name),
+                Ok(false) => {}
+                Err(error) => swept.failed.push((name, error)),
             }
         }
         for name in self.kept_names()? {
             // The store is in use again; only the tidying was cut short.
-            if self.layout().record(&name).exists() {
-                self.forget_kept(&name)?;
+            if self.layout().record(&name).exists()
+                && let Err(error) = self.forget_kept(&name)
+            {
+                swept.failed.push((name, error));
             }
         }
         Ok(swept)
     }
+
+    /// Finishes what a dead command left of one name; whether a WPAR, or a part of one, is gone by that.
+    fn finish(&self, name: &WparName, registry: &Lock) -> RegistryResult<bool> {
+        let Some(pending) = self.load_pending(name)? else {
+            return Ok(false);
+        };
+        if process::is_alive(&pending.owner) {
+            return Ok(false);
+        }
+        if pending.operation == PendingOperation::Rename {
+            self.finish_rename(name, &pending, registry)?;
+        } else if self.layout().record(name).exists() {
+            self.withdraw(name)?;
+        } else {
+            self.discard(name, &pending)?;
+            return Ok(true);
+        }
+        Ok(false)
+    }
+}
+
+/// What a sweep did.
+#[derive(Debug, Default)]
+pub struct Swept {
+    /// Names of which nothing is left any more.
+    pub cleaned: Vec<WparName>,
+    /// Names of which something is, and why.
+    pub failed: Vec<(WparName, RegistryError)>,
 }
 
 #[cfg(test)]
@@ -208,7 +241,9 @@ mod tests {
         let (_temp, registry, name) = registry();
         half_made(&registry, &name, dead());
         let lock = registry.lock("test").unwrap();
-        assert_eq!(registry.sweep(&lock).unwrap(), std::slice::from_ref(&name));
+        let swept = registry.sweep(&lock).unwrap();
+        assert_eq!(swept.cleaned, std::slice::from_ref(&name));
+        assert!(swept.failed.is_empty());
         let layout = registry.layout();
         for path in [
             layout.store(&name),
@@ -221,11 +256,34 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_swept_stops_nobody_else() {
+        let (_temp, registry, name) = registry();
+        half_made(&registry, &name, dead());
+        let lock = registry.lock("test").unwrap();
+        let stuck = WparName::new("a-stuck").unwrap();
+        let file = registry.layout().state_dir().join("file");
+        fs::write(&file, "").unwrap();
+        let pending = Pending {
+            owner: dead(),
+            directory: Some(file),
+            ..Pending::new(PendingOperation::Remove).unwrap()
+        };
+        registry.note(&stuck, &pending, &lock).unwrap();
+        let damaged = WparName::new("b-damaged").unwrap();
+        fs::write(registry.layout().pending(&damaged), "{").unwrap();
+        let swept = registry.sweep(&lock).unwrap();
+        assert_eq!(swept.cleaned, std::slice::from_ref(&name));
+        let failed: Vec<_> = swept.failed.into_iter().map(|(name, _)| name).collect();
+        assert_eq!(failed, [stuck.clone(), damaged]);
+        assert!(registry.has_leftovers(&stuck) && !registry.has_leftovers(&name));
+    }
+
+    #[test]
     fn what_a_living_command_makes_is_left_alone() {
         let (_temp, registry, name) = registry();
         half_made(&registry, &name, process::current().unwrap());
         let lock = registry.lock("test").unwrap();
-        assert!(registry.sweep(&lock).unwrap().is_empty());
+        assert!(registry.sweep(&lock).unwrap().cleaned.is_empty());
         assert!(registry.layout().store(&name).join("tree/file").exists());
     }
 
@@ -235,7 +293,7 @@ mod tests {
         half_made(&registry, &name, dead());
         fs::write(registry.layout().record(&name), "{}").unwrap();
         let lock = registry.lock("test").unwrap();
-        assert!(registry.sweep(&lock).unwrap().is_empty());
+        assert!(registry.sweep(&lock).unwrap().cleaned.is_empty());
         assert!(registry.layout().store(&name).join("tree/file").exists());
         assert!(!registry.layout().pending(&name).exists());
     }

@@ -249,7 +249,10 @@ fn remove_one(ground: &dyn Ground, snapshot: &Snapshot, is_ours: bool) -> io::Re
             let exists = ground.run("lvs", &["--noheadings", "-o", "lv_name", &volume]);
             match exists {
                 Ok(_) => ground.run("lvremove", &["-y", &volume]).map(drop),
-                Err(_) => Ok(()),
+                Err(error) => or_gone(
+                    error,
+                    &["Failed to find", "Cannot process volume group", "not found"],
+                ),
             }
         }
         SnapshotKind::Zfs if is_ours => {
@@ -257,9 +260,19 @@ fn remove_one(ground: &dyn Ground, snapshot: &Snapshot, is_ours: bool) -> io::Re
             let exists = ground.run("zfs", &["list", "-H", "-t", "snapshot", &name]);
             match exists {
                 Ok(_) => ground.run("zfs", &["destroy", &name]).map(drop),
-                Err(_) => Ok(()),
+                Err(error) => or_gone(error, &["does not exist", "could not find"]),
             }
         }
         _ => Ok(()),
+    }
+}
+
+/// An error of a program that was asked for a snapshot is none if it says, in one of these ways, that
+/// there is no such one. Any other may be over soon, and the snapshot still there.
+fn or_gone(error: io::Error, gone: &[&str]) -> io::Result<()> {
+    let said = error.to_string();
+    match gone.iter().any(|words| said.contains(words)) {
+        true => Ok(()),
+        false => Err(error),
     }
 }

@@ -40,7 +40,12 @@ impl Ground for Fake {
                 Some(&"/dev/mapper/vg0-root") => Ok("  vg0/root/thin\n".to_owned()),
                 Some(&"/dev/mapper/vg0-thick") => Ok("  vg0/thick/linear\n".to_owned()),
                 Some(name) if self.there.borrow().contains(*name) => Ok(String::new()),
-                _ => Err(io::ErrorKind::NotFound.into()),
+                _ if self.fails.is_some_and(|(part, _)| part == "lvs") => {
+                    Err(io::Error::other("lvs: Can't get lock for vg0"))
+                }
+                _ => Err(io::Error::other(
+                    "lvs: Failed to find logical volume \"vg0/x\"",
+                )),
             };
         }
         self.act(format!("{program} {}", arguments.join(" ")))?;
@@ -52,7 +57,7 @@ impl Ground for Fake {
             ("lvremove", [_, name]) => drop(there.remove(*name)),
             ("zfs", ["snapshot", name]) => drop(there.insert((*name).to_owned())),
             ("zfs", ["list", .., name]) if !there.contains(*name) => {
-                return Err(io::ErrorKind::NotFound.into());
+                return Err(io::Error::other("zfs: cannot open: dataset does not exist"));
             }
             ("zfs", ["destroy", name]) => drop(there.remove(*name)),
             _ => {}

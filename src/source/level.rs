@@ -5,7 +5,6 @@
 
 use std::path::Path;
 
-use sha2::{Digest, Sha256};
 use wpar_mountd::error::FsResult;
 use wpar_mountd::types::FileKind;
 
@@ -15,7 +14,6 @@ use super::files::{Files, join, split};
 use super::os_release::SystemFacts;
 use crate::model::Level;
 use crate::model::abi::{self, Abi, HostAbi};
-use crate::packages::{PackageDatabase, Status};
 
 /// Largest text file that is read, in bytes.
 const TEXT_MAX: u64 = 64 << 10;
@@ -219,26 +217,6 @@ fn systemd(files: &dyn Files, libraries: Option<&[u8]>) -> FsResult<u32> {
         }
     }
     Ok(SYSTEMD_OLD)
-}
-
-/// One text that is the same for two systems if and only if the same packages are installed in
-/// them: SHA-256 of the sorted lines `name architecture version`.
-pub fn fingerprint(packages: &PackageDatabase) -> String {
-    let there = packages
-        .packages
-        .iter()
-        .filter(|package| package.status != Status::Removed);
-    let mut lines: Vec<_> = there
-        .map(|package| {
-            format!(
-                "{} {} {}\n",
-                package.name, package.architecture, package.version
-            )
-        })
-        .collect();
-    lines.sort();
-    let hash = Sha256::digest(lines.concat().as_bytes());
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What this host offers.

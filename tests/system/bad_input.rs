@@ -433,3 +433,33 @@ fn without_dev_fuse_the_module_is_named() {
     .refused(&["/dev/fuse"]);
     world.assert_empty();
 }
+
+/// A removal that was cut short and cannot be finished stops no other command, and no new WPAR gets into
+/// what is left.
+#[test]
+fn what_an_interrupted_command_left_for_good_is_in_nobody_elses_way() {
+    let world = need!(World::new());
+    let image = need!(fixture("busybox"));
+    world.mkwpar(&image, "one");
+    let state = world.root().join("var/lib/wpar");
+    let stuck = file(&world, "stuck", b"");
+    let note = state.join("registry/left.pending.json");
+    let text = format!(
+        "{{\"operation\": \"remove\", \"owner\": {{\"pid\": 1, \"started\": 1, \"boot\": \"none\"}}, \
+         \"directory\": {:?}, \"store\": true, \"ids\": null}}",
+        stuck.display()
+    );
+    fs::write(&note, text).expect("a note");
+    let is_told = |text: String| text.contains("left of left is still there");
+    assert!(is_told(world.mkwpar(&image, "two").complaint()));
+    world
+        .wpar(["mkwpar", "-t", "-n", "left", "-B"])
+        .arg(&image)
+        .refused(&["left of an earlier left", "left.pending.json"]);
+    let listed = world.ok("lswpar");
+    assert!(listed.text().contains("one") && is_told(listed.complaint()));
+    world.ok("rmwpar one");
+    world.ok("rmwpar two");
+    fs::remove_file(&note).expect("the note");
+    assert!(!is_told(world.ok("lswpar").complaint()));
+}

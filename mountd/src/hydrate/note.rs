@@ -182,7 +182,8 @@ pub fn put_wish(store: impl AsFd, wish: &Wish) -> std::io::Result<()> {
         version: VERSION,
         ..wish.clone()
     };
-    write(store, WISH, &serde_json::to_vec(&wish)?)
+    // Nobody says it a second time after a loss of power.
+    write(store, WISH, &serde_json::to_vec(&wish)?, true)
 }
 
 /// Writes the progress.
@@ -190,16 +191,24 @@ pub fn put_wish(store: impl AsFd, wish: &Wish) -> std::io::Result<()> {
 /// # Errors
 /// As [`put_wish`].
 pub fn put_progress(store: impl AsFd, progress: &Progress) -> std::io::Result<()> {
-    write(store, PROGRESS, &serde_json::to_vec(progress)?)
+    write(store, PROGRESS, &serde_json::to_vec(progress)?, false)
 }
 
-fn write(store: impl AsFd, name: &str, text: &[u8]) -> std::io::Result<()> {
+fn write(store: impl AsFd, name: &str, text: &[u8], durable: bool) -> std::io::Result<()> {
     let draft = format!("{name}.new");
     let flags =
         OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = fs::openat(&store, draft.as_str(), flags, Mode::RUSR | Mode::WUSR)?;
-    File::from(file).write_all(text)?;
-    Ok(fs::renameat(&store, draft.as_str(), &store, name)?)
+    let mut file = File::from(file);
+    file.write_all(text)?;
+    if durable {
+        file.sync_data()?;
+    }
+    fs::renameat(&store, draft.as_str(), &store, name)?;
+    if durable {
+        fs::fsync(&store)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

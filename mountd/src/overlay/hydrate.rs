@@ -6,27 +6,25 @@
 //!   was copied; nothing is locked while its data is copied, and who writes to it meanwhile wins.
 //! * Number, contents and attributes stay as they were. Its record says that it is pristine until
 //!   somebody changes it.
-//! * A directory is closed, that is, shows nothing of the lower any more, only when the store has
-//!   an answer for every name that the lower has in it. From then on no name comes or goes by the
-//!   lower.
+//! * A directory is closed ([`super::closed`]) only when the store has an answer for every name that
+//!   the lower has in it.
 //!
 //! Which names, in which order, and how far it is, is not decided here (see [`crate::hydrate`]).
 
-use std::collections::HashSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 
 use super::copy_up::{clone_data, copy_data, keeping_times, record_of};
 use super::find::Source;
-use super::node::{Node, Place};
+use super::node::Place;
 use super::quota::space_of_copy;
 use super::{LookedUp, Overlay};
 use crate::error::{FsError, FsResult};
 use crate::lower::LowerNode;
 use crate::types::{Attr, EntryName, FileKind, Ino, Timestamp};
 use crate::upper::calls as fs;
-use crate::upper::names::{self, ListedKind, UpperName};
+use crate::upper::names::{self, UpperName};
 use crate::upper::object::{UpperObject, times_of};
 use crate::upper::quota::Reservation;
 use crate::upper::record::Record;
@@ -361,76 +359,6 @@ impl Overlay {
         object.keep_record(record)
     }
 
-    /// Closes a directory to the lower, if the store has an answer for each name that the lower has in
-    /// it; whether it is closed now. What is below its directories does not matter. If it is to be
-    /// closed `at_once`, names without an answer are of a later moment, and never seen.
-    ///
-    /// # Errors
-    /// Those of the layers.
-    pub fn close_directory(&self, ino: Ino, at_once: bool) -> FsResult<bool> {
-        let covered = {
-            let _names = self.names.read();
-            let node = self.node(ino)?;
-            match (&node.place, node.lower) {
-                (_, None) => return Ok(true),
-                (None, Some(_)) => return Ok(false),
-                (Some(_), Some(_)) => self.covered_names(ino)?,
-            }
-        };
-        // What is covered stays so as long as the lower has the name; what it got since is looked
-        // for under the lock.
-        let _names = self.names.write();
-        let node = self.node(ino)?;
-        let (Some(place), Some(lower)) = (&node.place, node.lower) else {
-            return Ok(node.lower.is_none());
-        };
-        let mut missing = false;
-        let listed = self.lower.entries(lower, &mut |entry| {
-            missing |= !covered.contains(entry.name);
-        });
-        match listed {
-            // The host has removed it. It may make another one there.
-            Err(FsError::Stale) => missing = false,
-            listed => listed?,
-        }
-        if missing && !at_once {
-            return Ok(false);
-        }
-        let mut object = self.object(ino, place)?;
-        let record = Record {
-            opaque: true,
-            ..*object.record()
-        };
-        object.keep_record(record)?;
-        self.nodes.set(
-            ino,
-            Node {
-                lower: None,
-                ..(*node).clone()
-            },
-        );
-        self.listings.evict(ino);
-        Ok(true)
-    }
-
-    /// Names for which the store's part of a directory has an answer. Under the `names` lock.
-    fn covered_names(&self, ino: Ino) -> FsResult<HashSet<Box<[u8]>>> {
-        let directory = self.directory(ino)?;
-        let mut covered = HashSet::new();
-        let mut objects: Vec<Box<[u8]>> = Vec::new();
-        names::list(directory.as_fd(), &mut |name, kind| match kind {
-            ListedKind::Whiteout => drop(covered.insert(name.into())),
-            ListedKind::Object => objects.push(name.into()),
-        })?;
-        for name in objects {
-            let checked = EntryName::new(&name)?;
-            if let UpperName::Object(_) = names::look_up(directory.as_fd(), checked)? {
-                covered.insert(name);
-            }
-        }
-        Ok(covered)
-    }
-
     fn is_partly_copied(&self, ino: Ino) -> FsResult<bool> {
         let _names = self.names.read();
         let node = self.node(ino)?;
@@ -438,16 +366,6 @@ impl Overlay {
             Some(place) => Ok(self.object(ino, place)?.record().partial),
             None => Ok(false),
         }
-    }
-
-    /// Whether a directory shows nothing of the lower.
-    ///
-    /// # Errors
-    /// `Stale` for a number that is not known.
-    pub fn is_closed_directory(&self, ino: Ino) -> FsResult<bool> {
-        let _names = self.names.read();
-        let node = self.node(ino)?;
-        Ok(node.place.is_some() && node.lower.is_none())
     }
 
     /// The directory of the store, for notes beside the tree; `None` without a store.
@@ -486,12 +404,6 @@ impl Overlay {
         let has_same = here.kind == FileKind::Directory
             || (here.size, here.mtime) == (lower.size, lower.mtime);
         Ok(is_same && has_same)
-    }
-
-    /// Whether nothing of the lower is seen any more, since before the store was opened.
-    pub(super) fn is_closed(upper: Option<&crate::upper::UpperStore>) -> bool {
-        let root = upper.map(|store| crate::upper::object::read_record(store.tree()));
-        matches!(root, Some(Ok(Some(record))) if record.opaque)
     }
 }
 

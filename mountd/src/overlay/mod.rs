@@ -46,6 +46,7 @@ mod attempt;
 mod attr;
 mod blocks;
 mod caches;
+mod closed;
 mod copy_up;
 #[cfg(test)]
 mod cost_tests;

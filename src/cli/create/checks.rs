@@ -36,6 +36,16 @@ pub(in crate::cli) fn require_free(
             "choose another name, or remove it with 'rmwpar {name}'"
         )));
     }
+    if registry.has_leftovers(name) {
+        let note = registry.layout().pending(name);
+        return Err(CliError::new(format!(
+            "what an interrupted command left of an earlier {name} is still there"
+        ))
+        .hint(format!(
+            "choose another name, or remove what {} names and then that file",
+            note.display()
+        )));
+    }
     if !use_kept && registry.load_kept(name)?.is_some() {
         return Err(
             CliError::new(format!("'rmwpar -p' kept the store of an earlier {name}")).hint(

@@ -72,8 +72,7 @@ pub(super) fn table(pairs: &[(&Package, &Package)]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::packages::Family;
-    use crate::source::level;
+    use crate::packages::{Family, fingerprint};
 
     fn installed(packages: &[(&str, &str)]) -> PackageDatabase {
         let package = |(name, version): &(&str, &str)| Package {
@@ -111,15 +110,15 @@ mod tests {
 
     #[test]
     fn the_fingerprint_is_of_names_and_versions_in_any_order() {
-        let one = level::fingerprint(&installed(&[("a", "1"), ("b", "2")]));
+        let one = fingerprint::of_all(&installed(&[("a", "1"), ("b", "2")]));
         assert_eq!(one.len(), 64);
         assert_eq!(
             one,
-            level::fingerprint(&installed(&[("b", "2"), ("a", "1")]))
+            fingerprint::of_all(&installed(&[("b", "2"), ("a", "1")]))
         );
         assert_ne!(
             one,
-            level::fingerprint(&installed(&[("a", "1"), ("b", "3")]))
+            fingerprint::of_all(&installed(&[("a", "1"), ("b", "3")]))
         );
     }
 }

@@ -13,7 +13,7 @@ use super::prepared::Prepared;
 use super::verbs::{Arguments, Verb, Words};
 use super::{levels, lifecycle, output};
 use crate::model::{Level, WparState};
-use crate::packages::{self, Detail};
+use crate::packages::{self, Detail, fingerprint};
 use crate::policy::mount_spec::lower_spec;
 use crate::source::below::Below;
 use crate::source::files::Files;
@@ -272,7 +272,7 @@ fn as_json(files: &dyn Files) -> CliResult<String> {
         technology_level: level.technology_level(),
         service_pack: level.service_pack(),
         level,
-        packages: installed.as_ref().map(level::fingerprint),
+        packages: installed.as_ref().map(fingerprint::of_all),
     };
     let text = serde_json::to_string_pretty(&shown)
         .map_err(|error| CliError::new(format!("cannot write the level as JSON: {error}")))?;

@@ -17,7 +17,7 @@ use crate::cli::output;
 use crate::launch::fault;
 use crate::model::view::WrittenName;
 use crate::model::{Base, Edit, Put, View, WparKind, WparName, WparRecord, WparState};
-use crate::packages::{Detail, Family};
+use crate::packages::Family;
 use crate::policy::base;
 use crate::policy::mount_spec::mount_spec;
 use crate::policy::synchronize::shared::{self, Change, Plan, Question, Wish};
@@ -92,13 +92,14 @@ impl Sync {
         let layout = registry.layout();
         let host = running_host()?;
         let lender = Lender::open(layout, &host, record.copy_controls, &base)?;
-        let Some(database) = lender.packages(Detail::Packages) else {
+        let Some(database) = lender.database() else {
             return Err(CliError::new(format!(
                 "{} has no package data base that can be read",
                 base.system
             ))
             .hint("what is in /usr is up to date by itself; nothing else can be done"));
         };
+        let family = database.family;
         let part = lender.root_part(layout, &record)?;
         let copied = Copied {
             files: lender.tree.overlay(),
@@ -106,11 +107,13 @@ impl Sync {
             controls: record.copy_controls,
             hostname: &record.hostname,
         };
-        let decisions = decisions::with(layout, &copied, rules::filesets_of)?;
+        let decisions = decisions::with(layout, &copied, |situation| {
+            rules::filesets_of(situation, Some(database))
+        })?;
         let view = registry.view(&record.name)?;
         let own = OfflineTree::open(&mount_spec(&record, &view, layout, &host)?)?;
         Ok(Self {
-            family: database.family,
+            family,
             record,
             base,
             lender,

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use super::super::{
     Algorithm, Budget, ConfigFile, Dependency, Detail, Digest, PATH_MAX, Package, Relation,
-    TooMuch, relative, text,
+    TooMuch, is_path, relative, text,
 };
 use super::bytes::{array, be16, be32, place, slice};
 
@@ -206,7 +206,7 @@ fn paths(header: &Header<'_>, budget: &mut Budget) -> Result<Vec<Vec<u8>>, TooMu
     let mut paths = Vec::new();
     let mut add = |directory: &[u8], base: &[u8]| {
         let length = directory.len().saturating_add(base.len());
-        let fits = length < PATH_MAX;
+        let fits = length < PATH_MAX && is_path(directory) && is_path(base);
         budget.spend(if fits { length } else { 0 })?;
         paths.push(match fits {
             true => [relative(directory), base].concat(),

@@ -166,7 +166,7 @@ impl HostFacts for RunningHost {
     }
 
     fn subvolumes(&self, mount: &Mount) -> Vec<PathBuf> {
-        subvolumes::below(mount)
+        subvolumes::below(mount, &self.mounts)
     }
 }
 

@@ -17,8 +17,8 @@ const MOST: usize = 50_000;
 /// Number of the root of every subvolume (`BTRFS_FIRST_FREE_OBJECTID`).
 const FIRST_INODE: u64 = 256;
 
-/// Those below `mount`, sorted.
-pub(super) fn below(mount: &Mount) -> Vec<PathBuf> {
+/// Those below `mount`, one of `mounts`, sorted.
+pub(super) fn below(mount: &Mount, mounts: &[Mount]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     if mount.fs_type != "btrfs" {
         return found;
@@ -34,10 +34,13 @@ pub(super) fn below(mount: &Mount) -> Vec<PathBuf> {
         };
         left = less;
         for path in directories_in(&directory) {
+            // What is mounted looks the same, and it may be on a server that does not answer.
+            if mounts.iter().any(|other| other.point == path) {
+                continue;
+            }
             let Ok(metadata) = fs::symlink_metadata(&path) else {
                 continue;
             };
-            // A mount point looks the same, but for who knows the mounts.
             if metadata.dev() != device && metadata.ino() == FIRST_INODE {
                 found.push(path.clone());
                 to_do.push((path, metadata.dev(), LEVELS));

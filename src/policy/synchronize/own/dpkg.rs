@@ -105,7 +105,7 @@ pub fn records(
 }
 
 /// Sets up what was unpacked. A service must not be started by it: nothing else runs yet.
-const SCRIPT: &str = "#!/bin/sh\n\
+pub(super) const SCRIPT: &str = "#!/bin/sh\n\
     # Written by wpar when this workload partition was brought to the level of its host: runs once,\n\
     # before the next start. 'dpkg --configure -a' does the same later.\n\
     export DEBIAN_FRONTEND=noninteractive DEBCONF_NONINTERACTIVE_SEEN=true INUWPAR=1\n\

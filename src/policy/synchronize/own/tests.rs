@@ -517,3 +517,44 @@ fn records_of_what_is_the_same_stay_as_they_are() {
     );
     assert!(!case.records().contains_key("var/lib/dpkg/info/a.list"));
 }
+
+/// A first start that was killed left its `policy-rc.d`, and no service was ever started again by an
+/// installation.
+#[test]
+fn what_keeps_services_from_starting_goes_with_the_run_after_a_killed_one() {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use std::process::Command;
+
+    let place = tempfile::tempdir().unwrap();
+    let program = |name: &str, text: &str| {
+        let path = place.path().join(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    };
+    let policy = place.path().join("policy-rc.d");
+    let is_there = format!("#!/bin/sh\n[ -x {} ]\n", policy.display());
+    for (name, text) in [("dpkg", &is_there[..]), ("ldconfig", "#!/bin/sh\n")] {
+        program(name, text);
+    }
+    let path = format!("{}:/usr/bin:/bin", place.path().display());
+    let run = |killed: bool| {
+        let mut text = dpkg::SCRIPT.replace("/usr/sbin/policy-rc.d", policy.to_str().unwrap());
+        if killed {
+            text = text.replace("dpkg --configure", "kill -9 $$; dpkg --configure");
+        }
+        let script = program("script", &text);
+        let status = Command::new("sh").arg(&script).env("PATH", &path).status();
+        assert_eq!(status.unwrap().success(), !killed);
+        assert_eq!(script.exists(), killed, "it runs once");
+    };
+    run(true);
+    assert!(policy.exists());
+    run(false);
+    assert!(!policy.exists());
+    fs::write(&policy, "#!/bin/sh\nexit 104\n").unwrap();
+    fs::set_permissions(&policy, fs::Permissions::from_mode(0o755)).unwrap();
+    run(false);
+    assert!(policy.exists(), "the administrator's own stays");
+}

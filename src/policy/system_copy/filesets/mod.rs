@@ -48,26 +48,40 @@ const NAMES_MAX: usize = 100_000;
 /// # Errors
 /// Those of reading the source.
 pub(super) fn decide(situation: &Situation<'_>) -> Result<Decisions, FsError> {
+    if situation.controls.preserve_private {
+        return Ok(Decisions::default());
+    }
+    match packages::read(situation.files, Detail::Paths) {
+        Ok(Some(database)) => decide_in(situation, &database),
+        Ok(None) => Ok(Decisions::default()),
+        Err(error) => {
+            let mut decisions = Decisions::default();
+            let note = format!("all filesets stay visible: {error}");
+            decisions.view.notes.push(note);
+            Ok(decisions)
+        }
+    }
+}
+
+/// The same for who has read the data base of the source, with paths.
+///
+/// # Errors
+/// Those of reading the source.
+pub(super) fn decide_in(
+    situation: &Situation<'_>,
+    database: &PackageDatabase,
+) -> Result<Decisions, FsError> {
     let mut decisions = Decisions::default();
     if situation.controls.preserve_private {
         return Ok(decisions);
     }
-    let database = match packages::read(situation.files, Detail::Paths) {
-        Ok(Some(database)) => database,
-        Ok(None) => return Ok(decisions),
-        Err(error) => {
-            let note = format!("all filesets stay visible: {error}");
-            decisions.view.notes.push(note);
-            return Ok(decisions);
-        }
-    };
     let mut site = site::Site::read(situation.private_lists, situation.files)?;
     decisions.view.notes.append(&mut site.notes);
-    let marks = mark::marks(&database, &site);
+    let marks = mark::marks(database, &site);
     if marks.iter().all(Option::is_none) {
         return Ok(decisions);
     }
-    let Ok(verdicts) = fate::verdicts(&database, &marks) else {
+    let Ok(verdicts) = fate::verdicts(database, &marks) else {
         let note = "all filesets stay visible: the package data base says more than any does";
         decisions.view.notes.push(note.to_owned());
         return Ok(decisions);
@@ -83,9 +97,9 @@ pub(super) fn decide(situation: &Situation<'_>) -> Result<Decisions, FsError> {
     };
     let of_boot = hidden.iter().any(is_boot);
     let mut places = Places::new(situation.files);
-    let mut names = names_of(&database, &hidden, of_boot, &mut places)?;
+    let mut names = names_of(database, &hidden, of_boot, &mut places)?;
     let record = Record {
-        database: &database,
+        database,
         marks: &marks,
         verdicts: &verdicts,
         places: &mut places,
@@ -107,7 +121,7 @@ pub(super) fn decide(situation: &Situation<'_>) -> Result<Decisions, FsError> {
             "{unspeakable} names of hidden filesets stay visible: they are not UTF-8, or no paths"
         ));
     }
-    add_filesets(&mut decisions.view, &database, &marks, &verdicts);
+    add_filesets(&mut decisions.view, database, &marks, &verdicts);
     decisions.edits = edits;
     Ok(decisions)
 }

@@ -20,8 +20,8 @@ use crate::source::files::{Files, join, split};
 pub(in crate::policy) struct Places<'a> {
     files: &'a dyn Files,
     known: HashMap<Vec<u8>, Rc<[u8]>>,
-    /// The links in directories, sorted.
-    links: HashMap<Rc<[u8]>, Vec<Vec<u8>>>,
+    /// The links and directories in directories, sorted, and whether each is a link.
+    listed: HashMap<Rc<[u8]>, Vec<(Vec<u8>, bool)>>,
     /// What was asked for last: lists name what is in a directory together.
     last: (Vec<u8>, Rc<[u8]>),
 }
@@ -32,7 +32,7 @@ impl<'a> Places<'a> {
         Self {
             files,
             known: HashMap::from([(Vec::new(), Rc::clone(&root))]),
-            links: HashMap::new(),
+            listed: HashMap::new(),
             last: (Vec::new(), root),
         }
     }
@@ -66,36 +66,49 @@ impl<'a> Places<'a> {
             unknown.push(rest);
             rest = split(rest).0;
         };
-        while let Some(path) = unknown.pop() {
-            let name = split(path).1;
+        while let Some(step) = unknown.pop() {
+            let name = split(step).1;
             let found = join(&place, name);
             let real = match self.is_link(&place, name)? {
-                true => match lenient(self.files.real(&found))? {
+                Some(true) => match lenient(self.files.real(&found))? {
                     Some((real, FileKind::Directory)) => real,
                     _ => found,
                 },
-                false => found,
+                Some(false) => found,
+                None => {
+                    // Nothing is in what is not there, and it is not worth being remembered.
+                    let rest = path.get(step.len()..).unwrap_or_default();
+                    place = [&found[..], rest].concat().into();
+                    break;
+                }
             };
             place = real.into();
-            self.known.insert(path.to_vec(), Rc::clone(&place));
+            self.known.insert(step.to_vec(), Rc::clone(&place));
         }
         self.last = (path.to_vec(), Rc::clone(&place));
         Ok(place)
     }
 
-    /// Whether `name` in the directory, which is free of links, is a link.
-    fn is_link(&mut self, directory: &Rc<[u8]>, name: &[u8]) -> Result<bool, FsError> {
-        let links = match self.links.entry(Rc::clone(directory)) {
+    /// Whether `name` in the directory, which is free of links, is a link; `None` if it is no directory
+    /// either.
+    fn is_link(&mut self, directory: &Rc<[u8]>, name: &[u8]) -> Result<Option<bool>, FsError> {
+        let listed = match self.listed.entry(Rc::clone(directory)) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(vacant) => {
                 let names = names(self.files, directory)?.into_iter();
-                let links = names.filter(|(_, kind)| *kind == FileKind::Symlink);
-                vacant.insert(links.map(|(name, _)| name).collect())
+                let ways = names.filter_map(|(name, kind)| match kind {
+                    FileKind::Symlink => Some((name, true)),
+                    FileKind::Directory => Some((name, false)),
+                    _ => None,
+                });
+                vacant.insert(ways.collect())
             }
         };
-        Ok(links
-            .binary_search_by(|link| link.as_slice().cmp(name))
-            .is_ok())
+        let at = listed.binary_search_by(|(listed, _)| listed.as_slice().cmp(name));
+        Ok(at
+            .ok()
+            .and_then(|at| listed.get(at))
+            .map(|(_, is_link)| *is_link))
     }
 
     /// Where a name is: its directory followed, itself not.
@@ -182,5 +195,11 @@ mod tests {
         );
         let deep = "a/".repeat(2000);
         assert!(places.name(deep.as_bytes()).is_ok());
+        assert_eq!(
+            places.directory(b"usr/lib/file/x//y").unwrap()[..],
+            *b"usr/lib/file/x//y"
+        );
+        // Lists may be hostile: what is not there is not remembered.
+        assert!(places.known.len() < 10, "{:?}", places.known.keys());
     }
 }

@@ -24,7 +24,7 @@ use super::draft::Draft;
 use super::filesets;
 use super::{Decisions, Situation};
 use crate::model::view::{Synced, SyncedPackage};
-use crate::packages::{self, Detail, Digest, Family, Package, PackageDatabase, Status};
+use crate::packages::{Digest, Family, Package, PackageDatabase, Status};
 use accounts::Accounts;
 use rules::{FRESH, GENERATED, MASTERS, REMEMBERED, SKELETON, is_taken, is_usr};
 
@@ -69,14 +69,16 @@ pub struct RootPart {
     pub synced: Synced,
 }
 
-/// Plans the root part of a fresh system with the visible packages of `situation`, which is the base.
+/// Plans the root part of a fresh system with the visible packages of `situation`, which is the base;
+/// `database` is what it has on record of them, with paths.
 ///
 /// # Errors
 /// Those of reading the base.
-pub fn plan(situation: &Situation<'_>) -> Result<RootPart, FsError> {
-    let decisions = filesets::decide(situation)?;
-    let database = packages::read(situation.files, Detail::Paths);
-    let database = database.ok().flatten();
+pub fn plan(
+    situation: &Situation<'_>,
+    database: Option<&PackageDatabase>,
+) -> Result<RootPart, FsError> {
+    let decisions = filesets_of(situation, database)?;
     let hidden = super::hidden_filesets(&decisions.view);
     let mut making = Making {
         draft: Draft::new(situation.files, decisions),
@@ -85,7 +87,7 @@ pub fn plan(situation: &Situation<'_>) -> Result<RootPart, FsError> {
         places: HashMap::new(),
     };
     making.skeleton()?;
-    match &database {
+    match database {
         Some(database) => {
             let visible = |package: &&Package| !hidden.contains(&key_of(package));
             making.owned(database, &mut database.packages.iter().filter(visible))?;
@@ -420,10 +422,16 @@ impl Making<'_> {
     }
 }
 
-/// What the rules say about the filesets of the base alone.
+/// What the rules say about the filesets of the base alone, which `database` is of.
 ///
 /// # Errors
-/// Those of reading it.
-pub fn filesets_of(situation: &Situation<'_>) -> Result<Decisions, FsError> {
-    filesets::decide(situation)
+/// Those of reading the base.
+pub fn filesets_of(
+    situation: &Situation<'_>,
+    database: Option<&PackageDatabase>,
+) -> Result<Decisions, FsError> {
+    match database {
+        Some(database) => filesets::decide_in(situation, database),
+        None => Ok(Decisions::default()),
+    }
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::model::{CopyControls, Hostname};
+use crate::packages::{self, Detail};
 use crate::policy::system_copy::fake_tree::FakeTree;
 
 const STATUS: &str = "Package: base-files\nStatus: install ok installed\nArchitecture: amd64\nVersion: 12.4\n\n\
@@ -84,15 +85,16 @@ fn host() -> FakeTree {
 }
 
 fn plan_of(files: &FakeTree) -> RootPart {
-    plan(&Situation {
+    let database = packages::read(files, Detail::Paths).unwrap();
+    let situation = Situation {
         files,
         of_running_system: true,
         controls: CopyControls::default(),
         hostname: &Hostname::new("fresh").unwrap(),
         private_lists: &[],
         resolver: None,
-    })
-    .unwrap()
+    };
+    plan(&situation, database.as_ref()).unwrap()
 }
 
 #[test]
