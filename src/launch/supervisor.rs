@@ -32,7 +32,7 @@ use super::state::{self, RunState};
 use super::stop::Stopping;
 use super::terminal::Size;
 use super::viewers::Viewers;
-use super::{ExitStatus, InitKind, LaunchSpec, devices, network, terminal};
+use super::{ExitStatus, InitKind, LaunchSpec, devices, errors, network, terminal};
 use crate::mountd_client::Daemon;
 use crate::sys::descriptors::close_others;
 use crate::sys::signals::SignalDescriptor;
