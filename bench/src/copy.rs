@@ -41,6 +41,14 @@ impl Copy {
     }
 }
 
+/// `tar -x` with all that an image has.
+pub(crate) fn unpacking(image: &Path, root: &Path) -> Command {
+    let options = ["--numeric-owner", "--xattrs", "--xattrs-include=*", "-xpf"];
+    let mut tar = Command::new("tar");
+    tar.args(options).arg(image).arg("-C").arg(root);
+    tar
+}
+
 fn unpack_and_start(
     system: &mut Directory,
     image: &Path,
@@ -49,12 +57,7 @@ fn unpack_and_start(
 ) -> Fallible<Life> {
     let written = bytes::written_by("self");
     let begin = Instant::now();
-    let options = ["--numeric-owner", "--xattrs", "--xattrs-include=*", "-xpf"];
-    run(Command::new("tar")
-        .args(options)
-        .arg(image)
-        .arg("-C")
-        .arg(root))?;
+    run(&mut unpacking(image, root))?;
     let create = begin.elapsed();
     let begin = Instant::now();
     system.start()?;

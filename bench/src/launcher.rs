@@ -18,7 +18,7 @@ use crate::Fallible;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Ids of the copy: the last range that `mkwpar` would ever give away.
-const IDS: IdRange = IdRange {
+pub(crate) const IDS: IdRange = IdRange {
     first: 0x6fff_0000,
     count: 65_536,
 };
@@ -34,11 +34,20 @@ pub(crate) struct Directory {
 impl Directory {
     /// The system in `root`; its running state is kept in `dir`. `program` is `wpar`.
     pub(crate) fn new(program: &Path, root: &Path, dir: &Path) -> Self {
+        Self::of(program, RootSource::Directory(root.to_owned()), dir)
+    }
+
+    /// The system in `root`, all of whose files belong to ids from [`IDS`].
+    pub(crate) fn shifted(program: &Path, root: &Path, dir: &Path) -> Self {
+        Self::of(program, RootSource::Shifted(root.to_owned()), dir)
+    }
+
+    fn of(program: &Path, root: RootSource, dir: &Path) -> Self {
         let spec = LaunchSpec {
             name: "copy".to_owned(),
             hostname: "copy".to_owned(),
             machine_id: "c0".repeat(16),
-            root: RootSource::Directory(root.to_owned()),
+            root,
             mount_point: dir.join("mount"),
             run_dir: dir.join("run"),
             console_log: dir.join("console.log"),

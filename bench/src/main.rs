@@ -28,6 +28,7 @@ mod subject;
 mod suite;
 mod svg;
 mod sys;
+mod system;
 mod workload;
 
 use std::error::Error;
@@ -58,6 +59,16 @@ enum Case {
     Image(image::ImageOptions),
     /// Back the image's tree up: by wpar, and by tar and zstd
     Backup(Options),
+    /// Whole systems of several sizes: by wpar, by full copies, and by podman, systemd-nspawn and LXC
+    Sizes(system::sizes::SizesOptions),
+    /// Until systems are up: by wpar, and by the same launcher over the kernel's overlay
+    Boot(system::boot::BootOptions),
+    /// Many systems started at once: by wpar, and by runc over the kernel's overlay
+    Crowd(system::crowd::CrowdOptions),
+    /// Many systems started one after the other: what each more takes
+    Density(system::crowd::CrowdOptions),
+    /// Until a command has run inside: clogin and wparexec, and bubblewrap
+    Enter(system::enter::EnterOptions),
     /// File systems and real work: every workload on every subject, in turns
     Run(suite::SuiteOptions),
     /// The same with small trees, to see that all works: `run --short`
@@ -96,6 +107,11 @@ fn main() -> ExitCode {
         Case::Index(options) => cases::index(&options),
         Case::Image(options) => image::run(&options),
         Case::Backup(options) => cases::backup(&options),
+        Case::Sizes(options) => system::sizes::run(&options),
+        Case::Boot(options) => system::boot::run(&options),
+        Case::Crowd(options) => system::crowd::together(&options),
+        Case::Density(options) => system::crowd::one_by_one(&options),
+        Case::Enter(options) => system::enter::run(&options),
         Case::Run(options) => suite::run(&options),
         Case::Quick(mut options) => {
             options.short = true;

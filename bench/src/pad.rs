@@ -13,12 +13,19 @@ const PARTS_PER_MULTIPLE: u64 = 2_000;
 /// it is `times` as long. The number of members grows too: by 2,000 for each multiple.
 pub(crate) fn pad(from: &Path, to: &Path, times: u64) -> Fallible<()> {
     let length = std::fs::metadata(from)?.len();
+    pad_to(from, to, length * times)
+}
+
+/// The same until it is `bytes` long, or a little more.
+pub(crate) fn pad_to(from: &Path, to: &Path, bytes: u64) -> Fallible<()> {
+    let length = std::fs::metadata(from)?.len();
+    let more = bytes.saturating_sub(length);
     let members = length_of_members(from)?;
     let mut out = BufWriter::with_capacity(1 << 20, File::create(to)?);
     std::io::copy(&mut File::open(from)?.take(members), &mut out)?;
     let mut archive = tar::Builder::new(out);
-    let parts = PARTS_PER_MULTIPLE * (times - 1);
-    let size = (length * (times - 1)) / parts.max(1);
+    let parts = (PARTS_PER_MULTIPLE * more).div_ceil(length.max(1));
+    let size = more / parts.max(1);
     for part in 0..parts {
         let mut header = tar::Header::new_ustar();
         header.set_size(size);

@@ -9,6 +9,7 @@ use crate::Fallible;
 use crate::bytes::human;
 use crate::machine::Machine;
 use crate::stats::Summary;
+use crate::suite::target::Bound;
 
 /// One quantity of one side.
 #[derive(Clone, Debug, Serialize)]
@@ -57,6 +58,17 @@ struct Ratio {
     value: f64,
 }
 
+/// A bound that was promised for a ratio of two medians.
+#[derive(Clone, Debug, Serialize)]
+struct Promise {
+    /// What is above and below the line: quantity and side.
+    numerator: (String, String),
+    denominator: (String, String),
+    bound: Bound,
+    value: f64,
+    met: bool,
+}
+
 /// All results of a case.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Report {
@@ -67,6 +79,8 @@ pub(crate) struct Report {
     image_bytes: u64,
     rows: Vec<Row>,
     ratios: Vec<Ratio>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    promises: Vec<Promise>,
     notes: Vec<String>,
 }
 
@@ -84,6 +98,7 @@ impl Report {
             image_bytes: std::fs::metadata(image).map_or(0, |meta| meta.len()),
             rows: Vec::new(),
             ratios: Vec::new(),
+            promises: Vec::new(),
             notes: Vec::new(),
         }
     }
@@ -116,11 +131,46 @@ impl Report {
             return;
         };
         let value = above.summary.median / below.summary.median;
+        if !value.is_finite() {
+            return;
+        }
         self.ratios.push(Ratio {
             what: what.to_owned(),
             numerator: one.to_owned(),
             denominator: other.to_owned(),
             value,
+        });
+    }
+
+    /// Promised: the median of `one` (quantity, side) is at most `times` that of `other`.
+    pub(crate) fn at_most(&mut self, times: f64, one: (&str, &str), other: (&str, &str)) {
+        self.promise(Bound::AtMost(times), one, other);
+    }
+
+    /// Promised: the median of `one` (quantity, side) is at least `times` that of `other`.
+    pub(crate) fn at_least(&mut self, times: f64, one: (&str, &str), other: (&str, &str)) {
+        self.promise(Bound::AtLeast(times), one, other);
+    }
+
+    fn promise(&mut self, bound: Bound, one: (&str, &str), other: (&str, &str)) {
+        let (Some(above), Some(below)) = (self.row(one.0, one.1), self.row(other.0, other.1))
+        else {
+            return;
+        };
+        let value = above.summary.median / below.summary.median;
+        if !value.is_finite() {
+            return;
+        }
+        let owned = |pair: (&str, &str)| (pair.0.to_owned(), pair.1.to_owned());
+        self.promises.push(Promise {
+            numerator: owned(one),
+            denominator: owned(other),
+            bound,
+            value,
+            met: match bound {
+                Bound::AtMost(most) => value <= most,
+                Bound::AtLeast(least) => value >= least,
+            },
         });
     }
 
@@ -170,10 +220,33 @@ impl Report {
                 ratio.what, ratio.numerator, ratio.value, ratio.denominator
             );
         }
+        for promise in &self.promises {
+            let _ = writeln!(text, "- {}", promise.sentence());
+        }
         for note in &self.notes {
             let _ = writeln!(text, "- {note}");
         }
         text
+    }
+}
+
+impl Promise {
+    fn sentence(&self) -> String {
+        let (what, side) = &self.numerator;
+        let (what_other, other) = &self.denominator;
+        let than = match what == what_other {
+            true => other.clone(),
+            false => format!("{other}, {what_other}"),
+        };
+        let bound = match self.bound {
+            Bound::AtMost(times) => format!("at most {times}"),
+            Bound::AtLeast(times) => format!("at least {times}"),
+        };
+        let met = if self.met { "met" } else { "**not met**" };
+        format!(
+            "{what}: {side} is {:.2} times {than}; promised is {bound}: {met}",
+            self.value
+        )
     }
 }
 
@@ -227,6 +300,26 @@ mod tests {
         ] {
             assert_eq!(civil(days), date, "{days}");
         }
+    }
+
+    #[test]
+    fn promises_are_held_or_not() {
+        let here = Machine::here(Path::new("/"));
+        let mut report = Report::new("sizes", here, Path::new("/no/image.tar"));
+        report.add(Row::new("x", "a", "ms", &[10.0]));
+        report.add(Row::new("y", "a", "ms", &[20.0]));
+        report.add(Row::new("x", "b", "ms", &[900.0]));
+        report.at_least(100.0, ("x", "b"), ("x", "a"));
+        report.at_most(2.0, ("y", "a"), ("x", "a"));
+        report.at_most(2.0, ("y", "missing"), ("x", "a"));
+        let text = report.markdown();
+        for line in [
+            "x: b is 90.00 times a; promised is at least 100: **not met**",
+            "y: a is 2.00 times a, x; promised is at most 2: met",
+        ] {
+            assert!(text.contains(line), "{text}");
+        }
+        assert!(!text.contains("missing"), "{text}");
     }
 
     #[test]

@@ -153,6 +153,9 @@ pub enum RootSource {
     Mount(MountSpec),
     /// A directory of the host, changed in place.
     Directory(PathBuf),
+    /// The same, where all owners are ids of the WPAR's range already: for file systems that cannot
+    /// map ids, as the kernel's overlay.
+    Shifted(PathBuf),
 }
 
 /// A range of user and group ids of the host.

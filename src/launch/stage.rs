@@ -16,13 +16,13 @@ use rustix::mount::{MountAttrFlags, MoveMountFlags, OpenTreeFlags, move_mount, o
 use rustix::process::{Resource, Rlimit, fchdir, setrlimit};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 
-use super::LaunchSpec;
 use super::channel::Channel;
 use super::devices;
 use super::error::{Doing, LaunchError};
 use super::inside;
 use super::message::{FromInit, ToInit};
 use super::terminal::Size;
+use super::{LaunchSpec, RootSource};
 use crate::sys::descriptors::close_others;
 use crate::sys::mount::{Change, set_attributes};
 use crate::sys::namespace::unshare;
@@ -198,10 +198,11 @@ fn attach_root(
     root: OwnedFd,
     user_namespace: BorrowedFd<'_>,
 ) -> Result<(), LaunchError> {
+    let shifted = matches!(plan.spec.root, RootSource::Shifted(_));
     let change = Change {
         set: MountAttrFlags::MOUNT_ATTR_NODEV,
         clear: MountAttrFlags::MOUNT_ATTR_NOSUID,
-        id_map: Some(user_namespace),
+        id_map: (!shifted).then_some(user_namespace),
         ..Change::default()
     };
     set_attributes(root.as_fd(), &change).doing(

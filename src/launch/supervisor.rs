@@ -465,7 +465,9 @@ impl Supervisor {
     fn mount(&mut self) -> Result<(), LaunchError> {
         let point = &self.spec.mount_point;
         let root = match &self.spec.root {
-            RootSource::Directory(directory) => Root::directory(directory, point)?,
+            RootSource::Directory(directory) | RootSource::Shifted(directory) => {
+                Root::directory(directory, point)?
+            }
             RootSource::Mount(_) => Root::fuse(point)?,
         };
         let root = self.root.insert(root);

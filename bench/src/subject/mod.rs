@@ -127,6 +127,9 @@ pub(crate) struct Programs {
     pub(crate) ratarmount: PathBuf,
 }
 
+/// The kernel's overlay, for cases of their own.
+pub(crate) const OVERLAYFS: overlayfs::Overlayfs = overlayfs::Overlayfs;
+
 /// All subjects.
 pub(crate) fn all(programs: &Programs) -> Vec<Box<dyn Subject>> {
     vec![

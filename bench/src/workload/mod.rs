@@ -17,6 +17,7 @@ mod lookups;
 mod open;
 mod read;
 mod ready;
+pub(crate) mod real;
 mod walk;
 mod write;
 
@@ -190,5 +191,6 @@ pub(crate) fn all(scale: Scale) -> Vec<Box<dyn Workload>> {
         Box::new(growth::Names::new(scale)),
     ];
     all.extend(growth::Files::all(scale).map(|files| Box::new(files) as Box<dyn Workload>));
+    all.extend(real::all(scale));
     all
 }
