@@ -219,8 +219,13 @@ fn ready(socket: &UnixDatagram) -> Fallible<()> {
 impl Drop for Bundle {
     fn drop(&mut self) {
         // One that never ran cannot be deleted, and need not be.
+        // Also when the user wants the end.
         let mut delete = self.container.runc();
-        let _ = time(delete.args(["delete", "--force", &self.container.name]));
+        delete.process_group(0).stdin(Stdio::null());
+        delete.stdout(Stdio::null()).stderr(Stdio::null());
+        let _ = delete
+            .args(["delete", "--force", &self.container.name])
+            .status();
         self.raised = None;
         let _ = OVERLAYFS.clear(&self.place);
     }

@@ -153,6 +153,10 @@ impl Rival for Lxc {
             let mut execute = lxc("lxc-execute");
             Ok(copied + time(execute.args(["-n", "new", "--", "/bin/true"]))?)
         });
+        if result.is_err() {
+            let mut stop = lxc("lxc-stop");
+            let _ = stop.args(["-k", "-q", "-n", "new"]).status();
+        }
         let _ = fs::remove_dir_all(self.dir.join("new"));
         result
     }
