@@ -296,3 +296,29 @@ fn locks_of_two_descriptors_exclude_each_other() {
     drop(other);
     one.try_lock().unwrap();
 }
+
+#[test]
+fn a_huge_directory_shows_each_inode_that_it_lists() {
+    const NAMES: usize = 6_000;
+    let Some(fixture) = fixture(|tree| {
+        (0..NAMES).fold(tree, |tree, number| {
+            tree.file(format!("huge/{number}"), "x".repeat(number % 7))
+        })
+    }) else {
+        return;
+    };
+    // Told by names alone until the first is looked at, with inodes from then on.
+    let mut inodes = HashSet::new();
+    for entry in fs::read_dir(fixture.path("huge")).unwrap() {
+        let entry = entry.unwrap();
+        let number: usize = entry.file_name().to_str().unwrap().parse().unwrap();
+        assert!(entry.file_type().unwrap().is_file());
+        if inodes.len() > 300 {
+            let found = entry.metadata().unwrap();
+            assert_eq!(found.len(), number as u64 % 7, "{number}");
+            assert_eq!(found.ino(), std::os::unix::fs::DirEntryExt::ino(&entry));
+        }
+        assert!(inodes.insert(std::os::unix::fs::DirEntryExt::ino(&entry)));
+    }
+    assert_eq!(inodes.len(), NAMES);
+}
