@@ -295,3 +295,32 @@ fn what_is_read_from_disks_is_held_to_its_rate() {
     world.remove_all();
     world.assert_empty();
 }
+
+/// Instances of inotify are one of what each user may have so many of; 128 on most hosts.
+#[test]
+fn what_a_user_may_have_is_counted_for_each_wpar_alone() {
+    let world = need!(World::new());
+    let image = need!(fixture("debian12-minbase"));
+    let limit = std::fs::read_to_string("/proc/sys/fs/inotify/max_user_instances");
+    let limit: usize = limit.expect("inotify").trim().parse().expect("a number");
+    // Less than one may have, and more than two could have together.
+    let each = (limit * 2 / 3).min(400);
+    for name in ["one", "two"] {
+        world.mkwpar(&image, name);
+        world.ok(&format!("startwpar {name}"));
+        world.inside(
+            name,
+            &format!(
+                "touch /dev/shm/x; i=0; while [ $i -lt {each} ]; do i=$((i+1)); \
+                tail -f /dev/shm/x >/dev/null 2>&1 & done"
+            ),
+        );
+    }
+    for name in ["one", "two"] {
+        let count = "ls -l /proc/[0-9]*/fd 2>/dev/null | grep -c inotify || true";
+        eventually("all of them watch", PATIENCE, || {
+            world.inside(name, count) == each.to_string()
+        });
+    }
+    world.remove_all();
+}
