@@ -48,7 +48,8 @@ pub(super) fn pass(entry: &mut Entry, way: Way, to: Ids) -> Verdict {
     }
     // The bits would be those of somebody else.
     let owner_lost = verdict != Verdict::Passes;
-    if (way == Way::Out || owner_lost) && take_rights(entry) && !owner_lost {
+    let taken = (way == Way::Out || owner_lost) && take_rights(entry);
+    if taken && !owner_lost {
         verdict = Verdict::Changed(
             "it goes without its set-id bits and capabilities, which are the WPAR's",
         );

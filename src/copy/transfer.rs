@@ -99,7 +99,6 @@ impl Transfer<'_> {
     ///
     /// # Errors
     /// What ended it before its end. A single file that cannot be copied does not.
-
     pub(crate) fn run(
         &mut self,
         source: &mut dyn Source,

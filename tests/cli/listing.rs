@@ -243,6 +243,7 @@ fn json_has_everything() {
                 "totalLargePages": "unlimited", "pct_msgIDs": "100%", "pct_semIDs": "100%",
                 "pct_shmIDs": "100%", "pct_pinMem": "100%",
             },
+            "script": null, "devices": [],
             "privileges": ["PV_AU_WRITE", "PV_DAC_GID", "PV_DAC_O", "PV_DAC_R", "PV_DAC_UID",
                 "PV_FS_CHOWN", "PV_FS_CHROOT", "PV_FS_CNTL", "PV_FS_MKNOD", "PV_FS_MOUNT",
                 "PV_KER_IPC", "PV_KER_LOCK", "PV_KER_REBOOT", "PV_NET_CNTL", "PV_NET_PORT",

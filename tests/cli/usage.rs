@@ -74,7 +74,7 @@ fn mistakes_get_one_line_and_status_2() {
             &["mkwpar: 'a..b': no part of a host name may be empty"],
         ),
         ("startwpar", &["startwpar: missing <NAME>"]),
-        ("startwpar a b", &["startwpar: ", "'b'"]),
+        ("rebootwpar a b", &["rebootwpar: ", "'b'"]),
         ("stopwpar -F -h w1", &["stopwpar: ", "--force", "--hard"]),
         ("stopwpar -t soon w1", &["stopwpar: ", "'soon'"]),
         ("stopwpar -t 5 -N w1", &["stopwpar: ", "--timeout"]),
