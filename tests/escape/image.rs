@@ -120,21 +120,11 @@ fn who_enters_writes_nothing_below_a_proc_of_the_wpars_making() {
     let state: serde_json::Value = serde_json::from_slice(&fs::read(run).unwrap()).unwrap();
     let init = state["init"]["pid"].to_string();
     let root = format!("/proc/{init}/root");
-    Run::new(
-        "nsenter",
-        [
-            "-t",
-            &init,
-            "-m",
-            "-U",
-            "-r",
-            "--preserve-credentials",
-            "/bin/mount",
-        ],
-    )
-    .args(["--bind", "/fake", "/proc"])
-    .ok();
-    cell.world.inside(NAME, "echo entered");
+    Run::new("nsenter", ["-t", &init, "-m", "-U", "-r", "/bin/mount"])
+        .args(["--bind", "/fake", "/proc"])
+        .ok();
+    // That nobody can enter any more would be as good.
+    let _ = cell.world.wpar(["clogin", NAME, "/bin/true"]).output();
     let _ = cell
         .world
         .wpar(["clogin", "-l", "root", NAME, "/bin/true"])

@@ -14,7 +14,7 @@ fn no_way_leads_around_the_address_of_a_shared_stack() {
     cell.world = cell.world.on(&lan);
     let tree = need!(cell.tree("tree"));
     cell.world
-        .wpar(["mkwpar", "-t", "-n", NAME, "-N", "mode=shared"])
+        .wpar(["mkwpar", "-t", "-C", "-n", NAME, "-N", "mode=shared"])
         .arg(format!("address={OWN}"))
         .arg("-B")
         .arg(&tree)
@@ -65,7 +65,7 @@ fn low_ports_of_a_shared_stack_need_the_privilege() {
     cell.world = cell.world.on(&lan);
     let tree = need!(cell.tree("tree"));
     cell.world
-        .wpar(["mkwpar", "-t", "-n", NAME, "-S", "privs-=PV_NET_PORT"])
+        .wpar(["mkwpar", "-t", "-C", "-n", NAME, "-S", "privs-=PV_NET_PORT"])
         .args(["-N", "mode=shared"])
         .arg(format!("address={OWN}"))
         .arg("-B")
