@@ -28,8 +28,9 @@ const PIECE: usize = 64 << 10;
 const STEP: usize = 1 << 20;
 /// A fault brings at most so much into the page tables (the kernel maps what is around).
 const BLOCK: usize = 64 << 10;
-/// Blocks that may be in the page tables.
-const MOST_BLOCKS: usize = 10;
+/// Blocks that may be in the page tables; and as many are taken out one by one before all are, since the
+/// kernel maps whole folios, which do not begin and end where blocks do.
+const MOST_BLOCKS: usize = 6;
 
 /// Bytes, appended at the end, read and changed anywhere. What is appended at once stays together.
 pub(crate) struct Scratch {
@@ -192,12 +193,14 @@ impl Scratch {
             let Some(old) = self.touched.note(block) else {
                 continue;
             };
-            let length = BLOCK.min(map.len() - old * BLOCK);
+            let (start, length) = match self.touched.is_due() {
+                true => (0, map.len()),
+                false => (old * BLOCK, BLOCK.min(map.len() - old * BLOCK)),
+            };
             // SAFETY: a shared mapping of a file: what was written is in the page cache, and who looks
             // at it again finds it there. No bytes change under a reference.
-            let taken = unsafe {
-                map.unchecked_advise_range(UncheckedAdvice::DontNeed, old * BLOCK, length)
-            };
+            let taken =
+                unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, start, length) };
             if let Err(error) = taken {
                 log::debug!("cannot take a scratch file out of the page tables: {error}");
             }
@@ -225,11 +228,18 @@ fn grow(file: &File, map: &mut MmapMut, length: usize) -> io::Result<()> {
 }
 
 /// The blocks that were touched last, the latest one in front.
-struct Touched([Cell<usize>; MOST_BLOCKS]);
+struct Touched {
+    blocks: [Cell<usize>; MOST_BLOCKS],
+    /// Blocks that were taken out since all were.
+    taken: Cell<usize>,
+}
 
 impl Default for Touched {
     fn default() -> Self {
-        Self(std::array::from_fn(|_| Cell::new(usize::MAX)))
+        Self {
+            blocks: std::array::from_fn(|_| Cell::new(usize::MAX)),
+            taken: Cell::new(0),
+        }
     }
 }
 
@@ -237,13 +247,20 @@ impl Touched {
     /// Notes a block; answers the one that has to go for it, if one has.
     fn note(&self, block: usize) -> Option<usize> {
         let mut next = block;
-        for slot in &self.0 {
+        for slot in &self.blocks {
             next = slot.replace(next);
             if next == block {
                 return None;
             }
         }
         (next != usize::MAX).then_some(next)
+    }
+
+    /// Whether all that is in the page tables has to go, with the block that has.
+    fn is_due(&self) -> bool {
+        let taken = (self.taken.get() + 1) % MOST_BLOCKS;
+        self.taken.set(taken);
+        taken == 0
     }
 }
 
@@ -324,6 +341,6 @@ mod tests {
             assert_eq!(scratch.get(at * 8, 8).unwrap(), number(at));
             most = most.max(resident());
         }
-        assert!(most > 0 && most <= (MOST_BLOCKS + 2) * BLOCK, "{most}");
+        assert!(most > 0 && most <= (2 * MOST_BLOCKS + 2) * BLOCK, "{most}");
     }
 }

@@ -1,6 +1,7 @@
 //! The order of the names in an index, by directory, then by bytes; and what follows from it for the
 //! inodes: where directories begin, who is whose name, the counts of links. The tree is only read.
 
+use std::io;
 use std::path::Path;
 
 use super::format::{InodeRecord, NO_DENTRY};
@@ -9,8 +10,8 @@ use crate::types::FileKind;
 
 /// The order.
 pub(super) struct Order {
-    /// The places of all names in the tree.
-    pub(super) places: Numbers,
+    /// The places of all names in the tree, by directory.
+    places: Numbers,
     /// Where the names of a directory end, by its number.
     ends: Numbers,
 }
@@ -18,15 +19,26 @@ pub(super) struct Order {
 impl Order {
     /// The order of the names of `tree`.
     pub(super) fn of(tree: &Tree) -> Self {
-        let mut order = Self::by_directory(tree, tree.scratch.as_deref());
+        Self::by_directory(tree, tree.scratch.as_deref())
+    }
+
+    /// Calls `visit` for each name, in order, with its bytes.
+    ///
+    /// # Errors
+    /// The first one of `visit`, which is then not called again.
+    pub(super) fn try_for_each(
+        &self,
+        tree: &Tree,
+        visit: &mut dyn FnMut(&Name, &[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
         for (number, mode) in modes(&tree.inodes) {
             if is_directory(mode)
                 && let Some(record) = tree.inodes.get(number)
             {
-                order.sort(tree, number, record.count);
+                self.directory(tree, number, record.count, visit)?;
             }
         }
-        order
+        Ok(())
     }
 
     /// The names by directory, within one in the order in which they came.
@@ -54,24 +66,30 @@ impl Order {
         end.saturating_sub(count)
     }
 
-    /// Sorts the names of a directory.
-    fn sort(&mut self, tree: &Tree, number: u32, count: u32) {
+    /// The names of a directory. Their bytes are put one behind the other, so that each is read once.
+    fn directory(
+        &self,
+        tree: &Tree,
+        number: u32,
+        count: u32,
+        visit: &mut dyn FnMut(&Name, &[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
         let start = self.start(number, count) as usize;
-        // Their bytes one behind the other, so that each is read once.
         let mut text = Vec::new();
         let mut names = Vec::with_capacity(count as usize);
         for at in start..start + count as usize {
             let place = self.places.get(at).unwrap_or_default();
             if let Some(name) = tree.names.get(place) {
-                let from = text.len() as u32;
+                let from = text.len();
                 text.extend_from_slice(tree.names.text(&name));
-                names.push((from, text.len() as u32, place));
+                names.push((from, name));
             }
         }
-        names.sort_unstable_by_key(|(from, to, _)| text.get(*from as usize..*to as usize));
-        for (at, (_, _, place)) in (start..).zip(names) {
-            self.places.set(at, place);
-        }
+        let bytes = |from: usize, name: &Name| text.get(from..from + usize::from(name.bytes));
+        names.sort_unstable_by_key(|(from, name)| bytes(*from, name));
+        names
+            .iter()
+            .try_for_each(|(from, name)| visit(name, bytes(*from, name).unwrap_or_default()))
     }
 }
 

@@ -14,7 +14,7 @@ use super::format::{
 };
 use super::order::{Links, Order};
 use super::stored::Stored;
-use super::tree::{Name, ROOT, Tree};
+use super::tree::{ROOT, Tree};
 use crate::sys::scratch::Scratch;
 
 /// Level at which windows are packed.
@@ -84,8 +84,9 @@ impl IndexWriter {
         self.end(Section::Windows)?;
         tree.sweep();
         let order = Order::of(&tree);
-        let links = self.dentries(&tree, &order)?;
-        self.strings(&tree, &order, stored)?;
+        let (links, names) = self.dentries(&tree, &order)?;
+        self.strings(&tree, &names, stored)?;
+        drop(names);
         let devices = self.inodes(&tree, &order, &links)?;
         drop(order);
         self.put_all(&tree.extents)?;
@@ -149,9 +150,12 @@ impl IndexWriter {
         Ok(())
     }
 
-    fn dentries(&mut self, tree: &Tree, order: &Order) -> io::Result<Links> {
+    /// Writes all dentries; answers the bytes of all names, one behind the other.
+    fn dentries(&mut self, tree: &Tree, order: &Order) -> io::Result<(Links, Scratch)> {
         let mut links = Links::new(tree);
-        for (at, name) in (0..).zip(names(tree, order)) {
+        let mut names = Scratch::new(tree.scratch.as_deref());
+        let mut at = 0;
+        order.try_for_each(tree, &mut |name, text| {
             let mode = tree.inodes.mode(name.inode).unwrap_or_default();
             let record = DentryRecord {
                 name: links.names_bytes,
@@ -160,11 +164,13 @@ impl IndexWriter {
                 name_bytes: u16::from(name.bytes),
                 kind: (mode >> 12) as u8,
             };
-            links.add(at, &name, mode);
-            self.put(&record.encode())?;
-        }
+            links.add(at, name, mode);
+            names.push(text);
+            at += 1;
+            self.put(&record.encode())
+        })?;
         self.end(Section::Dentries)?;
-        Ok(links)
+        Ok((links, names))
     }
 
     /// Writes all inodes; answers whether one of them is a device.
@@ -181,10 +187,8 @@ impl IndexWriter {
         Ok(devices)
     }
 
-    fn strings(&mut self, tree: &Tree, order: &Order, stored: &Stored) -> io::Result<()> {
-        for name in names(tree, order) {
-            self.put(tree.names.text(&name))?;
-        }
+    fn strings(&mut self, tree: &Tree, names: &Scratch, stored: &Stored) -> io::Result<()> {
+        self.put_all(names)?;
         self.put_all(&tree.targets)?;
         for (_, path) in &stored.files {
             self.put(path)?;
@@ -211,10 +215,4 @@ impl IndexWriter {
 fn flags(tree: &Tree, devices: bool) -> u32 {
     let xattrs = tree.carries_xattrs();
     (FLAG_XATTRS * u32::from(xattrs)) | (FLAG_DEVICES * u32::from(devices))
-}
-
-/// All names in their order.
-fn names(tree: &Tree, order: &Order) -> impl Iterator<Item = Name> {
-    let places = order.places.iter();
-    places.filter_map(|place| tree.names.get(place))
 }

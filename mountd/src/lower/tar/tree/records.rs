@@ -194,11 +194,6 @@ impl Numbers {
         Self(bytes)
     }
 
-    /// How many there are.
-    pub(in crate::lower::tar) fn len(&self) -> usize {
-        self.0.len() / size_of::<u32>()
-    }
-
     /// A number.
     pub(in crate::lower::tar) fn get(&self, place: usize) -> Option<u32> {
         let bytes = self.0.get(place * size_of::<u32>(), size_of::<u32>())?;
@@ -211,10 +206,5 @@ impl Numbers {
         if let Some(bytes) = self.0.get_mut(at, size_of::<u32>()) {
             bytes.copy_from_slice(&number.to_le_bytes());
         }
-    }
-
-    /// All of them.
-    pub(in crate::lower::tar) fn iter(&self) -> impl Iterator<Item = u32> {
-        (0..self.len()).filter_map(|place| self.get(place))
     }
 }
