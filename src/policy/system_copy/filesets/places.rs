@@ -16,12 +16,15 @@ use wpar_mountd::types::FileKind;
 
 use crate::source::files::{Files, join, split};
 
+/// Names, sorted, and whether each is a link.
+type Ways = Vec<(Vec<u8>, bool)>;
+
 /// Directories as they are written, and where they are.
 pub(in crate::policy) struct Places<'a> {
     files: &'a dyn Files,
     known: HashMap<Vec<u8>, Rc<[u8]>>,
-    /// The links and directories in directories, sorted, and whether each is a link.
-    listed: HashMap<Rc<[u8]>, Vec<(Vec<u8>, bool)>>,
+    /// The links and directories in directories.
+    listed: HashMap<Rc<[u8]>, Ways>,
     /// What was asked for last: lists name what is in a directory together.
     last: (Vec<u8>, Rc<[u8]>),
 }
