@@ -24,6 +24,9 @@ const NAME: &str = "bench";
 const WHAT: &str = "/bin/true inside";
 const BUBBLEWRAP: &str = "bubblewrap";
 
+/// A name, a command, and how long it took.
+type Side<'a> = (&'a str, Box<dyn Fn() -> Command + 'a>, Vec<f64>);
+
 #[derive(Debug, Args)]
 pub(crate) struct EnterOptions {
     #[command(flatten)]
@@ -73,7 +76,7 @@ pub(crate) fn run(options: &EnterOptions) -> Fallible<()> {
         command.args(["--all", "--target", &init.to_string(), "/bin/true"]);
         command
     };
-    let mut sides: Vec<(&str, Box<dyn Fn() -> Command>, Vec<f64>)> = vec![
+    let mut sides: Vec<Side<'_>> = vec![
         (
             "clogin",
             Box::new(|| world.command(&["clogin", NAME, "/bin/true"])),

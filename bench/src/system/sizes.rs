@@ -42,13 +42,16 @@ pub(crate) struct SizesOptions {
     rivals_to: f64,
 }
 
+/// Rivals, and their times.
+type Competitors = Vec<(Box<dyn Rival>, Vec<Duration>)>;
+
 /// One size: its image, and what was measured.
 struct Size {
     gigabytes: f64,
     image: PathBuf,
     ours: Vec<Life>,
     copies: Vec<Life>,
-    rivals: Vec<(Box<dyn Rival>, Vec<Duration>)>,
+    rivals: Competitors,
 }
 
 /// Runs the case.
@@ -125,11 +128,7 @@ fn images(options: &SizesOptions, world: &World, report: &mut Report) -> Fallibl
 }
 
 /// Those rivals that can do it here, with the tree unpacked for them, each tried once.
-fn competitors(
-    world: &World,
-    size: &Size,
-    report: &mut Report,
-) -> Fallible<Vec<(Box<dyn Rival>, Vec<Duration>)>> {
+fn competitors(world: &World, size: &Size, report: &mut Report) -> Fallible<Competitors> {
     let dir = world.dir().join(format!("rivals-{}", size.gigabytes));
     let tree = rivals::tree_in(&dir);
     fs::create_dir_all(&tree)?;
