@@ -43,14 +43,11 @@ impl SignalDescriptor {
     #[cfg(test)]
     pub(crate) fn await_one(&self, signal: i32) -> io::Result<()> {
         let mut set = empty_set();
-        // SAFETY: an initialised set; no time limit and no details are asked for.
-        unsafe {
-            libc::sigaddset(&raw mut set, signal);
-            checked(
-                libc::sigtimedwait(&raw const set, std::ptr::null_mut(), std::ptr::null()).into(),
-            )
-        }
-        .map(drop)
+        // SAFETY: an initialised set; a bad number is refused.
+        checked(unsafe { libc::sigaddset(&raw mut set, signal) }.into())?;
+        let (details, limit) = (std::ptr::null_mut(), std::ptr::null());
+        // SAFETY: an initialised set; neither details nor a time limit are asked for.
+        checked(unsafe { libc::sigtimedwait(&raw const set, details, limit) }.into()).map(drop)
     }
 
     /// The next signal's number, if one waits.
@@ -83,8 +80,10 @@ impl Drop for SignalDescriptor {
 /// Sends a signal to a thread of this process.
 #[cfg(test)]
 pub(crate) fn send_to_thread(thread: i32, signal: i32) -> io::Result<()> {
+    // SAFETY: takes nothing.
+    let process = unsafe { libc::getpid() };
     // SAFETY: takes numbers only.
-    checked(unsafe { libc::tgkill(libc::getpid(), thread, signal) }.into()).map(drop)
+    checked(unsafe { libc::tgkill(process, thread, signal) }.into()).map(drop)
 }
 
 /// Gives every signal its default action and blocks none: what a new program expects.
