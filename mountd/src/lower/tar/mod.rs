@@ -33,8 +33,8 @@
 //! * Attributes and ACLs that the kernel would let no inode of that type have are left out. Of an ACL
 //!   that names users whom the image does not know, all other entries stay.
 //! * A header for all entries gives them no attributes, ACLs, holes or long names.
-//! * A tree takes at most 256 MiB or 64 times the size of its archive, whichever is more; what would
-//!   take more is refused.
+//! * A tree takes at most 256 MiB or 64 times the size of its archives together, whichever is more, most
+//!   of it in files without names beside the index; what would take more is refused.
 //! * A directory's `nlink` is 2 and its subdirectories, as on most file systems.
 //! * `atime` and `ctime` are the time of modification where the archive does not store them.
 //! * An archive whose end mark is missing is shown, with a warning; one that ends within an entry
