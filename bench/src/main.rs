@@ -1,12 +1,14 @@
-//! Benchmarks of `wpar` against a full copy of the same image.
+//! Benchmarks of `wpar` against what one would do without it.
 //!
-//! Both sides end in the same launcher; what differs is how the files get there: through the
-//! copy-on-write mount, or by `tar -x`. The sides take turns (A B A B …), so that whatever else
-//! the machine does falls on both. Only medians and spreads are reported, never a best run; and
-//! each figure is wall-clock time of whole commands, as a user would wait for them.
+//! All sides take turns (A B A B ...), so that whatever else the machine does falls on all. Only
+//! medians and spreads are reported, never a best run, and nothing is left out where we lose.
 //!
-//! Read [`cases`] for what is measured, [`ours`] and [`copy`] for the two sides. [`image`] compares
-//! with another rival, `ratarmount`, in [`mounts`].
+//! | read | for |
+//! |---|---|
+//! | [`suite`], [`subject`], [`workload`] | the same work through every file system: ours and those of others |
+//! | [`cases`], [`ours`], [`copy`] | a system from an image, against a full copy of it |
+//! | [`system`] | systems of all sizes, many at once, their boot, and the way in |
+//! | [`image`], [`mounts`] | archives, against `ratarmount` |
 
 mod archive;
 mod backup;
@@ -41,7 +43,7 @@ use clap::{Args, Parser, Subcommand};
 type Fallible<T> = Result<T, Box<dyn Error>>;
 
 #[derive(Debug, Parser)]
-#[command(about = "Benchmarks of wpar against a full copy of the same image")]
+#[command(about = "Benchmarks of wpar against what one would do without it")]
 struct Cli {
     #[command(subcommand)]
     case: Case,

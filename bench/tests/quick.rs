@@ -1,6 +1,8 @@
 //! The suite with small trees: that every workload works on every subject that is installed, that the
 //! report is whole, and that nothing is left behind, whatever ends it. No figure is looked at.
 
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -32,7 +32,10 @@ impl Subject for Copy {
     }
 
     fn warm(&self, place: &Place) -> Fallible<()> {
-        warm::read(&copied(place)?)
+        match place.writes {
+            true => warm::read(&place.lower),
+            false => warm::read(&copied(place)?),
+        }
     }
 }
 

@@ -64,10 +64,7 @@ pub(super) fn workloads(
             continue;
         }
         match workload.missing() {
-            Some(why) => results.absent.push(Said {
-                name: workload.name().to_owned(),
-                about: why,
-            }),
+            Some(why) => results.left_out(workload.name(), why),
             None => chosen.push(workload),
         }
     }

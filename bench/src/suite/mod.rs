@@ -141,10 +141,14 @@ pub(crate) fn run(options: &SuiteOptions) -> Fallible<()> {
     let workplace = Workplace::new(&options.work)?;
     let ended = suite.all(&workloads, workplace.path());
     workplace.close()?;
-    ended?;
     suite.results.seconds = begin.elapsed().as_secs_f64();
     suite.results.load_at_end = machine::load();
     suite.results.arrange();
+    if ended.is_err() {
+        // Better than nothing, but nothing to keep.
+        print!("{}", table::markdown(&suite.results, &[]));
+        return ended;
+    }
     finish(options, &suite.results)
 }
 
@@ -197,12 +201,17 @@ impl Suite {
             let Some(first) = group.first() else { continue };
             self.interrupt.check()?;
             progress(format_args!("{}: making the tree", first.name()));
-            let stage = Stage::new(
-                &work.join(number.to_string()),
-                group,
-                &self.subjects,
-                self.scale,
-            )?;
+            let dir = work.join(number.to_string());
+            let stage = match Stage::new(&dir, group, &self.subjects, self.scale) {
+                Ok(stage) => stage,
+                Err(error) => {
+                    for workload in group {
+                        self.results.left_out(workload.name(), error.to_string());
+                    }
+                    let _ = fs::remove_dir_all(&dir);
+                    continue;
+                }
+            };
             for workload in group {
                 self.one(&**workload, &stage)?;
             }
@@ -218,15 +227,16 @@ impl Suite {
             Outcome::Measured(samples) => results.take(workload, subject.name(), &samples),
             Outcome::Failed(why) => results.failed(workload.name(), subject.name(), why),
         };
-        contest::run(
+        let begin = Instant::now();
+        let ended = contest::run(
             workload,
             stage,
             &self.subjects,
             self.rules,
             &self.interrupt,
             &mut tell,
-        )?;
-        self.results.done(workload);
-        Ok(())
+        );
+        self.results.done(workload, begin.elapsed().as_secs_f64());
+        ended
     }
 }

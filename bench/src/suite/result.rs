@@ -54,6 +54,8 @@ pub(crate) struct Done {
     pub(crate) about: String,
     /// The measures, in order.
     pub(crate) measures: Vec<String>,
+    /// Seconds that all turns took, with what is not counted.
+    pub(crate) seconds: f64,
 }
 
 /// A subject that failed at a workload, and is out of it.
@@ -156,6 +158,14 @@ impl Results {
         }
     }
 
+    /// Notes that a workload cannot be run here.
+    pub(super) fn left_out(&mut self, workload: &str, why: String) {
+        self.absent.push(Said {
+            name: workload.to_owned(),
+            about: why,
+        });
+    }
+
     /// Notes that a subject failed.
     pub(super) fn failed(&mut self, workload: &str, subject: &str, why: String) {
         self.failures.push(Failure {
@@ -217,7 +227,7 @@ impl Results {
     }
 
     /// Notes what a workload did, when it is done, and judges it.
-    pub(super) fn done(&mut self, workload: &dyn Workload) {
+    pub(super) fn done(&mut self, workload: &dyn Workload, seconds: f64) {
         // A curve may be several workloads of one name.
         if self
             .workloads
@@ -236,6 +246,7 @@ impl Results {
                 .iter()
                 .map(|measure| measure.what.to_owned())
                 .collect(),
+            seconds,
         });
     }
 
@@ -382,7 +393,7 @@ mod tests {
             }
         }
         results.failed("walk", "unionfs", "it broke".to_owned());
-        results.done(&Walk);
+        results.done(&Walk, 2.5);
         results.arrange();
         results
     }

@@ -45,7 +45,7 @@ impl Stage {
             })
         };
         if let Some(first) = workloads.first() {
-            let failed = |error| format!("{}: cannot make its tree: {error}", first.name());
+            let failed = |error| format!("cannot make its tree: {error}");
             first.set_up(&lower).map_err(failed)?;
             if workloads.iter().any(|workload| wants_archive(&**workload)) {
                 first.pack(&lower, &dir.join(ARCHIVE)).map_err(failed)?;
@@ -75,13 +75,16 @@ impl Stage {
         }
     }
 
-    /// Lets a subject make what it keeps, a copy or an index, and fills the page cache.
+    /// Lets a subject make what it keeps, a copy or an index, and fills the page cache. What is
+    /// written to begins from nothing each time, and so there is nothing to make.
     pub(super) fn prepare(&self, subject: &dyn Subject, writes: bool) -> Fallible<()> {
         let place = self.place(subject, writes);
         if self.prepared.borrow().contains(&place.own) {
             return Ok(());
         }
-        drop(subject.raise(&place)?);
+        if !writes {
+            drop(subject.raise(&place)?);
+        }
         subject.warm(&place)?;
         self.settle()?;
         self.prepared.borrow_mut().insert(place.own);
@@ -129,7 +132,7 @@ impl Stage {
     }
 }
 
-/// Writes a tree as an archive, sorted by name.
+/// Writes a tree as an archive, sorted by name. Holes stay holes.
 pub(crate) fn pack(tree: &Path, path: &Path) -> Fallible<()> {
     let mut archive = tar::Builder::new(BufWriter::with_capacity(1 << 20, File::create(path)?));
     archive.follow_symlinks(false);

@@ -51,17 +51,25 @@ fn summary(text: &mut String, results: &Results) {
     for verdict in &missed {
         let _ = writeln!(
             text,
-            "- {} {}: {} is {:.2} times {}, and should be {}",
+            "- {} {}: {} is {} times {}, and should be {}",
             verdict.workload,
             verdict.what,
             verdict.target.subject,
-            verdict.ratio,
+            times(verdict.ratio),
             verdict.target.against,
             bound(verdict)
         );
     }
     if !missed.is_empty() {
         text.push('\n');
+    }
+}
+
+/// A ratio, with as many digits as a small one needs.
+fn times(ratio: f64) -> String {
+    match ratio {
+        ratio if ratio < 0.1 => format!("{ratio:.4}"),
+        ratio => format!("{ratio:.2}"),
     }
 }
 
@@ -79,10 +87,10 @@ fn verdicts(results: &Results, workload: &str, what: &str) -> String {
     let words: Vec<_> = of_measure
         .map(|verdict| {
             format!(
-                "{}: {} {:.2} of {}, {}",
+                "{}: {} {} of {}, {}",
                 if verdict.met { "met" } else { "**not met**" },
                 verdict.target.subject,
-                verdict.ratio,
+                times(verdict.ratio),
                 verdict.target.against,
                 bound(verdict)
             )
@@ -100,7 +108,11 @@ fn medians(text: &mut String, results: &Results, charts: &[&str]) {
         let Some(first) = group.first() else { continue };
         let _ = writeln!(text, "## {}, medians\n", first.group);
         for done in group {
-            let _ = writeln!(text, "- **{}**: {}", done.name, done.about);
+            let _ = writeln!(
+                text,
+                "- **{}**: {} ({:.0} s in all)",
+                done.name, done.about, done.seconds
+            );
         }
         let lines = lines(results, group);
         let subjects = subjects(results, &lines);
@@ -228,7 +240,7 @@ fn spreads(text: &mut String, results: &Results) {
 fn ratio(row: &Row, base: Option<&Row>) -> String {
     base.map(|base| row.summary.median / base.summary.median)
         .filter(|ratio| ratio.is_finite())
-        .map_or_else(String::new, |ratio| format!("{ratio:.2}"))
+        .map_or_else(String::new, times)
 }
 
 /// Who took part, who did not, and who failed.

@@ -44,7 +44,7 @@ impl ReadLarge {
                 .min(1 << 30)
                 / 4096
                 * 4096,
-            reads: scale.of(100_000, 1000),
+            reads: scale.of(50_000, 1000),
         }
     }
 
@@ -63,7 +63,7 @@ impl ReadLarge {
         Self::new(How::Mapped, scale)
     }
 
-    fn from_end_to_end(&self, turn: &mut Turn<'_>) -> Fallible<()> {
+    fn read_whole(&self, turn: &mut Turn<'_>) -> Fallible<()> {
         for what in ["first", "again", "cold"] {
             if what == "cold" {
                 turn.cold()?;
@@ -88,7 +88,7 @@ impl ReadLarge {
         Ok(())
     }
 
-    fn here_and_there(&self, turn: &mut Turn<'_>) -> Fallible<()> {
+    fn read_at_random(&self, turn: &mut Turn<'_>) -> Fallible<()> {
         for what in ["first", "again"] {
             let ((), time) = turn.time(|root| {
                 let file = File::open(root.join(NAME))?;
@@ -104,7 +104,7 @@ impl ReadLarge {
         Ok(())
     }
 
-    fn through_a_mapping(&self, turn: &mut Turn<'_>) -> Fallible<()> {
+    fn read_mapped(&self, turn: &mut Turn<'_>) -> Fallible<()> {
         for what in ["first", "again"] {
             let ((_, bytes), time) =
                 turn.time(|root| Ok(sys::touch(&File::open(root.join(NAME))?)?))?;
@@ -217,9 +217,9 @@ impl Workload for ReadLarge {
 
     fn run(&self, turn: &mut Turn<'_>) -> Fallible<()> {
         match self.how {
-            How::Sequential => self.from_end_to_end(turn),
-            How::Random => self.here_and_there(turn),
-            How::Mapped => self.through_a_mapping(turn),
+            How::Sequential => self.read_whole(turn),
+            How::Random => self.read_at_random(turn),
+            How::Mapped => self.read_mapped(turn),
         }
     }
 }
