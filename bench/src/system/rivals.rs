@@ -52,6 +52,17 @@ struct Podman {
     dir: PathBuf,
 }
 
+/// What podman keeps of containers that run: it wants a short path.
+fn runroot() -> PathBuf {
+    PathBuf::from(format!("/run/wpar-bench-podman-{}", std::process::id()))
+}
+
+impl Drop for Podman {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(runroot());
+    }
+}
+
 impl Rival for Podman {
     fn name(&self) -> &'static str {
         "podman --rootfs :O"
@@ -70,7 +81,7 @@ impl Rival for Podman {
         rootfs.push(":O");
         let mut podman = Command::new("podman");
         podman.arg("--root").arg(self.dir.join("podman/root"));
-        podman.arg("--runroot").arg(self.dir.join("podman/run"));
+        podman.arg("--runroot").arg(runroot());
         podman.args(["--runtime", "runc", "--cgroup-manager", "cgroupfs"]);
         podman.args(["run", "--rm", "--network=none"]);
         // Its own limits are more than root has in some virtual machines.

@@ -29,6 +29,9 @@ const LOOKS: Bounds = (1.5, 1.05);
 /// Work that is mostly making and removing files.
 const CREATES: Bounds = (3.0, 3.0);
 
+/// Something done to a root.
+type Act<T> = Box<dyn Fn(&Path) -> Fallible<T>>;
+
 /// Transactions each second, of all the time that the second time took.
 const RATE: &str = "rate";
 
@@ -46,8 +49,8 @@ struct Work {
     transactions: Option<u32>,
     missing: Box<dyn Fn() -> Option<String>>,
     tree: String,
-    set_up: Box<dyn Fn(&Path) -> Fallible<()>>,
-    work: Box<dyn Fn(&Path) -> Fallible<Duration>>,
+    set_up: Act<()>,
+    work: Act<Duration>,
 }
 
 impl Workload for Work {
@@ -161,7 +164,7 @@ fn of_git(scale: Scale) -> [Work; 2] {
 
 fn of_files(scale: Scale) -> [Work; 4] {
     let files = scale.of(5_000, 200);
-    let work = |name, about: &str, bounds, work: Box<dyn Fn(&Path) -> Fallible<Duration>>| Work {
+    let work = |name, about: &str, bounds, work: Act<Duration>| Work {
         name,
         scale,
         about: format!("{about} of {files} source files"),
