@@ -242,6 +242,7 @@ fn json_has_everything() {
                 "totalProcesses": "4096", "totalThreads": "unlimited", "totalPTYs": "unlimited",
                 "totalLargePages": "unlimited", "pct_msgIDs": "100%", "pct_semIDs": "100%",
                 "pct_shmIDs": "100%", "pct_pinMem": "100%",
+                "ioRead": "unlimited", "ioWrite": "unlimited", "ioWeight": "unlimited",
             },
             "script": null, "devices": [],
             "privileges": ["PV_AU_WRITE", "PV_DAC_GID", "PV_DAC_O", "PV_DAC_R", "PV_DAC_UID",
