@@ -2,13 +2,15 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder};
-use std::io::{self, IsTerminal};
+use std::io::{self, BufReader, IsTerminal, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::process::Stdio;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags, open};
+use rustix::io::Errno;
 use wpar_mountd::spec::Access;
 
 use super::context::{Context, parse_name};
@@ -151,6 +153,34 @@ impl Drop for Mount {
     }
 }
 
+/// How long the stream is waited for before it is asked again whether anybody wants it.
+const PATIENCE: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 100_000_000,
+};
+
+/// Standard input, waited for only as long as somebody wants what is in it: no signal ends a `read`.
+struct Awaited<'a> {
+    unwanted: &'a dyn Fn() -> bool,
+}
+
+impl Read for Awaited<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let input = io::stdin();
+        loop {
+            if (self.unwanted)() {
+                return Err(io::Error::other("interrupted"));
+            }
+            let mut ready = [PollFd::new(&input, PollFlags::IN)];
+            match poll(&mut ready, Some(&PATIENCE)) {
+                Ok(0) | Err(Errno::INTR) => {}
+                Ok(_) => return Ok(rustix::io::read(&input, buffer)?),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
 impl Arguments for CopyArguments {
     fn run(self, context: &Context) -> CliResult<Exit> {
         let from = operand(self.source.as_os_str())?;
@@ -160,13 +190,23 @@ impl Arguments for CopyArguments {
             return Err(CliError::usage("neither side is in a workload partition")
                 .hint("write NAME:PATH for a file of a WPAR"));
         }
-        let way = if inside(&to) { Way::In } else { Way::Out };
+        let way = match (&from, &to) {
+            (Operand::Inside(one, _), Operand::Inside(other, _)) if one != other => Way::Between,
+            (_, Operand::Inside(..)) => Way::In,
+            _ => Way::Out,
+        };
         let registry = context.registry()?;
         if to == Operand::Stream && io::stdout().is_terminal() {
             return Err(CliError::usage(
                 "standard output is a terminal, not a place for an archive",
             )
             .hint("write it to a file with '> FILE.tar'"));
+        }
+        if from == Operand::Stream && io::stdin().is_terminal() {
+            return Err(
+                CliError::usage("standard input is a terminal, not an archive")
+                    .hint("read it from a file with '< FILE.tar'"),
+            );
         }
         let to = Side::open(context, &registry, to, None)?;
         let from = Side::open(context, &registry, from, to.as_ref())?;
@@ -217,7 +257,11 @@ impl CopyArguments {
                 });
                 let target = target.map_err(|error| to.cannot("extract into", &error))?;
                 let mut sink = TreeSink::new(&target).map_err(|error| to.cannot("use", &error))?;
-                transfer.run(&mut ArchiveSource::new(io::stdin().lock()), &mut sink)
+                let stream = Awaited {
+                    unwanted: &unwanted,
+                };
+                let stream = BufReader::with_capacity(128 * 1024, stream);
+                transfer.run(&mut ArchiveSource::new(stream), &mut sink)
             }
             (Some(from), None) => {
                 let mut sink = ArchiveSink::new(io::BufWriter::new(io::stdout().lock()));
@@ -239,6 +283,11 @@ impl CopyArguments {
                 transfer.run(&mut self.tree(from, &top, avoid)?, &mut sink)
             }
             (None, None) => return Err(CliError::usage("a stream cannot be copied to a stream")),
+        };
+        let result = match result {
+            // While a stream was read.
+            Err(CopyError::Stream(_)) if unwanted() => Err(CopyError::Unwanted),
+            result => result,
         };
         let over = [from, to]
             .into_iter()
@@ -341,7 +390,8 @@ impl Side {
         path: Vec<u8>,
         lock: Lock,
     ) -> CliResult<Self> {
-        // Somebody may have started it before the lock was taken.
+        // It may have been changed, or removed, before the lock was taken; or started.
+        let record = &lifecycle::record(registry, &record.name)?;
         let state = lifecycle::look(registry, record, true).state;
         if state != WparState::Defined {
             drop(lock);

@@ -525,6 +525,8 @@ pub(super) fn clean_up(registry: &Registry, record: &WparRecord) -> CliResult<()
 /// Removes what is left of a run of the WPAR with this name and base directory.
 pub(super) fn clean_up_at(registry: &Registry, name: &WparName, directory: &Path) -> CliResult<()> {
     let layout = registry.layout();
+    // The list of them goes with the run directory.
+    oci::remove_bundles(registry, name);
     launch::clean_up(&layout.run_dir(name), directory, &layout.cgroup(name))
         .map(|_removed| ())
         .map_err(|error| named(name, error))

@@ -1,6 +1,7 @@
 //! `wpar oci`: a mounted WPAR as a bundle for other runtimes of containers.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use super::context::{Context, parse_name};
 use super::error::{CliError, CliResult};
@@ -77,8 +78,12 @@ impl Arguments for BundleArguments {
         let record = lifecycle::record(&registry, &name)?;
         let _lock = context.lock(&registry, &name)?;
         let shown = self.directory.display();
-        let directory = std::path::absolute(&self.directory)
+        let directory = real(&self.directory)
             .map_err(|error| CliError::io(format!("cannot use {shown}"), &error))?;
+        if directory.to_str().is_none_or(|path| path.contains('\n')) {
+            return Err(CliError::usage("this directory cannot be a bundle")
+                .hint("name one in UTF-8 without a line end"));
+        }
         let run_dir = registry.layout().run_dir(&name);
         let there = launch::bundles(&run_dir).contains(&directory);
         if self.remove {
@@ -140,6 +145,20 @@ pub(super) fn require_no_bundle(registry: &Registry, name: &WparName) -> CliResu
                 "end what runs of it, then 'wpar oci -r {name} {shown}'; 'stopwpar -F {name}' takes it away"
             )))
         }
+    }
+}
+
+/// The directory as the list of mounts has it, without links; it need not exist yet.
+fn real(path: &Path) -> io::Result<PathBuf> {
+    match std::fs::canonicalize(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let absolute = std::path::absolute(path)?;
+            match (absolute.parent(), absolute.file_name()) {
+                (Some(parent), Some(name)) => Ok(real(parent)?.join(name)),
+                _ => Err(error),
+            }
+        }
+        found => found,
     }
 }
 

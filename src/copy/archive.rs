@@ -82,8 +82,13 @@ impl<W: Write> Sink for ArchiveSink<W> {
             }
             // As long as it was said to be, even if it has become shorter.
             _ => {
-                let filled = content.chain(io::repeat(0)).take(entry.size);
-                self.builder.append_data(&mut header, path, filled)
+                let mut filled = Filled {
+                    content,
+                    error: None,
+                };
+                let whole = (&mut filled).take(entry.size);
+                self.builder.append_data(&mut header, path, whole)?;
+                filled.error.map_or(Ok(()), Err)
             }
         }
     }
@@ -98,5 +103,31 @@ impl<W: Write> Sink for ArchiveSink<W> {
             .map(|error| (b"-".to_vec(), error))
             .into_iter()
             .collect()
+    }
+}
+
+/// Contents that do not end, and do not fail before the file is over: what follows in the archive
+/// must stand where it belongs.
+struct Filled<'a> {
+    content: &'a mut dyn Read,
+    error: Option<io::Error>,
+}
+
+impl Read for Filled<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = match self.error {
+            // Only whether anybody wants it still.
+            Some(_) => self.content.read(&mut []),
+            None => self.content.read(buffer),
+        };
+        match read {
+            Ok(0) => {}
+            Err(error) if error.raw_os_error().is_some() => {
+                self.error.get_or_insert(error);
+            }
+            result => return result,
+        }
+        buffer.fill(0);
+        Ok(buffer.len())
     }
 }

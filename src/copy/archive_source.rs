@@ -167,6 +167,8 @@ impl Before {
             EntryType::GNULongName => self.path = name(),
             EntryType::GNULongLink => self.link = name(),
             _ => {
+                // The last set counts: else there would be no end to them.
+                self.attributes.clear();
                 let mut rest = words;
                 while let Some((key, value, after)) = record(rest)? {
                     self.record(key, value)?;

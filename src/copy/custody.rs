@@ -14,6 +14,8 @@ pub(crate) enum Way {
     In,
     /// From a WPAR to the host or into a stream.
     Out,
+    /// From a WPAR to another one.
+    Between,
 }
 
 /// What becomes of a file.
@@ -28,7 +30,7 @@ pub(super) enum Verdict {
 /// Judges `entry`, takes from it what may not cross, and says so. `to` are the ids of where it goes.
 pub(super) fn pass(entry: &mut Entry, way: Way, to: Ids) -> Verdict {
     match (&entry.kind, way) {
-        (Kind::Device, Way::In) => {
+        (Kind::Device, Way::In | Way::Between) => {
             return Verdict::Stays(
                 "a device is not copied; 'chwpar -D devname=... NAME' gives it to the WPAR",
             );
@@ -48,7 +50,7 @@ pub(super) fn pass(entry: &mut Entry, way: Way, to: Ids) -> Verdict {
     }
     // The bits would be those of somebody else.
     let owner_lost = verdict != Verdict::Passes;
-    let taken = (way == Way::Out || owner_lost) && take_rights(entry);
+    let taken = (way != Way::In || owner_lost) && take_rights(entry);
     if taken && !owner_lost {
         verdict = Verdict::Changed(
             "it goes without its set-id bits and capabilities, which are the WPAR's",

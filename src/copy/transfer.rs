@@ -146,7 +146,6 @@ fn is_final(error: &io::Error) -> bool {
     [
         libc::ENOSPC,
         libc::EDQUOT,
-        libc::EROFS,
         libc::EPIPE,
         libc::ENOTCONN,
         libc::ECONNABORTED,

@@ -122,8 +122,12 @@ impl TreeSink {
                 return Ok(());
             }
             Kind::Fifo => {
+                // Nothing sets it later that would not follow a link in its place.
+                let before = rustix::process::umask(Mode::empty());
                 let mode = Mode::from_raw_mode(entry.mode & 0o777);
-                mknodat(parent, temporary, FileType::Fifo, mode, 0)?;
+                let made = mknodat(parent, temporary, FileType::Fifo, mode, 0);
+                rustix::process::umask(before);
+                made?;
             }
             Kind::File => {
                 let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;

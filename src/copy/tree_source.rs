@@ -158,6 +158,10 @@ impl TreeSource {
         } = found;
         let here = statx(&file, "", AtFlags::EMPTY_PATH, StatxFlags::INO);
         if self.avoid.is_some() && here.ok().map(|here| (device, here.stx_ino)) == self.avoid {
+            if above.is_none() {
+                let error = io::Error::other("it is the directory that is copied to");
+                return receiver.trouble(&to, &error).map(|()| None);
+            }
             receiver.remark(&to, "the directory that is copied to is left out");
             return Ok(None);
         }
@@ -196,7 +200,9 @@ impl TreeSource {
             _ => Kind::Device,
         };
         let device = rustix::fs::makedev(facts.stx_dev_major, facts.stx_dev_minor);
-        let linked = facts.stx_nlink > 1 && kind != Kind::Directory;
+        // What is not copied can have no other name there.
+        let linked =
+            facts.stx_nlink > 1 && !matches!(kind, Kind::Directory | Kind::Device | Kind::Socket);
         let attributes = match kind {
             Kind::File | Kind::Directory => self.attributes(&file)?,
             _ => Vec::new(),

@@ -30,7 +30,7 @@ const TYPING_PATIENCE: Timespec = Timespec {
 /// Why somebody does not look at a console any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConsoleEnd {
-    /// The key was pressed.
+    /// The key was pressed, or nobody reads what is shown.
     Left,
     /// There is nothing more to see: the WPAR ended, restarts, or its supervisor died.
     Closed,
@@ -90,8 +90,10 @@ impl Look {
             {
                 return Ok(ConsoleEnd::Signal(signal));
             }
-            if watch.happened(printed) && !self.print() {
-                return Ok(ConsoleEnd::Closed);
+            if watch.happened(printed)
+                && let Some(end) = self.print()
+            {
+                return Ok(end);
             }
             if watch.happened(typed) {
                 match self.type_in() {
@@ -121,12 +123,14 @@ impl Look {
         }
     }
 
-    /// Moves what was printed to standard output; false at its end, and if nobody reads that.
-    fn print(&self) -> bool {
+    /// Moves what was printed to standard output; why there is no more to do, if so.
+    fn print(&self) -> Option<ConsoleEnd> {
         let mut buffer = [0; 16 * 1024];
         match retry_on_intr(|| read(&self.stream, &mut buffer)) {
-            Ok(0) | Err(_) => false,
-            Ok(length) => write_all(io::stdout(), buffer.get(..length).unwrap_or_default()).is_ok(),
+            Ok(0) | Err(_) => Some(ConsoleEnd::Closed),
+            Ok(length) => write_all(io::stdout(), buffer.get(..length).unwrap_or_default())
+                .is_err()
+                .then_some(ConsoleEnd::Left),
         }
     }
 

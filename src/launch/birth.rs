@@ -161,10 +161,13 @@ impl Supervisor {
             let wanted = watch.add(descriptor);
             let daemon = self.daemon.as_ref();
             let daemon = watch.add_optional(daemon.map(Daemon::process_descriptor));
-            let starter = watch.add_optional(self.starter.as_ref().map(AsFd::as_fd));
+            // Later it may leave. What it says is heard when this is over.
+            let is_needed = !self.state.executed && self.state.restarts == 0;
+            let starter = self.starter.as_ref().filter(|_| is_needed);
+            let starter = watch.add_end(starter.map(AsFd::as_fd));
             let signals = watch.add(self.signals.as_fd());
             watch.wait(None).doing("wait")?;
-            if watch.hung_up(starter) && !self.state.executed && self.state.restarts == 0 {
+            if watch.hung_up(starter) {
                 return Err(LaunchError::Lost("command that asked for the start"));
             }
             if watch.happened(wanted) {

@@ -103,12 +103,11 @@ impl Groups {
         })
     }
 
-    /// Makes the groups and sets limits, devices, addresses and the owner inside. Returns what the
-    /// host cannot do of that and a WPAR can be without.
+    /// Makes the groups and sets limits, devices, addresses and the owner inside.
     ///
     /// # Errors
     /// The first step that failed, or [`LaunchError::LeftOver`] if something runs in a group.
-    pub(super) fn create(&self, terms: &Terms<'_>) -> Result<Vec<LaunchError>, LaunchError> {
+    pub(super) fn create(&self, terms: &Terms<'_>) -> Result<(), LaunchError> {
         if self.is_populated() {
             return Err(LaunchError::LeftOver(format!(
                 "processes in control group {}",
@@ -129,28 +128,31 @@ impl Groups {
             }
         }
         self.limit(terms.limits)?;
-        Ok(self.filter(&devices, terms.addresses))
+        self.filter(&devices, terms.addresses)
     }
 
     /// What programs of the kernel do at the group of cgroup2: the list of devices, unless the first
-    /// version has a controller for that, and addresses. Returns what they cannot do.
-    fn filter(&self, devices: &[DeviceRule], addresses: Option<&OwnAddresses>) -> Vec<LaunchError> {
+    /// version has a controller for that, which is a second wall; and addresses, which are promised.
+    fn filter(
+        &self,
+        devices: &[DeviceRule],
+        addresses: Option<&OwnAddresses>,
+    ) -> Result<(), LaunchError> {
         let group = self.unified();
         let has_controller = |hierarchy: &Hierarchy| {
             !hierarchy.unified && self.group(hierarchy).join("devices.allow").exists()
         };
-        let mut missing = Vec::new();
         if !self.hierarchies.iter().any(has_controller)
             && let Err(error) = bpf::filter_devices(&group, devices)
         {
             // Nodes of devices are not there to be opened: this is the second wall.
             note(format_args!("devices are not filtered: {error}"));
         }
-        if let Some(own) = addresses {
-            let held = bpf::hold_to_addresses(&group, own);
-            missing.extend(held.doing("hold it to its addresses").err());
+        match addresses {
+            Some(own) => bpf::hold_to_addresses(&group, own)
+                .doing("hold it to its addresses, for which Linux 6.1 or later is needed"),
+            None => Ok(()),
         }
-        missing
     }
 
     /// Sets limits, and takes others away, of groups that exist.
@@ -647,7 +649,7 @@ mod tests {
             "null fuse ",
             "nothing is filtered yet"
         );
-        assert!(groups.create(&terms(&limits, &[])).unwrap().is_empty());
+        groups.create(&terms(&limits, &[])).unwrap();
         assert_eq!(run_in(&groups, open), "null ");
         groups.remove().unwrap();
         // One that was given away.
@@ -685,8 +687,7 @@ mod tests {
             addresses: Some(&none),
             ..terms(&limits, &[])
         };
-        let missing = groups.create(&held).unwrap();
-        assert!(missing.is_empty(), "{missing:?}");
+        groups.create(&held).unwrap();
         assert_eq!(run_in(&groups, &connect), "");
         let at_own = std::net::TcpListener::bind(("127.99.98.97", port)).unwrap();
         assert_eq!(run_in(&groups, &connect), "yes");
@@ -700,8 +701,7 @@ mod tests {
             addresses: Some(&many),
             ..terms(&limits, &[])
         };
-        let missing = groups.create(&held).unwrap();
-        assert!(missing.is_empty(), "{missing:?}");
+        groups.create(&held).unwrap();
         groups.remove().unwrap();
     }
 }

@@ -32,7 +32,7 @@ use super::state::{self, RunState};
 use super::stop::Stopping;
 use super::terminal::Size;
 use super::viewers::Viewers;
-use super::{ExitStatus, InitKind, LaunchSpec, devices, errors, network, terminal};
+use super::{ExitStatus, InitKind, LaunchSpec, devices, network, terminal};
 use crate::mountd_client::Daemon;
 use crate::sys::descriptors::close_others;
 use crate::sys::signals::SignalDescriptor;
@@ -219,19 +219,10 @@ impl Supervisor {
         let groups = Groups::open(&self.spec.cgroup)?;
         // From here on they are undone, however far this came.
         let groups = self.groups.insert(groups);
-        let missing = groups.create(&terms(&self.spec, &devices::rules(&self.spec)))?;
-        self.tell_missing(missing);
+        groups.create(&terms(&self.spec, &devices::rules(&self.spec)))?;
         self.limit_disks()?;
         fault::point("groups");
         Ok(())
-    }
-
-    /// Tells what this host cannot do for the WPAR, which starts all the same.
-    fn tell_missing(&mut self, missing: Vec<LaunchError>) {
-        for error in missing {
-            errors::keep(&self.spec, &error);
-            self.report(&Report::Trouble(error.to_string()));
-        }
     }
 
     /// Fills the run directory.
@@ -294,8 +285,7 @@ impl Supervisor {
         fault::point("restart-killed");
         if let Some(groups) = &self.groups {
             groups.remove()?;
-            let missing = groups.create(&terms(&self.spec, &devices::rules(&self.spec)))?;
-            self.tell_missing(missing);
+            groups.create(&terms(&self.spec, &devices::rules(&self.spec)))?;
             self.limit_disks()?;
         }
         self.state.restarts += 1;

@@ -27,6 +27,15 @@ impl<'a> Watch<'a> {
         Slot(self.descriptors.len() - 1)
     }
 
+    /// Waits only for the other end of `descriptor` to close, if there is one.
+    pub(crate) fn add_end(&mut self, descriptor: Option<BorrowedFd<'a>>) -> Option<Slot> {
+        descriptor.map(|descriptor| {
+            let end = PollFd::from_borrowed_fd(descriptor, PollFlags::empty());
+            self.descriptors.push(end);
+            Slot(self.descriptors.len() - 1)
+        })
+    }
+
     /// As [`Self::add`], if there is one.
     pub(crate) fn add_optional(&mut self, descriptor: Option<BorrowedFd<'a>>) -> Option<Slot> {
         descriptor.map(|descriptor| self.add(descriptor))

@@ -10,7 +10,7 @@
 //! | `shares_CPU` | weight; 100 is that of a WPAR without shares |
 //! | `rset` | processors |
 //! | `totalPTYs` | pseudo terminals |
-//! | `ioRead`, `ioWrite` | bytes in a second from and to each disk of the host, by its processes and its file system together |
+//! | `ioRead`, `ioWrite` | bytes in a second from and to each disk of the host, by its file system, and as much by its processes themselves |
 //! | `ioWeight` | weight at each disk, where its scheduler has weights |
 //!
 //! With `active=no` only the guard against fork bombs is left.

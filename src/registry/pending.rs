@@ -147,8 +147,9 @@ impl Registry {
         }
     }
 
-    /// Finishes what dead commands left: see the module. What cannot be finished stays, and is in
-    /// nobody's way but that of the next WPAR of that name. The registry's lock must be held.
+    /// Finishes what dead commands left: see the module. What cannot be finished stays, and is in the
+    /// way of the next WPAR of that name alone; a note that cannot be read is in that of all new ones,
+    /// for nobody knows its user numbers. The registry's lock must be held.
     ///
     /// # Errors
     /// Those of listing what there is.

@@ -246,13 +246,12 @@ fn remove_one(ground: &dyn Ground, snapshot: &Snapshot, is_ours: bool) -> io::Re
             }
             ground.remove_directory(&snapshot.path)?;
             let volume = volume(snapshot);
-            let exists = ground.run("lvs", &["--noheadings", "-o", "lv_name", &volume]);
-            match exists {
-                Ok(_) => ground.run("lvremove", &["-y", &volume]).map(drop),
-                Err(error) => or_gone(
-                    error,
-                    &["Failed to find", "Cannot process volume group", "not found"],
-                ),
+            // By selection: one that is not there is no error, and an error is that nobody knows.
+            let which = format!("lv_full_name=\"{volume}\"");
+            let found = ground.run("lvs", &["--noheadings", "-o", "lv_name", "-S", &which])?;
+            match found.trim().is_empty() {
+                true => Ok(()),
+                false => ground.run("lvremove", &["-y", &volume]).map(drop),
             }
         }
         SnapshotKind::Zfs if is_ours => {

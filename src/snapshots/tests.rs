@@ -39,13 +39,17 @@ impl Ground for Fake {
             return match arguments.last() {
                 Some(&"/dev/mapper/vg0-root") => Ok("  vg0/root/thin\n".to_owned()),
                 Some(&"/dev/mapper/vg0-thick") => Ok("  vg0/thick/linear\n".to_owned()),
-                Some(name) if self.there.borrow().contains(*name) => Ok(String::new()),
                 _ if self.fails.is_some_and(|(part, _)| part == "lvs") => {
-                    Err(io::Error::other("lvs: Can't get lock for vg0"))
+                    Err(io::Error::other("lvs: Cannot process volume group vg0"))
                 }
-                _ => Err(io::Error::other(
-                    "lvs: Failed to find logical volume \"vg0/x\"",
-                )),
+                Some(which) => {
+                    let there = self.there.borrow();
+                    let found = there
+                        .iter()
+                        .find(|name| which.contains(&format!("\"{name}\"")));
+                    Ok(found.cloned().unwrap_or_default())
+                }
+                None => Ok(String::new()),
             };
         }
         self.act(format!("{program} {}", arguments.join(" ")))?;

@@ -296,7 +296,8 @@ fn copy_xattrs(
         }
         match from.xattr(source.ino(), &name) {
             Ok(value) => to.set_xattr(into.ino(), &name, &value, XattrFlags::empty())?,
-            Err(FsError::NoAttribute) => {}
+            // Those of the source's file system alone (`btrfs.compression`) mean nothing here.
+            Err(FsError::NoAttribute | FsError::NotSupported) => {}
             Err(error) => return Err(error),
         }
     }

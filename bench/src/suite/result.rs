@@ -229,11 +229,9 @@ impl Results {
     /// Notes what a workload did, when it is done, and judges it.
     pub(super) fn done(&mut self, workload: &dyn Workload, seconds: f64) {
         // A curve may be several workloads of one name.
-        if self
-            .workloads
-            .iter()
-            .any(|done| done.name == workload.name())
-        {
+        let mut known = self.workloads.iter_mut();
+        if let Some(done) = known.find(|done| done.name == workload.name()) {
+            done.seconds += seconds;
             return;
         }
         let measures = workload.measures();

@@ -31,7 +31,8 @@ pub(super) fn unpack(world: &World, image: &Path, to: &Path) -> Fallible<()> {
 /// Adds the first id of the range to every owner below `dir` and to its own.
 pub(super) fn shift(dir: &Path) -> Fallible<()> {
     let meta = fs::symlink_metadata(dir)?;
-    let shifted = |id| Some(id + IDS.first);
+    // A file with several names comes here once for each.
+    let shifted = |id| Some(if id < IDS.first { id + IDS.first } else { id });
     if meta.is_dir() {
         for entry in fs::read_dir(dir)? {
             shift(&entry?.path())?;

@@ -122,6 +122,7 @@ impl Drop for World {
                 .stdout(Stdio::null());
             if !remove.status().is_ok_and(|status| status.success()) {
                 eprintln!("wpar-bench: {name} is left in {}", self.root().display());
+                self.dir.disable_cleanup(true);
             }
         }
     }

@@ -14,7 +14,7 @@ use crate::upper::object::UpperObject;
 
 /// What is further below the root is in itself: a living host may move a directory into one that was in it,
 /// and then each was found in the other.
-const DEEPEST: usize = 1 << 20;
+const DEEPEST: usize = 1 << 16;
 
 /// An inode, found under a name.
 #[derive(Debug)]

@@ -344,6 +344,10 @@ impl Overlay {
     /// What is to be known of an inode of the lower that nobody looked up: where the lower has
     /// it, unless the store has it there.
     fn derive(&self, ino: Ino) -> FsResult<Arc<Node>> {
+        // What a living host has moved into itself has no path, and would be looked for without end.
+        if !self.lower.is_immutable() {
+            self.lower_path(LowerNode(ino.0))?;
+        }
         let Some((parent, name)) = self.lower.location(LowerNode(ino.0))? else {
             return Err(FsError::Stale);
         };

@@ -87,10 +87,15 @@ impl Overlay {
             ..SetAttr::default()
         };
         self.set_attr(draft.ino(), &owner)?;
+        // What it has from its directory's default ACL is not what was there.
+        for name in self.xattr_names(draft.ino())? {
+            self.remove_xattr(draft.ino(), &name)?;
+        }
         for name in self.xattr_names(before.ino())? {
             match self.xattr(before.ino(), &name) {
                 Ok(value) => self.set_xattr(draft.ino(), &name, &value, XattrFlags::empty())?,
-                Err(FsError::NoAttribute) => {}
+                // Those of the lower's file system alone (`btrfs.compression`) mean nothing here.
+                Err(FsError::NoAttribute | FsError::NotSupported) => {}
                 Err(error) => return Err(error),
             }
         }

@@ -140,6 +140,10 @@ impl Scratch {
 
     /// Writes what was put aside to the file, if there can be one.
     fn write_tail(&mut self) {
+        // Room for nothing is refused, and then there would never be a file.
+        if self.tail.is_empty() {
+            return;
+        }
         let end = self.written + self.tail.len();
         if !self.make_room(end) {
             return;
@@ -278,6 +282,15 @@ mod tests {
         let mut scratch = Scratch::new(directory);
         (0..count).for_each(|at| scratch.push(&number(at)));
         scratch
+    }
+
+    #[test]
+    fn many_zeros_at_the_beginning_are_in_a_file() {
+        let directory = tempfile::tempdir_in(".").unwrap();
+        let mut scratch = Scratch::new(Some(directory.path()));
+        scratch.push_zeros(STEP + 5);
+        assert!(matches!(scratch.place, Place::File(..)));
+        assert_eq!(scratch.get(STEP, 5), Some(&[0; 5][..]));
     }
 
     #[test]

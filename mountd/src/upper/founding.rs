@@ -17,7 +17,7 @@ use crate::error::{FsError, FsResult};
 use crate::types::Ino;
 
 const STORE_FORMAT: &str = "wpar upper store";
-const DESCRIPTION: &str = "store.json";
+pub(super) const DESCRIPTION: &str = "store.json";
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Description {

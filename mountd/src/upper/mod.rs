@@ -52,7 +52,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::upper::calls::{self as fs, AtFlags, Mode};
+use crate::upper::calls::{self as fs, AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{OpenTreeFlags, open_tree};
 use thiserror::Error;
@@ -188,6 +188,8 @@ pub struct UpperStore {
     quota: Option<Arc<Quota>>,
     /// Holds the lock.
     _lock: OwnedFd,
+    /// A file of the host's own mount, which cannot be taken away meanwhile. Nothing leads up from a file.
+    _busy: Option<OwnedFd>,
     _mount: Option<OwnedFd>,
 }
 
@@ -235,6 +237,14 @@ impl UpperStore {
         }
         let (store, mount) = reach.open(path).map_err(io("open the store"))?;
         let lock = founding::lock_description(&store, path)?;
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let busy = fs::openat(
+            fs::CWD,
+            path.join(founding::DESCRIPTION),
+            flags,
+            Mode::empty(),
+        )
+        .ok();
         let directory =
             |name: &str| founding::open_or_make(&store, name).map_err(io("open a part of"));
         let tree = directory("tree")?;
@@ -262,6 +272,7 @@ impl UpperStore {
             mark,
             quota: None,
             _lock: lock,
+            _busy: busy,
             _mount: mount,
         };
         opened

@@ -97,9 +97,14 @@ impl<'a> Creation<'a> {
         self.registry.store(&self.record)?;
         self.finished = true;
         // Both are tidiness: a note beside a record, and a kept record, are dropped by the sweep.
-        self.registry.withdraw(&self.record.name)?;
-        if !self.pending.store {
-            self.registry.forget_kept(&self.record.name)?;
+        let mut tidied = self.registry.withdraw(&self.record.name);
+        if tidied.is_ok() && !self.pending.store {
+            tidied = self.registry.forget_kept(&self.record.name);
+        }
+        if let Err(error) = tidied {
+            let error = CliError::from(error);
+            self.context
+                .note(format_args!("{error}; the next command tries again"));
         }
         Ok(self.record.clone())
     }

@@ -21,6 +21,12 @@ impl MakeArguments {
         settings: &SpecFile,
     ) -> CliResult<(Plan, Prepared)> {
         create::require_free(registry, &name, true)?;
+        if self.private_usr || self.shared || self.usr_from.is_some() {
+            return Err(
+                CliError::usage("which /usr it has was decided when its store was made")
+                    .hint("leave -l, --shared and --usr-from out"),
+            );
+        }
         let kept = registry.load_kept(&name)?.ok_or_else(|| {
             CliError::new(format!("no store of a WPAR called {name} was kept"))
                 .hint("'rmwpar -p' keeps one")

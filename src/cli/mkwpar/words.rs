@@ -69,7 +69,10 @@ pub(super) const WORDS: Words = Words {
         itself the port is reached by any address but 127.0.0.1). -N mode=shared gives it the host's own \
         stack, which it cannot change; with address= it is held to that, which is added to the host's interface unless \
         it is there: programs that listen everywhere listen there, other addresses are refused, what it connects to \
-        sees that address, all its ports can be used, and 127.0.0.1 is an address of its own. Without address= nothing \
+        sees that address, all its ports can be used, and 127.0.0.1 is an address of its own, at which \
+        what listens everywhere inside is not, and what listens everywhere on the host is: programs of the host that \
+        trust 127.0.0.0/8 trust the WPAR. Programs that insist on all IPv6 addresses need one. A host that cannot hold \
+        it to its address does not start it (Linux 6.1 or later can). Without address= nothing \
         confines it to some of the host's addresses, and ports below 1024 are the host's. Abstract sockets are common \
         to both. Each -N is one address. The host passes on between the WPAR \
         and that interface alone, by its own routes; with -i only into the subnets of the addresses and by the \

@@ -6,7 +6,7 @@
 //! | to listen at all addresses | the first of the WPAR's, of the family |
 //! | to listen at any other | `EADDRNOTAVAIL` |
 //! | to connect or send, from no address or another's | from the first of the WPAR's |
-//! | `127.0.0.1`, `::1` | a loopback address that no other WPAR has, and the host's services are not at |
+//! | `127.0.0.1`, `::1` | a loopback address of its own; services of the host that listen at all addresses are there, too |
 //! | the rest of `127.0.0.0/8` | nothing |
 //! | protocols other than TCP, UDP and ICMP | nothing |
 //!
@@ -31,7 +31,8 @@ pub struct OwnAddresses {
     pub addresses: Vec<(IpAddr, String)>,
     /// What `127.0.0.1` is for it.
     pub loopback: Ipv4Addr,
-    /// Whether it may listen at ports below 1024.
+    /// Whether it may listen at ports below 1024: any user of it, for a program of the kernel cannot ask for
+    /// the capability.
     pub low_ports: bool,
 }
 
@@ -181,7 +182,8 @@ impl Own {
         }
     }
 
-    /// Binds the source. That it is bound already is no error: then it is an address of the WPAR.
+    /// Binds the source. That it is bound already is no error: by itself to another, and then what it sends
+    /// is dropped.
     fn from4(code: &mut Assembler, address: i32) {
         let [low, high] = (libc::AF_INET as u16).to_ne_bytes();
         let name = [word([low, high, 0, 0]), address, 0, 0];

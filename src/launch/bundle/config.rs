@@ -65,6 +65,7 @@ pub(super) fn config(spec: &LaunchSpec, facts: &Facts) -> Value {
             "cwd": "/",
             // su and ping must work; what they can gain is bounded by the user namespace.
             "noNewPrivileges": false,
+            "rlimits": rlimits(&spec.limits),
             "capabilities": {
                 "bounding": capabilities,
                 "effective": capabilities,
@@ -250,6 +251,14 @@ fn filter(spec: &LaunchSpec) -> Value {
     if !unknown.is_empty() {
         calls.push(refuse(unknown, libc::ENOSYS));
     }
+    // The audit system is the host's: AF_NETLINK, NETLINK_AUDIT.
+    calls.push(json!({
+        "names": ["socket"], "action": "SCMP_ACT_ERRNO", "errnoRet": libc::EAFNOSUPPORT,
+        "args": [
+            {"index": 0, "value": 16, "op": "SCMP_CMP_EQ"},
+            {"index": 2, "value": 9, "op": "SCMP_CMP_EQ"},
+        ],
+    }));
     let architectures = match std::env::consts::ARCH {
         "aarch64" => ["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"],
         _ => ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"],
@@ -259,6 +268,14 @@ fn filter(spec: &LaunchSpec) -> Value {
         "architectures": architectures,
         "syscalls": calls,
     })
+}
+
+/// Those of each process.
+fn rlimits(limits: &Limits) -> Vec<Value> {
+    let address_space = limits.process_memory.into_iter();
+    address_space
+        .map(|bytes| json!({"type": "RLIMIT_AS", "soft": bytes, "hard": bytes}))
+        .collect()
 }
 
 #[cfg(test)]

@@ -61,11 +61,7 @@ pub(super) fn connect(
 ) -> Result<(), LaunchError> {
     let netlink = Netlink::open().doing("talk to the kernel about the network")?;
     let mut ledger = Ledger::open()?;
-    for stale in ledger.take_stale() {
-        if let Err(error) = undo(&netlink, &ledger, &stale) {
-            note(format_args!("what another left behind: {error}"));
-        }
-    }
+    undo_stale(&netlink, &mut ledger);
     if let Some(old) = ledger.entries.remove(run_dir) {
         undo(&netlink, &ledger, &old)?;
     }
@@ -87,6 +83,15 @@ pub(super) fn connect(
     made
 }
 
+/// Takes back what was made for WPARs whose run directories are gone.
+fn undo_stale(netlink: &Netlink, ledger: &mut Ledger) {
+    for stale in ledger.take_stale() {
+        if let Err(error) = undo(netlink, ledger, &stale) {
+            note(format_args!("what another left behind: {error}"));
+        }
+    }
+}
+
 /// Gives links of the host the addresses of a WPAR that has the host's stack, but for those that the host
 /// has anyway.
 ///
@@ -96,6 +101,7 @@ pub(super) fn share(run_dir: &Path, own: &OwnAddresses) -> Result<(), LaunchErro
     disconnect(run_dir)?;
     let netlink = Netlink::open().doing("talk to the kernel about the network")?;
     let mut ledger = Ledger::open()?;
+    undo_stale(&netlink, &mut ledger);
     let addresses: Vec<IpAddr> = own.addresses.iter().map(|(address, _)| *address).collect();
     if let Some((address, owner)) = ledger.taken(run_dir, &addresses) {
         return Err(in_use(address, owner));

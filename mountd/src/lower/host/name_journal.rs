@@ -10,6 +10,7 @@
 use std::io;
 
 use super::table::NodeTable;
+use crate::error::FsError;
 use crate::lower::LowerNode;
 use crate::takeover::Journal;
 use crate::types::FileKind;
@@ -96,9 +97,11 @@ fn repeat(record: &[u8], table: &NodeTable) -> Option<()> {
             let (&kind, after) = rest.split_first()?;
             rest = after;
             let (node, parent) = (number(&mut rest)?, number(&mut rest)?);
-            table
-                .learn(node, parent, rest, FileKind::from_code(kind)?)
-                .ok()
+            match table.learn(node, parent, rest, FileKind::from_code(kind)?) {
+                // Directories that the host moved into each other: nothing leads to them any more.
+                Ok(()) | Err(FsError::Stale) => Some(()),
+                Err(_) => None,
+            }
         }
         FORGET => {
             table.forget(number(&mut rest)?);

@@ -124,7 +124,7 @@ pub enum ImageError {
     },
     /// What the archive says of its entries is out of all proportion to its size.
     #[error(
-        "image {} would take over {mebibytes} MiB of memory to index, {AMPLIFICATION} times its own \
+        "image {} would take over {mebibytes} MiB of memory and disk to index, {AMPLIFICATION} times its own \
          size: it seems to be made to exhaust memory; do not trust where it comes from",
         path.display()
     )]

@@ -4,7 +4,7 @@
 //! hardly any other name is looked at. It does not grow by itself: who has the names fills a larger one,
 //! after this one is gone, so that never two of them take memory.
 
-/// Slots for each name at the most are `5 / 3`, before the next growth.
+/// So much of the slots is in use at the most.
 const FULL: (usize, usize) = (3, 4);
 /// What there is at first.
 const LEAST: usize = 64;
