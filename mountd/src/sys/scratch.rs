@@ -31,11 +31,13 @@ const BLOCK: usize = 64 << 10;
 /// Blocks that may be in the page tables; and as many are taken out one by one before all are, since the
 /// kernel maps whole folios, which do not begin and end where blocks do.
 const MOST_BLOCKS: usize = 6;
-/// A block is taken out only if so many looks went to blocks that were there before one went elsewhere. Where
-/// looks jump about (300,000 names in random order over 4,000 directories), each of them would cost a
-/// fault and a call, six times the time of all the rest; then the pages stay, and the kernel takes them back
-/// if it must.
-const WORTH: usize = 32;
+/// Looks at blocks that are there which pay for taking one out. An archive whose entries stand by directory has
+/// more than twice as many for each block that comes; where looks jump about (300,000 names in random order
+/// over 4,000 directories, some ten for each), taking out took nine tenths of the time: then pages stay, and
+/// the kernel takes them back if it must.
+const PRICE: usize = 64;
+/// Looks that can be saved up, so that what begins to jump about is noticed soon.
+const SAVED: usize = 4096 * PRICE;
 
 /// btrfs, bcachefs, ZFS (`f_type` of statfs(2)): there a page that changes needs room again, whatever was
 /// allocated.
@@ -249,7 +251,7 @@ struct Touched {
     blocks: [Cell<usize>; MOST_BLOCKS],
     /// Blocks that were taken out since all were.
     taken: Cell<usize>,
-    /// Looks at blocks that were there, since one was not.
+    /// Looks at blocks that were there, not yet spent on taking one out.
     hits: Cell<usize>,
 }
 
@@ -270,12 +272,15 @@ impl Touched {
         for slot in &self.blocks {
             next = slot.replace(next);
             if next == block {
-                self.hits.set(self.hits.get().saturating_add(1));
+                self.hits.set((self.hits.get() + 1).min(SAVED));
                 return None;
             }
         }
-        let is_worth_it = self.hits.replace(0) >= WORTH;
-        (is_worth_it && next != usize::MAX).then_some(next)
+        if next == usize::MAX {
+            return None;
+        }
+        self.hits.set(self.hits.get().checked_sub(PRICE)?);
+        Some(next)
     }
 
     /// Whether all that is in the page tables has to go, with the block that has.
