@@ -373,10 +373,23 @@ mod tests {
             kilobytes << 10
         };
         let mut most = resident();
-        for at in (0..2 << 20).step_by(4099).cycle().take(2000) {
-            assert_eq!(scratch.get(at * 8, 8).unwrap(), number(at));
+        let places = || (0..2 << 20).step_by(4099).cycle();
+        for at in places().take(2000) {
+            // As many for each as there are where entries stand by directory.
+            for _ in 0..=PRICE {
+                assert_eq!(scratch.get(at * 8, 8).unwrap(), number(at));
+            }
             most = most.max(resident());
         }
-        assert!(most > 0 && most <= (2 * MOST_BLOCKS + 2) * BLOCK, "{most}");
+        let bound = (2 * MOST_BLOCKS + 2) * BLOCK;
+        assert!(most > 0 && most <= bound, "{most}");
+        // Those that jump about are not made to pay for each.
+        scratch.touched.hits.set(0);
+        assert!(
+            places()
+                .take(2000)
+                .all(|at| scratch.get(at * 8, 8) == Some(&number(at)[..]))
+        );
+        assert!(resident() > bound);
     }
 }
